@@ -1,0 +1,1 @@
+//! The coordinator: REST, GeoIP, DNS, store, and the distribution of plans.

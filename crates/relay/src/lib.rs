@@ -1,0 +1,1 @@
+//! Sans-IO core of the backbone: relays, interest, splitting and joining, link health.

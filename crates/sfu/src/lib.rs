@@ -1,0 +1,1 @@
+//! Sans-IO core of one edge: rooms, tracks and the forwarding of their packets.

@@ -1,0 +1,12 @@
+//! The words of Sluice: ids, units, tokens, messages and the validated topology.
+//!
+//! Everything here is plain data. Cores and shells both speak it; it depends on neither.
+#![forbid(unsafe_code)]
+
+pub mod access;
+pub mod ids;
+pub mod mesh;
+pub mod rest;
+pub mod room;
+pub mod signal;
+pub mod units;

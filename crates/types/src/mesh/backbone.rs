@@ -1,0 +1,112 @@
+//! Control messages between edges, on the one bidirectional stream of each backbone connection.
+//!
+//! A child speaks to its parent about one root: the edge whose participants' state and tracks flow
+//! down the tree. Media goes beside this, in datagrams (`sluice-relay`).
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, RelayId, TrackId};
+use crate::room::{LeaveReason, ParticipantRecord};
+
+/// The ALPN protocol name of a backbone connection.
+pub const ALPN: &[u8] = b"sluice-backbone/1";
+
+/// What edges say to each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BackboneMessage {
+    /// The first message in each direction.
+    Hello {
+        /// The sender, which must be the name in its certificate.
+        edge: EdgeId,
+        /// The sender's region.
+        region: RegionName,
+    },
+    /// Child to parent: send me the roster of this root, and let me subscribe to its tracks.
+    Join {
+        /// The room.
+        room: MeetingId,
+        /// The edge at the root of the tree.
+        root: EdgeId,
+        /// The plan that says so.
+        epoch: Epoch,
+    },
+    /// Child to parent: I am no longer in that tree. Ends its relays too.
+    Leave {
+        /// The room.
+        room: MeetingId,
+        /// The edge at the root of the tree.
+        root: EdgeId,
+    },
+    /// Parent to child: who is at the root.
+    Roster {
+        /// The room.
+        room: MeetingId,
+        /// The edge at the root of the tree.
+        root: EdgeId,
+        /// The edges that this came through, the root first, the sender last.
+        path: Vec<Hop>,
+        /// What follows is all there is; whoever is not in it has left.
+        complete: bool,
+        /// Participants that came or changed.
+        participants: Vec<ParticipantRecord>,
+        /// Participants that left.
+        left: Vec<Departure>,
+    },
+    /// Child to parent: send me this track's packets under this relay.
+    Subscribe {
+        /// The relay, new on this connection.
+        relay: RelayId,
+        /// The room.
+        room: MeetingId,
+        /// The edge at the root of the tree.
+        root: EdgeId,
+        /// The track.
+        track: TrackId,
+    },
+    /// Child to parent: that relay is over.
+    Unsubscribe {
+        /// The relay.
+        relay: RelayId,
+    },
+    /// Parent to child: that relay is over, since its track is.
+    RelayEnded {
+        /// The relay.
+        relay: RelayId,
+    },
+    /// Child to parent: a decoder behind me needs a key frame.
+    KeyFrame {
+        /// The relay.
+        relay: RelayId,
+    },
+    /// Any edge of a room to the participant's own edge, up the tree: a host removes somebody.
+    Remove {
+        /// The room.
+        room: MeetingId,
+        /// The edge at the root of the tree, where the participant is.
+        root: EdgeId,
+        /// Whom.
+        participant: ParticipantId,
+    },
+    /// The sender is going away in an orderly way.
+    Goodbye {},
+}
+
+/// One edge on a roster's way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hop {
+    /// The edge.
+    pub edge: EdgeId,
+    /// Its region.
+    pub region: RegionName,
+}
+
+/// Somebody who left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Departure {
+    /// Who.
+    pub participant: ParticipantId,
+    /// The version of the departure, higher than any of the record's.
+    pub version: u64,
+    /// Why.
+    pub reason: LeaveReason,
+}

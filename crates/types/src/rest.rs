@@ -1,0 +1,249 @@
+//! Bodies of the coordinator's REST interface, version 1.
+
+use serde::{Deserialize, Serialize};
+
+use crate::access::Role;
+use crate::ids::{EdgeId, HostKey, Invite, MeetingId, ParticipantId, RegionName};
+
+/// The longest title, in characters.
+pub const TITLE_CHARS_MAX: usize = 200;
+
+/// The longest participant's name, in characters.
+pub const NAME_CHARS_MAX: usize = 80;
+
+/// The most participants a meeting may allow.
+pub const PARTICIPANTS_MAX: u32 = 10_000;
+
+/// Settings of a meeting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MeetingSettings {
+    /// How many may be in at once, 1 to [`PARTICIPANTS_MAX`].
+    pub max_participants: u32,
+    /// Whether a host admits everybody else one by one.
+    pub waiting_room: bool,
+}
+
+impl Default for MeetingSettings {
+    fn default() -> Self {
+        Self {
+            max_participants: 100,
+            waiting_room: false,
+        }
+    }
+}
+
+/// `POST /v1/meetings`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CreateMeeting {
+    /// What people call it.
+    #[serde(default)]
+    pub title: String,
+    /// When it is to start, RFC 3339.
+    #[serde(default)]
+    pub scheduled_at: Option<String>,
+    /// Its settings.
+    #[serde(default)]
+    pub settings: MeetingSettings,
+}
+
+/// `PATCH /v1/meetings/{id}`: what is absent stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PatchMeeting {
+    /// What people call it.
+    pub title: Option<String>,
+    /// When it is to start, RFC 3339.
+    pub scheduled_at: Option<String>,
+    /// Changes of its settings.
+    pub settings: Option<PatchSettings>,
+}
+
+/// The part of [`PatchMeeting`] that changes settings.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PatchSettings {
+    /// How many may be in at once.
+    pub max_participants: Option<u32>,
+    /// Whether a host admits everybody else one by one.
+    pub waiting_room: Option<bool>,
+}
+
+/// Where a meeting is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MeetingStatus {
+    /// Nobody is in.
+    Idle,
+    /// Somebody is in.
+    Active,
+    /// It was ended, and nobody can join.
+    Ended,
+}
+
+/// A meeting, as its tenant sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meeting {
+    /// Its id.
+    pub id: MeetingId,
+    /// What people call it.
+    pub title: String,
+    /// When it is to start, RFC 3339.
+    pub scheduled_at: Option<String>,
+    /// Its settings.
+    pub settings: MeetingSettings,
+    /// Where it is in its life.
+    pub status: MeetingStatus,
+    /// How many are in.
+    pub participants: u32,
+    /// When it was created, RFC 3339.
+    pub created_at: String,
+    /// The link that people open; whoever has it may join as a speaker.
+    pub join_url: String,
+    /// Makes its bearer a host; only in the answer that created the meeting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key: Option<HostKey>,
+}
+
+/// `GET /v1/meetings`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeetingPage {
+    /// Newest first.
+    pub meetings: Vec<Meeting>,
+    /// The `cursor` of the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// `POST /v1/meetings/{id}/join`. The caller shows an API token, the invite of the join link, or
+/// the host key.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JoinRequest {
+    /// The name that others see, 1 to [`NAME_CHARS_MAX`] characters; `Guest` when absent.
+    pub name: Option<String>,
+    /// The role to join in: at most what the caller's proof allows. An API token of the tenant
+    /// allows all, the host key `host`, an invite `speaker`.
+    pub role: Option<Role>,
+    /// The secret from the join link.
+    pub invite: Option<Invite>,
+    /// The secret from the meeting's creation.
+    pub host_key: Option<HostKey>,
+    /// Round trips that the client measured, in milliseconds, by region.
+    pub round_trips_ms: Option<std::collections::BTreeMap<RegionName, u32>>,
+    /// The participant that waited, when it asks again whether it is admitted.
+    pub participant_id: Option<ParticipantId>,
+}
+
+/// An entry of `RTCConfiguration.iceServers`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IceServer {
+    /// `stun:`, `turn:` and `turns:` URLs.
+    pub urls: Vec<String>,
+    /// coturn's time-limited user name: expiry, a colon, the participant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The HMAC that belongs to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+}
+
+/// An edge that a client may go to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeCandidate {
+    /// The edge.
+    pub edge: EdgeId,
+    /// Its region.
+    pub region: RegionName,
+    /// Its HTTP endpoint.
+    pub sfu_endpoint: String,
+    /// Its WebSocket endpoint.
+    pub signal_endpoint: String,
+}
+
+/// The answer to a join: a place, or a place in the waiting room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum JoinResponse {
+    /// 200: come in.
+    Admitted(Box<Admission>),
+    /// 202: wait, and ask again.
+    Waiting(Waiting),
+}
+
+/// Everything a client needs to enter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// Who the client now is.
+    pub participant_id: ParticipantId,
+    /// The proof of it for the edge: a JWT that lasts five minutes.
+    pub join_token: String,
+    /// When the token ends, in seconds since 1970.
+    pub expires_at: u64,
+    /// The part that the client has.
+    pub role: Role,
+    /// The edge's HTTP endpoint.
+    pub sfu_endpoint: String,
+    /// The edge's WebSocket endpoint.
+    pub signal_endpoint: String,
+    /// What to give to `RTCPeerConnection`.
+    pub ice_servers: Vec<IceServer>,
+    /// The region that serves the client.
+    pub region: RegionName,
+    /// The edge that serves the client.
+    pub edge: EdgeId,
+    /// The next-nearest edges, for when that one does not answer.
+    pub candidates: Vec<EdgeCandidate>,
+}
+
+/// A place in the waiting room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Always `waiting`.
+    pub status: String,
+    /// Who the client will be; it asks again with this.
+    pub participant_id: ParticipantId,
+    /// How long to wait before asking again, in milliseconds.
+    pub retry_after_ms: u32,
+}
+
+/// One who waits, as the host sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingParticipant {
+    /// Who it will be.
+    pub participant_id: ParticipantId,
+    /// The name it gave.
+    pub name: String,
+    /// Since when it waits, RFC 3339.
+    pub since: String,
+}
+
+/// A problem document (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A URI that names the kind of problem.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// This occurrence in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The faulty fields.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+}
+
+/// One faulty field of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldError {
+    /// The field, as a path with dots.
+    pub field: String,
+    /// What came.
+    pub value: String,
+    /// What is allowed.
+    pub allowed: String,
+}

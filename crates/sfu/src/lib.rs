@@ -1,1 +1,12 @@
 //! Sans-IO core of one edge: rooms, tracks and the forwarding of their packets.
+//!
+//! [`forward`] is the packet's way: it takes plain RTP and RTCP and says what goes to whom.
+//! [`room`] is who is in a meeting, what they show and what they should receive. Neither knows of
+//! sockets, clocks, tasks or the backbone: a relay is one more source or sink of packets.
+#![forbid(unsafe_code)]
+
+pub mod codec;
+pub mod forward;
+pub mod rtcp;
+pub mod rtp;
+pub mod sequence;

@@ -1,0 +1,374 @@
+//! What comes in from whom, and goes out to whom: the state of one media worker.
+//!
+//! A [`Forwarder`] is fed plain RTP and RTCP and hands what is to be sent to an [`Outbox`]. It
+//! owns no socket and no key, reads no clock, and once warm allocates nothing for a forwarded
+//! packet.
+
+mod control;
+mod feedback;
+mod history;
+mod key_frame;
+mod media;
+mod reception;
+mod sink;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use slab::Slab;
+use sluice_types::room::MediaKind;
+use sluice_types::units::Time;
+
+use self::feedback::Arrivals;
+use self::sink::Sink;
+pub use self::sink::Target;
+pub use self::source::Origin;
+use self::source::Source;
+use crate::codec::PayloadTypes;
+use crate::rtcp::SenderClock;
+use crate::rtp::{ExtensionIds, Outgoing};
+
+/// How often the forwarder wants [`Forwarder::handle_timeout`].
+const TICK: Duration = Duration::from_millis(20);
+
+/// How often arrivals are reported to a publisher.
+const FEEDBACK_INTERVAL: Duration = Duration::from_millis(60);
+
+/// How often sender and receiver reports go out.
+const REPORT_INTERVAL: Duration = Duration::from_millis(1_000);
+
+macro_rules! key {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub(super) usize);
+
+        impl $name {
+            /// The key's place among those of its kind, small and used again after a removal.
+            #[must_use]
+            pub const fn index(self) -> usize {
+                self.0
+            }
+        }
+    };
+}
+
+key!(
+    /// A participant of the worker.
+    PeerId
+);
+key!(
+    /// A track that comes in.
+    SourceId
+);
+key!(
+    /// A receiver of a track.
+    SinkId
+);
+
+/// A relay that goes out, as the shell names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkId(pub u64);
+
+/// How a participant numbers codecs and extensions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Formats {
+    /// Its payload types.
+    pub payload_types: PayloadTypes,
+    /// Its extension ids.
+    pub extensions: ExtensionIds,
+}
+
+impl Formats {
+    /// How edges number them among themselves.
+    #[must_use]
+    pub fn backbone() -> Self {
+        Self {
+            payload_types: PayloadTypes::backbone(),
+            extensions: ExtensionIds::backbone(),
+        }
+    }
+}
+
+/// Where the forwarder's output goes.
+pub trait Outbox {
+    /// Seals and sends a packet to a participant.
+    fn media(&mut self, peer: PeerId, packet: &Outgoing<'_>);
+    /// Seals and sends RTCP to a participant.
+    fn control(&mut self, peer: PeerId, packet: &[u8]);
+    /// Sends a packet over the backbone.
+    fn relay(&mut self, link: LinkId, kind: MediaKind, packet: &Outgoing<'_>);
+    /// Sends a track's sender clock over the backbone.
+    fn relay_clock(&mut self, link: LinkId, clock: SenderClock);
+    /// A track that comes over the backbone needs a key frame from further up.
+    fn key_frame_wanted(&mut self, source: SourceId);
+    /// The first packet of a track came.
+    fn first_packet(&mut self, source: SourceId);
+}
+
+/// What was counted since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
+    /// Packets from participants, audio and video.
+    pub received_packets: [u64; 2],
+    /// Their bytes, headers included.
+    pub received_bytes: [u64; 2],
+    /// Packets from the backbone, audio and video.
+    pub relayed_in_packets: [u64; 2],
+    /// Packets to participants, audio and video, retransmissions excluded.
+    pub forwarded_packets: [u64; 2],
+    /// Their payload bytes.
+    pub forwarded_bytes: [u64; 2],
+    /// Packets to the backbone, audio and video.
+    pub relayed_out_packets: [u64; 2],
+    /// Packets dropped, by [`Drop`].
+    pub dropped: [u64; Drop::ALL.len()],
+    /// Sequence numbers that participants asked for again.
+    pub nacks_received: u64,
+    /// Sequence numbers that publishers were asked for again.
+    pub nacks_sent: u64,
+    /// Packets sent again.
+    pub retransmitted_packets: u64,
+    /// Packets that came by retransmission.
+    pub recovered_packets: u64,
+    /// Key-frame requests from participants and the backbone.
+    pub key_frame_requests_received: u64,
+    /// Key-frame requests to publishers and the backbone.
+    pub key_frame_requests_sent: u64,
+}
+
+/// Why a packet went no further.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Drop {
+    /// It is not RTP.
+    Malformed,
+    /// No track has its SSRC.
+    UnknownSource,
+    /// Its payload type was not agreed upon.
+    UnknownPayloadType,
+    /// It came before.
+    Duplicate,
+    /// A participant cannot decode its codec.
+    NoCodec,
+}
+
+impl Drop {
+    /// All of them, in the order of [`Stats::dropped`].
+    pub const ALL: [Self; 5] = [
+        Self::Malformed,
+        Self::UnknownSource,
+        Self::UnknownPayloadType,
+        Self::Duplicate,
+        Self::NoCodec,
+    ];
+
+    /// The reason as a metric's label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::UnknownSource => "unknown_source",
+            Self::UnknownPayloadType => "unknown_payload_type",
+            Self::Duplicate => "duplicate",
+            Self::NoCodec => "no_codec",
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Peer {
+    formats: Formats,
+    /// SSRCs that come from it, and whether they carry retransmissions.
+    streams: Vec<(u32, SourceId, bool)>,
+    /// Its m-lines, for streams whose SSRC is not known yet (RFC 8843, section 9.2).
+    mids: Vec<(Box<[u8]>, SourceId)>,
+    sinks: Vec<SinkId>,
+    transport_sequence: u16,
+    arrivals: Arrivals,
+    /// The last stream that came, which transport feedback has to name.
+    last_ssrc: u32,
+}
+
+/// The state of one media worker.
+#[derive(Debug)]
+pub struct Forwarder {
+    peers: Slab<Peer>,
+    sources: Slab<Source>,
+    sinks: Slab<Sink>,
+    backbone: Formats,
+    stats: Stats,
+    next_tick: Time,
+    next_feedback: Time,
+    next_report: Time,
+    numbers: Vec<u64>,
+    bytes: Vec<u8>,
+}
+
+impl Default for Forwarder {
+    fn default() -> Self {
+        Self {
+            peers: Slab::new(),
+            sources: Slab::new(),
+            sinks: Slab::new(),
+            backbone: Formats::backbone(),
+            stats: Stats::default(),
+            next_tick: Time::ZERO,
+            next_feedback: Time::ZERO,
+            next_report: Time::ZERO,
+            numbers: Vec::new(),
+            bytes: Vec::new(),
+        }
+    }
+}
+
+impl Forwarder {
+    /// What was counted.
+    #[must_use]
+    pub const fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// How many packets of a track came, and how many of them are missing.
+    #[must_use]
+    pub fn source_packets(&self, source: SourceId) -> Option<(u64, u64)> {
+        let source = self.sources.get(source.0)?;
+        Some((source.packets, source.reception.lost()))
+    }
+
+    /// Takes in a participant.
+    pub fn add_peer(&mut self, formats: Formats) -> PeerId {
+        PeerId(self.peers.insert(Peer {
+            formats,
+            streams: Vec::new(),
+            mids: Vec::new(),
+            sinks: Vec::new(),
+            transport_sequence: 0,
+            arrivals: Arrivals::default(),
+            last_ssrc: 0,
+        }))
+    }
+
+    /// Replaces how a participant numbers things.
+    pub fn set_formats(&mut self, peer: PeerId, formats: Formats) {
+        if let Some(peer) = self.peers.get_mut(peer.0) {
+            peer.formats = formats;
+        }
+    }
+
+    /// Lets go of a participant, its tracks and its sinks.
+    pub fn remove_peer(&mut self, peer: PeerId) {
+        let Some(gone) = self.peers.try_remove(peer.0) else {
+            return;
+        };
+        for sink in gone.sinks {
+            self.remove_sink(sink);
+        }
+        let theirs: Vec<_> = self
+            .sources
+            .iter()
+            .filter(|(_, source)| source.origin.peer() == Some(peer))
+            .map(|(key, _)| SourceId(key))
+            .collect();
+        for source in theirs {
+            self.remove_source(source);
+        }
+    }
+
+    /// Takes in a track.
+    pub fn add_source(&mut self, kind: MediaKind, origin: Origin) -> SourceId {
+        let key = SourceId(self.sources.insert(Source::new(kind, &origin)));
+        if let Origin::Peer {
+            peer,
+            ssrc,
+            retransmission_ssrc,
+            mid,
+            ..
+        } = origin
+            && let Some(peer) = self.peers.get_mut(peer.0)
+        {
+            peer.streams.extend(ssrc.map(|ssrc| (ssrc, key, false)));
+            peer.streams
+                .extend(retransmission_ssrc.map(|ssrc| (ssrc, key, true)));
+            peer.mids.push((mid, key));
+        }
+        key
+    }
+
+    /// Lets go of a track and its sinks.
+    pub fn remove_source(&mut self, source: SourceId) {
+        let Some(gone) = self.sources.try_remove(source.0) else {
+            return;
+        };
+        for sink in gone.sinks {
+            self.forget_sink(sink);
+        }
+        if let Some(peer) = gone
+            .origin
+            .peer()
+            .and_then(|peer| self.peers.get_mut(peer.0))
+        {
+            peer.streams.retain(|&(_, key, _)| key != source);
+            peer.mids.retain(|&(_, key)| key != source);
+        }
+    }
+
+    /// Sends a track to one more receiver; `None` when the track or the receiver is gone. A video
+    /// track is asked for a key frame, without which the receiver could decode nothing.
+    pub fn add_sink(
+        &mut self,
+        now: Time,
+        source: SourceId,
+        target: Target,
+        outbox: &mut impl Outbox,
+    ) -> Option<SinkId> {
+        if !self.sources.contains(source.0) {
+            return None;
+        }
+        if let Target::Peer { peer, .. } = target
+            && !self.peers.contains(peer.0)
+        {
+            return None;
+        }
+        let sink = SinkId(self.sinks.insert(Sink::new(source, target)));
+        self.sources[source.0].sinks.push(sink);
+        if let Target::Peer { peer, .. } = target {
+            self.peers[peer.0].sinks.push(sink);
+        }
+        self.want_key_frame(now, source, outbox);
+        if let (Target::Link(link), Some(clock)) =
+            (target, self.sources[source.0].reception.clock_at(now))
+        {
+            outbox.relay_clock(link, clock);
+        }
+        Some(sink)
+    }
+
+    /// Sends a track to one receiver less.
+    pub fn remove_sink(&mut self, sink: SinkId) {
+        if let Some(source) = self
+            .sinks
+            .get(sink.0)
+            .and_then(|gone| self.sources.get_mut(gone.source.0))
+        {
+            source.sinks.retain(|&key| key != sink);
+        }
+        self.forget_sink(sink);
+    }
+
+    fn forget_sink(&mut self, sink: SinkId) {
+        let Some(gone) = self.sinks.try_remove(sink.0) else {
+            return;
+        };
+        if let Target::Peer { peer, .. } = gone.target
+            && let Some(peer) = self.peers.get_mut(peer.0)
+        {
+            peer.sinks.retain(|&key| key != sink);
+        }
+    }
+
+    fn dropped(&mut self, reason: Drop) {
+        self.stats.dropped[reason as usize] += 1;
+    }
+}

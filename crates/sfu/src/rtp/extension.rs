@@ -1,0 +1,263 @@
+//! Header extensions (RFC 8285): what they are in the mesh, whatever number a client gives them.
+
+use super::FIXED_HEADER_BYTES;
+
+/// `0xBEDE`: elements with a one-byte header (RFC 8285, section 4.2).
+const ONE_BYTE_PROFILE: u16 = 0xbede;
+
+/// `0x100…`: elements with a two-byte header (RFC 8285, section 4.3).
+const TWO_BYTE_PROFILE: u16 = 0x1000;
+
+/// The largest id that a one-byte header can carry.
+const ONE_BYTE_ID_MAX: u8 = 14;
+
+/// The largest value that a one-byte header can carry.
+const ONE_BYTE_VALUE_MAX: usize = 16;
+
+/// The longest block that is written, in bytes. What does not fit is left out.
+const BLOCK_BYTES_MAX: usize = 128;
+
+/// A header extension that the mesh knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Extension {
+    /// `urn:ietf:params:rtp-hdrext:ssrc-audio-level` (RFC 6464).
+    AudioLevel = 1,
+    /// The transport-wide sequence number of transport-cc.
+    TransportCc = 2,
+    /// `urn:ietf:params:rtp-hdrext:sdes:mid` (RFC 8843).
+    Mid = 3,
+    /// `urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id` (RFC 8852).
+    RtpStreamId = 4,
+    /// `urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id` (RFC 8852).
+    RepairedRtpStreamId = 5,
+    /// `urn:3gpp:video-orientation`: how a phone is held.
+    VideoOrientation = 6,
+    /// The sender's wish for the receiver's playout delay.
+    PlayoutDelay = 7,
+    /// The AV1 dependency descriptor, which is used with other codecs too.
+    DependencyDescriptor = 8,
+    /// When a frame was captured, on the capturer's clock.
+    AbsoluteCaptureTime = 9,
+    /// Colour space of a picture, with HDR metadata.
+    ColorSpace = 10,
+}
+
+impl Extension {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::AudioLevel,
+        Self::TransportCc,
+        Self::Mid,
+        Self::RtpStreamId,
+        Self::RepairedRtpStreamId,
+        Self::VideoOrientation,
+        Self::PlayoutDelay,
+        Self::DependencyDescriptor,
+        Self::AbsoluteCaptureTime,
+        Self::ColorSpace,
+    ];
+
+    /// The URI that names it in SDP (RFC 8285, section 5).
+    #[must_use]
+    pub const fn uri(self) -> &'static str {
+        match self {
+            Self::AudioLevel => "urn:ietf:params:rtp-hdrext:ssrc-audio-level",
+            Self::TransportCc => {
+                "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+            }
+            Self::Mid => "urn:ietf:params:rtp-hdrext:sdes:mid",
+            Self::RtpStreamId => "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+            Self::RepairedRtpStreamId => "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
+            Self::VideoOrientation => "urn:3gpp:video-orientation",
+            Self::PlayoutDelay => "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
+            Self::DependencyDescriptor => {
+                "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
+            }
+            Self::AbsoluteCaptureTime => {
+                "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"
+            }
+            Self::ColorSpace => "http://www.webrtc.org/experiments/rtp-hdrext/color-space",
+        }
+    }
+
+    /// The extension that `uri` names.
+    #[must_use]
+    pub fn from_uri(uri: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|extension| extension.uri() == uri)
+    }
+
+    /// Whether it describes the media, and so travels with it; the others describe one transport.
+    #[must_use]
+    pub const fn is_end_to_end(self) -> bool {
+        !matches!(
+            self,
+            Self::TransportCc | Self::Mid | Self::RtpStreamId | Self::RepairedRtpStreamId
+        )
+    }
+}
+
+/// The numbers that one participant, or the backbone, gives to extensions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtensionIds {
+    ids: [u8; Extension::ALL.len() + 1],
+}
+
+impl ExtensionIds {
+    /// No extension has a number.
+    pub const NONE: Self = Self {
+        ids: [0; Extension::ALL.len() + 1],
+    };
+
+    /// The numbers used between edges: those of [`Extension`] itself.
+    #[must_use]
+    pub fn backbone() -> Self {
+        let mut ids = Self::NONE;
+        for extension in Extension::ALL {
+            ids.set(extension, extension as u8);
+        }
+        ids
+    }
+
+    /// Gives `extension` the number `id`; 0 takes it away.
+    pub fn set(&mut self, extension: Extension, id: u8) {
+        self.ids[extension as usize] = id;
+    }
+
+    /// The number of `extension`.
+    #[must_use]
+    pub fn id(&self, extension: Extension) -> Option<u8> {
+        Some(self.ids[extension as usize]).filter(|&id| id != 0)
+    }
+
+    /// The extension with the number `id`.
+    #[must_use]
+    pub fn extension(&self, id: u8) -> Option<Extension> {
+        Extension::ALL
+            .into_iter()
+            .find(|&extension| id != 0 && self.ids[extension as usize] == id)
+    }
+}
+
+/// Calls `found(id, position, length)` for each element of the extension block that starts at
+/// `start` and ends before `end`. Malformed elements end the search.
+pub(super) fn elements(
+    packet: &[u8],
+    start: usize,
+    end: usize,
+    mut found: impl FnMut(u8, usize, usize),
+) {
+    let profile = u16::from_be_bytes([packet[start], packet[start + 1]]);
+    let two_byte = profile & 0xfff0 == TWO_BYTE_PROFILE;
+    if !two_byte && profile != ONE_BYTE_PROFILE {
+        return;
+    }
+    let mut at = start + 4;
+    while at < end {
+        let first = packet[at];
+        if first == 0 {
+            at += 1;
+            continue;
+        }
+        let (id, length, value) = if two_byte {
+            let Some(&length) = packet[..end].get(at + 1) else {
+                return;
+            };
+            (first, usize::from(length), at + 2)
+        } else {
+            let id = first >> 4;
+            if id == 15 {
+                return;
+            }
+            (id, usize::from(first & 0x0f) + 1, at + 1)
+        };
+        if value + length > end {
+            return;
+        }
+        found(id, value, length);
+        at = value + length;
+    }
+}
+
+/// An extension block being put together for one sink.
+#[derive(Debug, Clone)]
+pub struct ExtensionBlock {
+    elements: [u8; BLOCK_BYTES_MAX],
+    used: usize,
+    two_byte: bool,
+}
+
+impl Default for ExtensionBlock {
+    fn default() -> Self {
+        Self {
+            elements: [0; BLOCK_BYTES_MAX],
+            used: 0,
+            two_byte: false,
+        }
+    }
+}
+
+impl ExtensionBlock {
+    /// Adds an element. What would make the block too long is left out.
+    pub fn push(&mut self, id: u8, value: &[u8]) {
+        let end = self.used + 2 + value.len();
+        if value.len() > u8::MAX as usize || end > BLOCK_BYTES_MAX {
+            return;
+        }
+        if id > ONE_BYTE_ID_MAX || value.is_empty() || value.len() > ONE_BYTE_VALUE_MAX {
+            self.two_byte = true;
+        }
+        self.elements[self.used] = id;
+        // Checked above to fit.
+        self.elements[self.used + 1] = value.len() as u8;
+        self.elements[self.used + 2..end].copy_from_slice(value);
+        self.used = end;
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    /// The longest block, with its header and padding.
+    pub(super) const BYTES_MAX: usize = 4 + BLOCK_BYTES_MAX + 3;
+
+    /// Writes the block into `buffer`, which has room for [`Self::BYTES_MAX`], and says how long
+    /// it is.
+    pub(super) fn write(&self, buffer: &mut [u8]) -> usize {
+        let mut at = 4;
+        let mut rest = &self.elements[..self.used];
+        while let [id, length, tail @ ..] = rest {
+            let (value, tail) = tail.split_at(usize::from(*length));
+            if self.two_byte {
+                buffer[at] = *id;
+                buffer[at + 1] = *length;
+                at += 2;
+            } else {
+                buffer[at] = id << 4 | (length - 1);
+                at += 1;
+            }
+            buffer[at..at + value.len()].copy_from_slice(value);
+            at += value.len();
+            rest = tail;
+        }
+        while at % 4 != 0 {
+            buffer[at] = 0;
+            at += 1;
+        }
+        let profile = if self.two_byte {
+            TWO_BYTE_PROFILE
+        } else {
+            ONE_BYTE_PROFILE
+        };
+        buffer[..2].copy_from_slice(&profile.to_be_bytes());
+        // At most 32 words.
+        buffer[2..4].copy_from_slice(&((at / 4 - 1) as u16).to_be_bytes());
+        at
+    }
+}
+
+const _: () = assert!(FIXED_HEADER_BYTES.is_multiple_of(4));

@@ -9,4 +9,5 @@ pub mod mesh;
 pub mod rest;
 pub mod room;
 pub mod signal;
+pub mod topology;
 pub mod units;

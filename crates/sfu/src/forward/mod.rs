@@ -345,6 +345,21 @@ impl Forwarder {
         Some(sink)
     }
 
+    /// Whether a sink is still there; it goes with its track and with its receiver.
+    #[must_use]
+    pub fn has_sink(&self, sink: SinkId) -> bool {
+        self.sinks.contains(sink.0)
+    }
+
+    /// A participant can decode from now on: asks for key frames of everything it receives.
+    pub fn refresh(&mut self, now: Time, peer: PeerId, outbox: &mut impl Outbox) {
+        let sinks = self.peers.get(peer.0).map(|peer| peer.sinks.clone());
+        for sink in sinks.into_iter().flatten() {
+            let source = self.sinks[sink.0].source;
+            self.want_key_frame(now, source, outbox);
+        }
+    }
+
     /// Sends a track to one receiver less.
     pub fn remove_sink(&mut self, sink: SinkId) {
         if let Some(source) = self

@@ -1,0 +1,310 @@
+//! Media at an edge: workers, the transports of participants, and their session descriptions.
+//!
+//! [`Media`] is what the hub holds. It gives out a [`Session`] for each participant and routes
+//! relays; everything else happens at the workers.
+
+mod dtls;
+mod event;
+mod ice;
+mod keys;
+mod relay;
+mod sdp;
+mod session;
+mod srtp;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use sluice_types::access::Grants;
+use sluice_types::ids::{MeetingId, ParticipantId, RelayId, TrackId};
+use sluice_types::room::TrackInfo;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use self::dtls::{DtlsError, DtlsIdentity};
+pub use self::event::MediaEvent;
+use self::keys::SinkKey;
+pub use self::keys::TrackKey;
+pub use self::relay::{RelayInlet, RelayOutlet, Relayed};
+pub use self::sdp::SdpError;
+pub use self::session::{Answered, PendingOffer, Session, WantedTrack};
+use self::worker::{Command, TrackOrigin, TrackTarget, WorkerHandle};
+
+/// Events that wait for the hub.
+const EVENTS: usize = 8_192;
+
+/// Where media listens, and how clients reach it.
+#[derive(Debug, Clone)]
+pub struct MediaConfig {
+    /// The address that sockets are bound to.
+    pub listen: IpAddr,
+    /// The UDP port of the first worker; the others have the next ones. 0 lets the system choose.
+    pub udp_port: u16,
+    /// How many workers there are, 1 to 256.
+    pub workers: u16,
+    /// The TCP port of ICE-TCP; `None` for none.
+    pub tcp_port: Option<u16>,
+    /// The addresses that clients reach the edge at, for candidates.
+    pub advertised: Vec<IpAddr>,
+}
+
+/// Why media does not start.
+#[derive(Debug, Error)]
+pub enum MediaError {
+    /// A socket cannot be opened.
+    #[error("media cannot listen at {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The certificate for DTLS cannot be made.
+    #[error("no certificate for DTLS: {0}")]
+    Certificate(String),
+    /// The ports of the workers go beyond 65,535.
+    #[error("{workers} workers from UDP port {udp_port} on need ports beyond 65,535")]
+    Ports {
+        /// The first port.
+        udp_port: u16,
+        /// How many.
+        workers: u16,
+    },
+}
+
+impl From<DtlsError> for MediaError {
+    fn from(error: DtlsError) -> Self {
+        Self::Certificate(error.to_string())
+    }
+}
+
+/// `N` bytes from the system's random source.
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    // Without randomness nothing here is safe; the kernel fails this only before it is seeded.
+    getrandom::fill(&mut bytes).expect("the system's random source works");
+    bytes
+}
+
+/// What sessions share.
+struct Shared {
+    workers: Vec<WorkerHandle>,
+    identity: DtlsIdentity,
+    advertised: Vec<IpAddr>,
+    tcp_candidates: Vec<SocketAddr>,
+    directory: tcp::Directory,
+}
+
+impl Shared {
+    fn udp_candidates(&self, port: u16) -> Vec<SocketAddr> {
+        self.advertised
+            .iter()
+            .map(|&ip| SocketAddr::new(ip, port))
+            .collect()
+    }
+}
+
+/// A relay that media sends to; give it back to [`Media::stop_relay`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelaySink {
+    worker: usize,
+    sink: SinkKey,
+}
+
+/// What the workers counted lately.
+#[derive(Debug, Clone, Default)]
+pub struct MediaReport {
+    /// Participants of all workers.
+    pub participants: usize,
+    /// The busiest worker's share of one core, in thousandths.
+    pub load_permille: u32,
+    /// Packets of each track so far.
+    pub tracks: BTreeMap<TrackId, u64>,
+}
+
+/// All media of an edge.
+pub struct Media {
+    shared: Arc<Shared>,
+    rooms: HashMap<MeetingId, usize>,
+    tcp: Option<AbortHandle>,
+}
+
+impl Media {
+    /// Starts the workers and, within the current tokio runtime, ICE-TCP.
+    ///
+    /// # Errors
+    /// See [`MediaError`].
+    pub async fn start(
+        config: MediaConfig,
+    ) -> Result<(Self, mpsc::Receiver<MediaEvent>), MediaError> {
+        let provider = rtc_crypto::default_provider()
+            .map_err(|error| MediaError::Certificate(error.to_string()))?;
+        let identity = DtlsIdentity::generate(provider)?;
+        let (events, receiver) = mpsc::channel(EVENTS);
+        let mut workers = Vec::new();
+        for index in 0..config.workers.max(1) {
+            let port = match config.udp_port {
+                0 => 0,
+                first => first.checked_add(index).ok_or(MediaError::Ports {
+                    udp_port: first,
+                    workers: config.workers,
+                })?,
+            };
+            let address = SocketAddr::new(config.listen, port);
+            let worker = WorkerHandle::start(
+                usize::from(index),
+                address,
+                identity.clone(),
+                events.clone(),
+            )
+            .map_err(|source| MediaError::Listen { address, source })?;
+            workers.push(worker);
+        }
+        let directory = tcp::Directory::default();
+        let mut tcp_candidates = Vec::new();
+        let mut tcp = None;
+        if let Some(port) = config.tcp_port {
+            let address = SocketAddr::new(config.listen, port);
+            let failed = |source| MediaError::Listen { address, source };
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            let port = listener.local_addr().map_err(failed)?.port();
+            tcp_candidates.extend(
+                config
+                    .advertised
+                    .iter()
+                    .map(|&ip| SocketAddr::new(ip, port)),
+            );
+            let task = tokio::spawn(tcp::serve(listener, directory.clone()));
+            tcp = Some(task.abort_handle());
+        }
+        let shared = Arc::new(Shared {
+            workers,
+            identity,
+            advertised: config.advertised,
+            tcp_candidates,
+            directory,
+        });
+        let media = Self {
+            shared,
+            rooms: HashMap::new(),
+            tcp,
+        };
+        Ok((media, receiver))
+    }
+
+    /// The worker of a room: chosen when the room is first named, among those with the fewest
+    /// rooms.
+    fn worker(&mut self, room: &MeetingId) -> usize {
+        if let Some(&worker) = self.rooms.get(room) {
+            return worker;
+        }
+        let rooms_of = |worker: usize| self.rooms.values().filter(|&&w| w == worker).count();
+        let worker = (0..self.shared.workers.len())
+            .min_by_key(|&worker| rooms_of(worker))
+            .unwrap_or(0);
+        self.rooms.insert(room.clone(), worker);
+        worker
+    }
+
+    /// Forgets which worker a room is at. Its sessions and relays must be gone.
+    pub fn close_room(&mut self, room: &MeetingId) {
+        self.rooms.remove(room);
+    }
+
+    /// Begins a participant's session, at the room's worker.
+    pub fn open(
+        &mut self,
+        room: &MeetingId,
+        participant: &ParticipantId,
+        grants: Grants,
+    ) -> Session {
+        let worker = self.worker(room);
+        Session::new(
+            self.shared.clone(),
+            worker,
+            room.clone(),
+            participant.clone(),
+            grants,
+        )
+    }
+
+    /// Takes in a track that comes over a relay, and says where to deliver it.
+    pub fn receive_relay(&mut self, room: &MeetingId, track: &TrackInfo) -> RelayInlet {
+        let worker = self.worker(room);
+        let worker = &self.shared.workers[worker];
+        worker.tell(Command::AddTrack {
+            track: track.track_id.clone(),
+            kind: track.kind,
+            origin: TrackOrigin::Backbone,
+        });
+        worker.inlet().clone()
+    }
+
+    /// Lets go of a track that came over a relay.
+    pub fn drop_relay(&mut self, room: &MeetingId, track: &TrackId) {
+        let worker = self.worker(room);
+        self.shared.workers[worker].tell(Command::RemoveTrack {
+            track: TrackKey::of(track),
+        });
+    }
+
+    /// Sends a track over a relay.
+    pub fn send_relay(
+        &mut self,
+        room: &MeetingId,
+        track: &TrackId,
+        relay: RelayId,
+        outlet: Box<dyn RelayOutlet>,
+    ) -> RelaySink {
+        let worker = self.worker(room);
+        let sink = SinkKey::next();
+        self.shared.workers[worker].tell(Command::AddSink {
+            sink,
+            track: TrackKey::of(track),
+            target: TrackTarget::Relay { relay, outlet },
+        });
+        RelaySink { worker, sink }
+    }
+
+    /// Sends a track over a relay no more.
+    pub fn stop_relay(&mut self, relay: &RelaySink) {
+        self.shared.workers[relay.worker].tell(Command::RemoveSink { sink: relay.sink });
+    }
+
+    /// A receiver behind another edge needs a key frame.
+    pub fn request_key_frame(&mut self, room: &MeetingId, track: &TrackId) {
+        let worker = self.worker(room);
+        self.shared.workers[worker].tell(Command::RequestKeyFrame {
+            track: TrackKey::of(track),
+        });
+    }
+
+    /// What the workers counted, at most half a second ago.
+    #[must_use]
+    pub fn report(&self) -> MediaReport {
+        let mut all = MediaReport::default();
+        for worker in &self.shared.workers {
+            let report = worker.report();
+            all.participants += report.peers;
+            all.load_permille = all.load_permille.max(report.load_permille);
+            all.tracks.extend(report.tracks);
+        }
+        all
+    }
+}
+
+impl Drop for Media {
+    fn drop(&mut self) {
+        if let Some(tcp) = &self.tcp {
+            tcp.abort();
+        }
+    }
+}

@@ -1,0 +1,178 @@
+use std::io::Cursor;
+
+use rtc_sdp::description::media::MediaDescription;
+use rtc_sdp::description::session::SessionDescription;
+use sluice_sfu::rtp::Extension;
+use sluice_types::room::MediaKind;
+
+use super::codec::recognize;
+use super::{Direction, Fingerprint, Format, MEDIA_MAX, RemoteDescription, RemoteMedia, SdpError};
+
+/// The first identification tag or user fragment that is too long (RFC 8445, section 5.3).
+const TOKEN_BYTES_MAX: usize = 256;
+
+/// Reads a client's offer or answer.
+pub(crate) fn read(text: &str) -> Result<RemoteDescription, SdpError> {
+    let session = SessionDescription::unmarshal(&mut Cursor::new(text))
+        .map_err(|error| SdpError::Syntax(error.to_string()))?;
+    let media = &session.media_descriptions;
+    if media.len() > MEDIA_MAX {
+        return Err(SdpError::TooManyMedia { found: media.len() });
+    }
+    // With BUNDLE (RFC 9143) the transport's attributes stand in any one m-line, or above all.
+    let shared = |key: &'static str| {
+        session
+            .attribute(key)
+            .map(String::as_str)
+            .or_else(|| media.iter().find_map(|media| value(media, key)))
+            .ok_or(SdpError::Missing(key))
+    };
+    let ufrag = shared("ice-ufrag")?;
+    if ufrag.is_empty() || ufrag.len() > TOKEN_BYTES_MAX {
+        return Err(fault("ice-ufrag", ufrag, "4 to 256 characters"));
+    }
+    let fingerprint = shared("fingerprint")?;
+    let (algorithm, digest) = fingerprint.split_once(' ').unwrap_or((fingerprint, ""));
+    let fingerprint = Some(digest)
+        .filter(|_| algorithm.eq_ignore_ascii_case("sha-256"))
+        .and_then(|digest| Fingerprint::parse(digest.trim()))
+        .ok_or_else(|| {
+            fault(
+                "fingerprint",
+                fingerprint,
+                "sha-256 and 32 bytes in hexadecimal",
+            )
+        })?;
+    Ok(RemoteDescription {
+        ufrag: ufrag.to_owned(),
+        fingerprint,
+        media: media
+            .iter()
+            .map(|media| read_media(media, &session))
+            .collect::<Result<_, _>>()?,
+    })
+}
+
+fn fault(attribute: &'static str, value: &str, allowed: &'static str) -> SdpError {
+    SdpError::Value {
+        attribute,
+        value: value.chars().take(100).collect(),
+        allowed,
+    }
+}
+
+fn value<'a>(media: &'a MediaDescription, key: &str) -> Option<&'a str> {
+    media.attribute(key).flatten()
+}
+
+/// The values of every attribute `key`.
+fn values<'a>(media: &'a MediaDescription, key: &str) -> impl Iterator<Item = &'a str> {
+    media
+        .attributes
+        .iter()
+        .filter(move |attribute| attribute.key == key)
+        .filter_map(|attribute| attribute.value.as_deref())
+}
+
+fn read_media(
+    media: &MediaDescription,
+    session: &SessionDescription,
+) -> Result<RemoteMedia, SdpError> {
+    let mid = value(media, "mid").ok_or(SdpError::Missing("mid"))?;
+    // One-byte header extensions carry at most 16 bytes (RFC 8285, section 4.2).
+    if mid.is_empty() || mid.len() > 16 || !mid.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(fault("mid", mid, "1 to 16 visible ASCII characters"));
+    }
+    let name = media.media_name.media.clone();
+    let kind = match name.as_str() {
+        "audio" => Some(MediaKind::Audio),
+        "video" => Some(MediaKind::Video),
+        _ => None,
+    };
+    let has = |key: &str| media.has_attribute(key) || session.has_attribute(key);
+    let direction = Direction {
+        sends: !has("recvonly") && !has("inactive"),
+        receives: !has("sendonly") && !has("inactive"),
+    };
+    let bundle_only = media.has_attribute("bundle-only");
+    let (ssrc, retransmission_ssrc) = streams(media);
+    Ok(RemoteMedia {
+        mid: mid.to_owned(),
+        kind,
+        name,
+        protocol: media.media_name.protos.join("/"),
+        rejected: media.media_name.port.value == 0 && !bundle_only,
+        direction,
+        formats: kind.map_or_else(Vec::new, |kind| formats(media, kind)),
+        extensions: extensions(media),
+        ssrc,
+        retransmission_ssrc,
+    })
+}
+
+fn formats(media: &MediaDescription, kind: MediaKind) -> Vec<Format> {
+    let by_type = |key: &'static str, payload_type: &str| {
+        values(media, key)
+            .filter_map(|line| line.split_once(' '))
+            .find_map(|(number, rest)| (number == payload_type).then(|| rest.trim().to_owned()))
+    };
+    let mut formats: Vec<Format> = Vec::new();
+    for number in &media.media_name.formats {
+        let (Ok(payload_type @ 0..=127), Some(rtpmap)) =
+            (number.parse::<u8>(), by_type("rtpmap", number))
+        else {
+            continue;
+        };
+        let fmtp = by_type("fmtp", number);
+        let Some(codec) = recognize(&rtpmap, fmtp.as_deref()).filter(|codec| codec.kind() == kind)
+        else {
+            continue;
+        };
+        if formats.iter().any(|format| format.codec == codec) {
+            continue;
+        }
+        let apt = format!("apt={number}");
+        let retransmission = values(media, "fmtp")
+            .filter_map(|line| line.split_once(' '))
+            .find_map(|(rtx, parameters)| {
+                let repairs = parameters.split(';').any(|p| p.trim() == apt);
+                repairs.then(|| rtx.parse().ok()).flatten()
+            });
+        let nack = values(media, "rtcp-fb")
+            .any(|line| line == format!("{number} nack") || line == "* nack");
+        formats.push(Format {
+            codec,
+            payload_type,
+            retransmission,
+            rtpmap,
+            fmtp,
+            nack,
+        });
+    }
+    formats
+}
+
+/// `a=extmap` (RFC 8285, section 8): the extensions that the edge reads or passes on.
+fn extensions(media: &MediaDescription) -> Vec<(Extension, u8)> {
+    values(media, "extmap")
+        .filter_map(|line| {
+            let mut words = line.split_ascii_whitespace();
+            let id = words.next()?.split('/').next()?.parse().ok()?;
+            Some((Extension::from_uri(words.next()?)?, id))
+        })
+        .collect()
+}
+
+/// The SSRC of the media and that of its retransmissions, from `a=ssrc-group:FID` (RFC 5576) or
+/// the first `a=ssrc`.
+fn streams(media: &MediaDescription) -> (Option<u32>, Option<u32>) {
+    let group = values(media, "ssrc-group").find_map(|line| {
+        let mut numbers = line.strip_prefix("FID ")?.split_ascii_whitespace();
+        let media = numbers.next()?.parse().ok()?;
+        Some((Some(media), numbers.next().and_then(|n| n.parse().ok())))
+    });
+    group.unwrap_or_else(|| {
+        let first = values(media, "ssrc").find_map(|line| line.split(' ').next()?.parse().ok());
+        (first, None)
+    })
+}

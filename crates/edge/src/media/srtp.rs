@@ -1,0 +1,379 @@
+//! SRTP for media (RFC 3711, RFC 7714): sealing and opening in place, without allocating.
+//!
+//! Control packets, which are few, go through `rtc-srtp`.
+
+use rtc_crypto::{
+    AeadAlgorithm, AeadCipher, BlockCipherAlgorithm, CryptoError, HmacAlgorithm, Mac, RTCCrypto,
+    StreamCipher, StreamCipherAlgorithm, constant_time_eq,
+};
+use rtc_srtp::context::Context;
+use rtc_srtp::option::{srtcp_replay_protection, srtp_no_replay_protection};
+use rtc_srtp::protection_profile::ProtectionProfile;
+use sluice_sfu::rtp::{RtpError, header_bytes};
+use sluice_sfu::sequence::{OnceWindow, Unroller};
+use thiserror::Error;
+
+/// The most that sealing adds to a packet, in bytes.
+pub(crate) const TAG_BYTES_MAX: usize = 16;
+
+/// What AES-CM with HMAC-SHA1-80 adds.
+const SHORT_TAG_BYTES: usize = 10;
+
+/// The most SSRCs of one participant whose replay windows are kept.
+const STREAMS_MAX: usize = 64;
+
+/// SRTCP's replay window, in packets.
+const CONTROL_WINDOW: usize = 64;
+
+/// Labels of key derivation (RFC 3711, section 4.3.2).
+const LABEL_ENCRYPTION: u8 = 0;
+const LABEL_AUTHENTICATION: u8 = 1;
+const LABEL_SALT: u8 = 2;
+
+/// The unroller's first cycle is 1, SRTP's is 0.
+const FIRST_CYCLE: u64 = 1 << 16;
+
+/// The profiles that the edge agrees to (RFC 5764, section 4.1.2; RFC 7714, section 14.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// `SRTP_AEAD_AES_128_GCM`.
+    Aes128Gcm,
+    /// `SRTP_AES128_CM_HMAC_SHA1_80`, at four times the cost.
+    Aes128CmSha1,
+}
+
+impl Profile {
+    /// Bytes of a master key.
+    pub(crate) const KEY_BYTES: usize = 16;
+
+    /// Bytes of a master salt.
+    pub(crate) const fn salt_bytes(self) -> usize {
+        match self {
+            Self::Aes128Gcm => 12,
+            Self::Aes128CmSha1 => 14,
+        }
+    }
+
+    /// Bytes to export from DTLS for both directions (RFC 5764, section 4.2).
+    pub(crate) const fn keying_bytes(self) -> usize {
+        2 * (Self::KEY_BYTES + self.salt_bytes())
+    }
+
+    const fn family(self) -> ProtectionProfile {
+        match self {
+            Self::Aes128Gcm => ProtectionProfile::AeadAes128Gcm,
+            Self::Aes128CmSha1 => ProtectionProfile::Aes128CmHmacSha1_80,
+        }
+    }
+}
+
+/// Why a packet cannot be opened.
+#[derive(Debug, Error)]
+pub(crate) enum SrtpError {
+    /// It is not RTP.
+    #[error(transparent)]
+    Rtp(#[from] RtpError),
+    /// It is shorter than its header and tag.
+    #[error("an SRTP packet without room for its tag")]
+    Short,
+    /// It came before, or is too old to tell.
+    #[error("an SRTP packet that came before")]
+    Replayed,
+    /// The participant sends under too many SSRCs.
+    #[error("more than {STREAMS_MAX} streams")]
+    TooManyStreams,
+    /// It was not sealed with the agreed key.
+    #[error("SRTP authentication failed")]
+    Forged,
+    /// The keys are not of the profile, or the cipher is missing.
+    #[error("SRTP set-up: {0}")]
+    Crypto(#[from] CryptoError),
+    /// `rtc-srtp` says no.
+    #[error("SRTCP: {0}")]
+    Control(String),
+}
+
+enum Cipher {
+    Gcm {
+        aead: Box<dyn AeadCipher>,
+        salt: [u8; 12],
+    },
+    Cm {
+        stream: Box<dyn StreamCipher>,
+        mac: Box<dyn Mac>,
+        salt: [u8; 14],
+    },
+}
+
+impl Cipher {
+    fn new(
+        crypto: &dyn RTCCrypto,
+        profile: Profile,
+        key: &[u8],
+        salt: &[u8],
+    ) -> Result<Self, CryptoError> {
+        let derived = |label, length| derive(crypto, key, salt, label, length);
+        let encryption = derived(LABEL_ENCRYPTION, Profile::KEY_BYTES)?;
+        Ok(match profile {
+            Profile::Aes128Gcm => {
+                let mut session_salt = [0; 12];
+                session_salt.copy_from_slice(&derived(LABEL_SALT, 12)?);
+                Self::Gcm {
+                    aead: crypto.new_aead(AeadAlgorithm::Aes128Gcm, &encryption)?,
+                    salt: session_salt,
+                }
+            }
+            Profile::Aes128CmSha1 => {
+                let mut session_salt = [0; 14];
+                session_salt.copy_from_slice(&derived(LABEL_SALT, 14)?);
+                Self::Cm {
+                    stream: crypto
+                        .new_stream_cipher(StreamCipherAlgorithm::Aes128Ctr, &encryption)?,
+                    mac: crypto
+                        .new_hmac(HmacAlgorithm::Sha1, &derived(LABEL_AUTHENTICATION, 20)?)?,
+                    salt: session_salt,
+                }
+            }
+        })
+    }
+
+    const fn tag_bytes(&self) -> usize {
+        match self {
+            Self::Gcm { .. } => TAG_BYTES_MAX,
+            Self::Cm { .. } => SHORT_TAG_BYTES,
+        }
+    }
+}
+
+/// AES-CM key derivation with a key derivation rate of zero (RFC 3711, section 4.3.3).
+fn derive(
+    crypto: &dyn RTCCrypto,
+    key: &[u8],
+    salt: &[u8],
+    label: u8,
+    length: usize,
+) -> Result<Vec<u8>, CryptoError> {
+    let mut input = [0; 16];
+    input[..salt.len()].copy_from_slice(salt);
+    input[7] ^= label;
+    let mut output = Vec::with_capacity(32);
+    for counter in 0..length.div_ceil(16) {
+        let mut block = input;
+        block[15] = counter as u8;
+        crypto.block_encrypt(BlockCipherAlgorithm::Aes128, key, &mut block)?;
+        output.extend(block);
+    }
+    output.truncate(length);
+    Ok(output)
+}
+
+/// RFC 7714, section 8.1.
+fn gcm_nonce(salt: &[u8; 12], ssrc: u32, index: u64) -> [u8; 12] {
+    let mut nonce = [0; 12];
+    nonce[2..6].copy_from_slice(&ssrc.to_be_bytes());
+    nonce[6..].copy_from_slice(&index.to_be_bytes()[2..]);
+    for (byte, salt) in nonce.iter_mut().zip(salt) {
+        *byte ^= salt;
+    }
+    nonce
+}
+
+/// RFC 3711, section 4.1.1.
+fn cm_counter(salt: &[u8; 14], ssrc: u32, index: u64) -> [u8; 16] {
+    let mut counter = [0; 16];
+    counter[4..8].copy_from_slice(&ssrc.to_be_bytes());
+    counter[8..14].copy_from_slice(&index.to_be_bytes()[2..]);
+    for (byte, salt) in counter.iter_mut().zip(salt) {
+        *byte ^= salt;
+    }
+    counter
+}
+
+/// Seals media for one participant.
+pub(crate) struct Sealer(Cipher);
+
+impl Sealer {
+    pub(crate) fn new(
+        crypto: &dyn RTCCrypto,
+        profile: Profile,
+        key: &[u8],
+        salt: &[u8],
+    ) -> Result<Self, CryptoError> {
+        Cipher::new(crypto, profile, key, salt).map(Self)
+    }
+
+    /// Seals the first `length` bytes of `buffer`, of which `header` are in clear, and says how
+    /// long the packet now is. The caller must never use an index of an SSRC twice, and `buffer`
+    /// must have [`TAG_BYTES_MAX`] to spare.
+    pub(crate) fn seal(
+        &mut self,
+        buffer: &mut [u8],
+        header: usize,
+        length: usize,
+        ssrc: u32,
+        index: u64,
+    ) -> Result<usize, CryptoError> {
+        let (packet, rest) = buffer.split_at_mut(length);
+        match &mut self.0 {
+            Cipher::Gcm { aead, salt } => {
+                let (header, payload) = packet.split_at_mut(header);
+                let nonce = gcm_nonce(salt, ssrc, index);
+                aead.seal_in_place(&nonce, header, payload, &mut rest[..TAG_BYTES_MAX])?;
+                Ok(length + TAG_BYTES_MAX)
+            }
+            Cipher::Cm { stream, mac, salt } => {
+                stream.apply_keystream(&cm_counter(salt, ssrc, index), &mut packet[header..])?;
+                let mut tag = [0; 20];
+                mac.sign(&[packet, &rollover(index)], &mut tag)?;
+                rest[..SHORT_TAG_BYTES].copy_from_slice(&tag[..SHORT_TAG_BYTES]);
+                Ok(length + SHORT_TAG_BYTES)
+            }
+        }
+    }
+}
+
+/// The rollover counter of an index.
+const fn rollover(index: u64) -> [u8; 4] {
+    ((index >> 16) as u32).to_be_bytes()
+}
+
+struct Stream {
+    ssrc: u32,
+    unroller: Unroller,
+    seen: OnceWindow,
+}
+
+/// Opens media of one participant.
+pub(crate) struct Opener {
+    cipher: Cipher,
+    streams: Vec<Stream>,
+}
+
+impl Opener {
+    pub(crate) fn new(
+        crypto: &dyn RTCCrypto,
+        profile: Profile,
+        key: &[u8],
+        salt: &[u8],
+    ) -> Result<Self, CryptoError> {
+        Ok(Self {
+            cipher: Cipher::new(crypto, profile, key, salt)?,
+            streams: Vec::new(),
+        })
+    }
+
+    /// Opens `packet` in place and says how long the plain packet is. Nothing is remembered of a
+    /// packet that fails.
+    pub(crate) fn open(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
+        let header = header_bytes(packet)?;
+        let length = packet
+            .len()
+            .checked_sub(self.cipher.tag_bytes())
+            .filter(|&length| length >= header)
+            .ok_or(SrtpError::Short)?;
+        let sequence = u16::from_be_bytes([packet[2], packet[3]]);
+        let ssrc = u32::from_be_bytes([packet[8], packet[9], packet[10], packet[11]]);
+        let known = self.streams.iter().position(|stream| stream.ssrc == ssrc);
+        if known.is_none() && self.streams.len() >= STREAMS_MAX {
+            return Err(SrtpError::TooManyStreams);
+        }
+        let mut unroller =
+            known.map_or_else(Unroller::default, |at| self.streams[at].unroller.clone());
+        let number = unroller.unroll(sequence);
+        let index = number.checked_sub(FIRST_CYCLE).ok_or(SrtpError::Replayed)?;
+        let mut seen = known.map_or_else(OnceWindow::default, |at| self.streams[at].seen.clone());
+        if !seen.first_time(number) {
+            return Err(SrtpError::Replayed);
+        }
+        self.authenticate(packet, header, length, ssrc, index)?;
+        let stream = Stream {
+            ssrc,
+            unroller,
+            seen,
+        };
+        match known {
+            Some(at) => self.streams[at] = stream,
+            None => self.streams.push(stream),
+        }
+        Ok(length)
+    }
+
+    fn authenticate(
+        &mut self,
+        packet: &mut [u8],
+        header: usize,
+        length: usize,
+        ssrc: u32,
+        index: u64,
+    ) -> Result<(), SrtpError> {
+        let (packet, tag) = packet.split_at_mut(length);
+        match &mut self.cipher {
+            Cipher::Gcm { aead, salt } => {
+                let (header, payload) = packet.split_at_mut(header);
+                aead.open_in_place(&gcm_nonce(salt, ssrc, index), header, payload, tag)
+                    .map_err(|_| SrtpError::Forged)
+            }
+            Cipher::Cm { stream, mac, salt } => {
+                let mut expected = [0; 20];
+                mac.sign(&[packet, &rollover(index)], &mut expected)?;
+                if !constant_time_eq(&expected[..SHORT_TAG_BYTES], tag) {
+                    return Err(SrtpError::Forged);
+                }
+                stream.apply_keystream(&cm_counter(salt, ssrc, index), &mut packet[header..])?;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Both directions of one participant's media and control.
+pub(crate) struct Srtp {
+    pub(crate) sealer: Sealer,
+    pub(crate) opener: Opener,
+    control_out: Context,
+    control_in: Context,
+}
+
+impl Srtp {
+    /// Splits what DTLS exported, as its server (RFC 5764, section 4.2).
+    pub(crate) fn new(
+        crypto: &dyn RTCCrypto,
+        profile: Profile,
+        keying: &[u8],
+    ) -> Result<Self, SrtpError> {
+        let (keys, salts) = keying.split_at(2 * Profile::KEY_BYTES);
+        let (client_key, server_key) = keys.split_at(Profile::KEY_BYTES);
+        let (client_salt, server_salt) = salts.split_at(profile.salt_bytes());
+        let context = |key, salt| {
+            Context::new(
+                key,
+                salt,
+                profile.family(),
+                Some(srtp_no_replay_protection()),
+                Some(srtcp_replay_protection(CONTROL_WINDOW)),
+                crypto,
+            )
+            .map_err(|error| SrtpError::Control(error.to_string()))
+        };
+        Ok(Self {
+            sealer: Sealer::new(crypto, profile, server_key, server_salt)?,
+            opener: Opener::new(crypto, profile, client_key, client_salt)?,
+            control_out: context(server_key, server_salt)?,
+            control_in: context(client_key, client_salt)?,
+        })
+    }
+
+    /// The sealed form of an RTCP packet.
+    pub(crate) fn seal_control(&mut self, packet: &[u8]) -> Result<bytes::BytesMut, SrtpError> {
+        self.control_out
+            .encrypt_rtcp(packet)
+            .map_err(|error| SrtpError::Control(error.to_string()))
+    }
+
+    /// The plain form of an SRTCP packet.
+    pub(crate) fn open_control(&mut self, packet: &[u8]) -> Result<bytes::BytesMut, SrtpError> {
+        self.control_in
+            .decrypt_rtcp(packet)
+            .map_err(|error| SrtpError::Control(error.to_string()))
+    }
+}

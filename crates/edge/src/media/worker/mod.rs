@@ -1,0 +1,317 @@
+//! A media worker: one OS thread with one UDP socket and every participant that is pinned to it.
+//!
+//! One turn of its loop takes commands, then relayed packets, then what came over the network, then
+//! timers, each within a bound, and sends what came of it together.
+
+mod command;
+mod network;
+mod obey;
+mod outbox;
+mod peer;
+mod report;
+mod table;
+mod udp;
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_queue::ArrayQueue;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use sluice_sfu::forward::Forwarder;
+use sluice_types::units::Time;
+use tokio::sync::mpsc;
+
+pub(crate) use self::command::{Command, Ice, TrackOrigin, TrackTarget};
+use self::outbox::{Notice, WireOutbox};
+use self::report::Shared;
+pub(crate) use self::report::WorkerReport;
+use self::table::Table;
+use self::udp::{Receiver, Sender};
+use super::dtls::DtlsIdentity;
+use super::event::MediaEvent;
+use super::relay::{RelayInlet, Relayed};
+
+/// Commands that wait for a worker. A burst of 500 joins takes some 20 each.
+const COMMANDS: usize = 16_384;
+
+/// How many commands, relayed packets and batches of datagrams one turn takes.
+const COMMANDS_PER_TURN: usize = 512;
+const RELAYED_PER_TURN: usize = 512;
+const BATCHES_PER_TURN: usize = 4;
+
+const SOCKET: Token = Token(0);
+const WAKE: Token = Token(1);
+
+/// The longest that a worker sleeps.
+const SLEEP_MAX: Duration = Duration::from_millis(20);
+
+/// How often consent is looked after, and the report made.
+const CHORES_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A worker, as the rest of the edge holds it.
+pub(crate) struct WorkerHandle {
+    commands: Arc<ArrayQueue<Command>>,
+    waker: Arc<Waker>,
+    inlet: RelayInlet,
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl WorkerHandle {
+    /// Starts a worker with a socket at `address`.
+    pub(crate) fn start(
+        index: usize,
+        address: SocketAddr,
+        identity: DtlsIdentity,
+        events: mpsc::Sender<MediaEvent>,
+    ) -> io::Result<Self> {
+        let socket = Arc::new(udp::bind(address)?);
+        let address = socket.local_addr()?;
+        let poll = Poll::new()?;
+        poll.registry().register(
+            &mut SourceFd(&socket.as_raw_fd()),
+            SOCKET,
+            Interest::READABLE,
+        )?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+        let commands = Arc::new(ArrayQueue::new(COMMANDS));
+        let inlet = RelayInlet::new(waker.clone());
+        let shared = Arc::<Shared>::default();
+        let worker = Worker {
+            index,
+            socket,
+            poll,
+            commands: commands.clone(),
+            inlet: inlet.clone(),
+            events,
+            identity,
+            shared: shared.clone(),
+            started: Instant::now(),
+            forwarder: Forwarder::default(),
+            table: Table::default(),
+            sender: Sender::new(),
+            notices: Vec::new(),
+            next_link: 0,
+            next_chores: Time::ZERO,
+            busy: Duration::ZERO,
+            stopping: false,
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("media-{index}"))
+            .spawn(move || worker.run())?;
+        Ok(Self {
+            commands,
+            waker,
+            inlet,
+            shared,
+            address,
+            thread: Some(thread),
+        })
+    }
+
+    /// Where the worker's socket is bound.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where relayed packets are delivered.
+    pub(crate) const fn inlet(&self) -> &RelayInlet {
+        &self.inlet
+    }
+
+    /// What the worker counted lately.
+    pub(crate) fn report(&self) -> WorkerReport {
+        self.shared.read()
+    }
+
+    /// Gives the worker something to do. When its queue is full, the command is dropped and an
+    /// error logged: a worker that far behind serves nobody any more.
+    pub(crate) fn tell(&self, command: Command) {
+        if self.commands.push(command).is_err() {
+            tracing::error!(
+                queued = COMMANDS,
+                "a media worker is stuck; a command was dropped"
+            );
+        }
+        // The worker looks at least every 20 ms, even if waking it failed.
+        let _ = self.waker.wake();
+    }
+
+    /// A handle for ICE-TCP connections.
+    pub(crate) fn mailbox(&self) -> Mailbox {
+        Mailbox {
+            commands: self.commands.clone(),
+            waker: self.waker.clone(),
+        }
+    }
+}
+
+impl Drop for WorkerHandle {
+    fn drop(&mut self) {
+        self.tell(Command::Stop);
+        if let Some(thread) = self.thread.take() {
+            // It panicked if this fails, and has said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A way to tell a worker things.
+#[derive(Clone)]
+pub(crate) struct Mailbox {
+    commands: Arc<ArrayQueue<Command>>,
+    waker: Arc<Waker>,
+}
+
+impl Mailbox {
+    /// As [`WorkerHandle::tell`], but a packet that finds the queue full is simply lost.
+    pub(crate) fn tell(&self, command: Command) {
+        let _ = self.commands.push(command);
+        let _ = self.waker.wake();
+    }
+}
+
+struct Worker {
+    index: usize,
+    socket: Arc<UdpSocket>,
+    poll: Poll,
+    commands: Arc<ArrayQueue<Command>>,
+    inlet: RelayInlet,
+    events: mpsc::Sender<MediaEvent>,
+    identity: DtlsIdentity,
+    shared: Arc<Shared>,
+    started: Instant,
+    forwarder: Forwarder,
+    table: Table,
+    sender: Sender,
+    notices: Vec<Notice>,
+    next_link: u64,
+    next_chores: Time,
+    busy: Duration,
+    stopping: bool,
+}
+
+impl Worker {
+    fn now(&self) -> Time {
+        Time::ZERO + self.started.elapsed()
+    }
+
+    /// The forwarder, and where its output goes.
+    fn forward(&mut self) -> (&mut Forwarder, WireOutbox<'_>) {
+        (
+            &mut self.forwarder,
+            WireOutbox {
+                table: &mut self.table,
+                sender: &mut self.sender,
+                socket: &self.socket,
+                notices: &mut self.notices,
+            },
+        )
+    }
+
+    fn run(mut self) {
+        let mut events = Events::with_capacity(8);
+        let mut receiver = Receiver::new();
+        let mut more = false;
+        while !self.stopping {
+            let wait = if more { Duration::ZERO } else { self.sleep() };
+            if let Err(error) = self.poll.poll(&mut events, Some(wait))
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!(worker = self.index, %error, "polling failed; the worker ends");
+                return;
+            }
+            let awake = Instant::now();
+            more = self.obey();
+            more |= self.take_relayed();
+            more |= self.receive(&mut receiver);
+            self.handle_timeouts();
+            self.finish();
+            self.busy += awake.elapsed();
+        }
+        self.say_goodbye();
+    }
+
+    fn sleep(&self) -> Duration {
+        self.forwarder
+            .poll_timeout()
+            .since(self.now())
+            .min(SLEEP_MAX)
+    }
+
+    fn take_relayed(&mut self) -> bool {
+        for _ in 0..RELAYED_PER_TURN {
+            let Some((key, relayed)) = self.inlet.take() else {
+                return false;
+            };
+            let Some(source) = self.table.tracks.get(&key).map(|track| track.source) else {
+                continue;
+            };
+            let now = self.now();
+            let (forwarder, mut outbox) = self.forward();
+            match relayed {
+                Relayed::Media(packet) => {
+                    forwarder.handle_relayed(now, source, &packet, &mut outbox);
+                }
+                Relayed::Clock(clock) => forwarder.handle_clock(now, source, clock, &mut outbox),
+            }
+        }
+        true
+    }
+
+    fn handle_timeouts(&mut self) {
+        let now = self.now();
+        let (forwarder, mut outbox) = self.forward();
+        forwarder.handle_timeout(now, &mut outbox);
+        self.handle_dtls_timeouts();
+        if now >= self.next_chores {
+            let since = now.since(self.next_chores) + CHORES_INTERVAL;
+            self.next_chores = now + CHORES_INTERVAL;
+            self.look_after_consent(now);
+            self.make_report(since);
+        }
+    }
+
+    /// Sends what this turn gathered, and passes on what it noticed.
+    fn finish(&mut self) {
+        if !self.sender.is_empty() {
+            self.sender.flush(&self.socket);
+        }
+        for link in self.table.links.values_mut() {
+            if link.queued {
+                link.queued = false;
+                link.outlet.flush();
+            }
+        }
+        for notice in std::mem::take(&mut self.notices) {
+            let (Notice::KeyFrameWanted(source) | Notice::FirstPacket(source)) = notice;
+            let Some(track) = self
+                .table
+                .track_of
+                .get(&source)
+                .and_then(|key| self.table.tracks.get(key))
+            else {
+                continue;
+            };
+            let track = track.id.clone();
+            self.say(match notice {
+                Notice::KeyFrameWanted(_) => MediaEvent::KeyFrameWanted { track },
+                Notice::FirstPacket(_) => MediaEvent::FirstPacket { track },
+            });
+        }
+    }
+
+    /// Tells the hub. When it is so far behind that its queue is full, the event is lost and
+    /// logged: key frames are asked for again, and consent is looked after again.
+    fn say(&self, event: MediaEvent) {
+        if let Err(error) = self.events.try_send(event) {
+            tracing::warn!(worker = self.index, %error, "an event of media is lost");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! One participant's transport: which path, which keys.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use sluice_sfu::forward::PeerId;
+use sluice_types::ids::{MeetingId, ParticipantId};
+use sluice_types::units::Time;
+
+use super::command::Ice;
+use crate::media::dtls::Dtls;
+use crate::media::keys::{ConnectionKey, PeerKey};
+use crate::media::srtp::Srtp;
+
+/// Addresses of one participant that are remembered; a client checks a handful.
+pub(super) const PATHS_MAX: usize = 16;
+
+/// A way to a participant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Path {
+    Udp(SocketAddr),
+    Tcp(ConnectionKey),
+}
+
+/// An ICE-TCP connection.
+pub(super) struct Connection {
+    pub(super) from: SocketAddr,
+    pub(super) outgoing: tokio::sync::mpsc::Sender<Bytes>,
+}
+
+pub(super) struct Peer {
+    pub(super) key: PeerKey,
+    pub(super) forward: PeerId,
+    pub(super) room: MeetingId,
+    pub(super) participant: ParticipantId,
+    pub(super) ice: Ice,
+    /// User fragments from before an ICE restart still answer until the new path is nominated.
+    pub(super) before_restart: Option<Ice>,
+    pub(super) dtls: Dtls,
+    pub(super) srtp: Option<Box<Srtp>>,
+    /// Where to send: the latest nominated path, or before one is, the latest that checked.
+    pub(super) path: Option<Path>,
+    pub(super) nominated: bool,
+    /// Every address that passed a check, the latest last.
+    pub(super) paths: Vec<Path>,
+    pub(super) since: Instant,
+    /// When a check last passed (RFC 7675: consent).
+    pub(super) consent: Time,
+    pub(super) lost: bool,
+}
+
+impl Peer {
+    /// A check passed on `path`: follows the client's nomination, whenever it changes its mind.
+    pub(super) fn checked(&mut self, now: Time, path: Path, nominated: bool) -> Option<Path> {
+        self.consent = now;
+        if nominated || !self.nominated {
+            self.path = Some(path);
+            self.nominated |= nominated;
+        }
+        if nominated {
+            self.before_restart = None;
+        }
+        let known = self.paths.iter().position(|&known| known == path);
+        if let Some(at) = known {
+            self.paths.remove(at);
+        }
+        self.paths.push(path);
+        (self.paths.len() > PATHS_MAX).then(|| self.paths.remove(0))
+    }
+
+    /// The credentials that answer checks for `ufrag`.
+    pub(super) fn ice_for(&self, ufrag: &str) -> &Ice {
+        match &self.before_restart {
+            Some(before) if before.local.ufrag == ufrag => before,
+            _ => &self.ice,
+        }
+    }
+}

@@ -123,6 +123,8 @@ impl std::error::Error for Fault {}
 
 /// What to say at a place in a file; the place becomes line and column.
 pub(super) struct Complaint {
+    /// The bytes of the value, empty when there is none.
+    pub(super) value_at: Range<usize>,
     pub(super) kind: FaultKind,
     pub(super) key: String,
     pub(super) problem: String,
@@ -136,15 +138,17 @@ const VALUE_CHARS_MAX: usize = 64;
 const EXCERPT_CHARS_MAX: usize = 240;
 
 impl Fault {
-    /// A fault at these bytes of the source. An empty range means that there is no value.
+    /// A fault at these bytes of the source.
     pub(super) fn new(source: Source<'_>, at: &Range<usize>, complaint: Complaint) -> Self {
         let text = source.text;
         let start = floor_char(text, at.start);
         let end = floor_char(text, at.end).max(start);
         let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line_text = text[line_start..].lines().next().unwrap_or_default();
-        let value = &text[start..end];
-        let first_line = value.lines().next().unwrap_or_default();
+        let first_line = text[start..end].lines().next().unwrap_or_default();
+        let value_start = floor_char(text, complaint.value_at.start);
+        let value_end = floor_char(text, complaint.value_at.end).max(value_start);
+        let value = &text[value_start..value_end];
         Self {
             kind: complaint.kind,
             file: source.name.to_owned(),

@@ -13,6 +13,7 @@ mod files;
 mod host;
 mod link;
 mod position;
+mod read_edges;
 mod read_mesh;
 mod read_region;
 mod reader;

@@ -75,7 +75,7 @@ fn read_root(reader: &mut Reader<'_>, root: &mut Section<'_>) -> MeshDraft {
         let links = field.elements(reader, LINK_ALLOWED);
         links
             .iter()
-            .filter_map(|link| read_link(reader, link))
+            .filter_map(|link| read_link(reader, link, &order))
             .collect()
     });
     MeshDraft {
@@ -247,11 +247,19 @@ fn read_url(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<String> {
     None
 }
 
-fn read_link(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<LinkDraft> {
+fn read_link(
+    reader: &mut Reader<'_>,
+    field: &Field<'_>,
+    order: &[Spanned<RegionName>],
+) -> Option<LinkDraft> {
     let mut section = field.section(reader, LINK_ALLOWED)?;
     let ends = section
         .need(reader, "ends", ENDS_ALLOWED)
         .and_then(|field| read_ends(reader, &field));
+    // A misspelt end is one fault; that the prices' senders do not fit it is none.
+    let is_listed =
+        |end: &Spanned<RegionName>| order.iter().any(|region| region.value == end.value);
+    let senders = ends.as_ref().filter(|ends| ends.iter().all(is_listed));
     let round_trip = section
         .need(reader, "round_trip_ms", "an integer from 1 to 2000 ms")
         .and_then(|field| field.integer(reader, 1..=2_000, "ms"))
@@ -266,7 +274,7 @@ fn read_link(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<LinkDraft> {
         .map(|mbps| Bitrate::mbps(u64::from(mbps)));
     let price = section
         .need(reader, "cost_per_gb", PRICE_ALLOWED)
-        .and_then(|field| read_price(reader, &field, ends.as_ref()))
+        .and_then(|field| read_price(reader, &field, senders))
         .unwrap_or_default();
     let loss = section
         .find("loss")

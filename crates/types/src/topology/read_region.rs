@@ -1,15 +1,16 @@
 //! Reads one `regions/NAME.toml`. What concerns other files is left to `check`.
 
 use std::net::Ipv4Addr;
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 
 use super::fault::{FaultKind, Source};
 use super::host::{DNS_NAME_ALLOWED, DnsName, Host};
 use super::position::Position;
+use super::read_edges::{self, EdgeDefaults, EdgeDraft};
 use super::read_mesh::integer;
 use super::reader::{Field, Reader, Section, Spanned};
-use super::region::{Edge, Ports, Region, Turn};
-use crate::ids::{EdgeId, RegionName};
+use super::region::{Region, Turn};
+use crate::ids::RegionName;
 
 /// What one region's file says.
 pub(super) struct RegionDraft {
@@ -19,21 +20,6 @@ pub(super) struct RegionDraft {
     pub(super) region: Option<Region>,
     pub(super) dns: Vec<Spanned<DnsName>>,
     pub(super) edges: Vec<EdgeDraft>,
-}
-
-/// An edge, and where its name and host are written.
-pub(super) struct EdgeDraft {
-    pub(super) edge: Edge,
-    pub(super) id_at: Range<usize>,
-    /// None when the host follows from the region's DNS name.
-    pub(super) host_at: Option<Range<usize>>,
-}
-
-/// What the region says about all its edges.
-struct EdgeDefaults {
-    workers: u16,
-    capacity: u32,
-    ports: Ports,
 }
 
 pub(super) fn read(source: Source<'_>) -> (Reader<'_>, RegionDraft) {
@@ -93,10 +79,10 @@ fn read_root(reader: &mut Reader<'_>, root: &mut Section<'_>, draft: &mut Region
     let defaults = EdgeDefaults {
         workers: u16::try_from(workers).unwrap_or(1),
         capacity: integer(reader, root, "capacity", CAPACITY, "participants", 500),
-        ports: read_ports(reader, root, workers),
+        ports: read_edges::read_ports(reader, root, workers),
     };
-    if let Some(field) = root.need(reader, "edges", EDGES_ALLOWED) {
-        draft.edges = read_edges(reader, &field, draft, &defaults);
+    if let Some(field) = root.need(reader, "edges", read_edges::ALLOWED) {
+        draft.edges = read_edges::read(reader, &field, draft, &defaults);
     }
     let turn = read_turn(reader, root);
     draft.region = build(
@@ -140,44 +126,7 @@ fn read_display_name(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Strin
     None
 }
 
-fn read_ports(reader: &mut Reader<'_>, root: &mut Section<'_>, workers: u32) -> Ports {
-    let mut ports = Ports::default();
-    let Some(mut section) = root
-        .find("ports")
-        .and_then(|field| field.section(reader, "a table `[ports]`"))
-    else {
-        return ports;
-    };
-    ports.signal = port(reader, &mut section, "signal", ports.signal);
-    // The last worker's port has to exist as well.
-    let media_max = 65_536 - workers.min(256);
-    let media = u32::from(ports.media);
-    let media = integer(
-        reader,
-        &mut section,
-        "media",
-        1..=media_max,
-        "as a UDP port",
-        media,
-    );
-    ports.media = u16::try_from(media).unwrap_or(ports.media);
-    ports.ice_tcp = port(reader, &mut section, "ice_tcp", ports.ice_tcp);
-    ports.backbone = port(reader, &mut section, "backbone", ports.backbone);
-    let media_ports = media..media + workers;
-    if media_ports.contains(&u32::from(ports.backbone)) {
-        let problem = "the backbone's UDP port is one of the media workers'";
-        let allowed = format!("a port outside {media} to {}", media_ports.end - 1);
-        clash(reader, &section, "backbone", problem, &allowed);
-    }
-    if ports.signal == ports.ice_tcp {
-        let problem = "signalling and ICE-TCP share a TCP port";
-        clash(reader, &section, "ice_tcp", problem, "two different ports");
-    }
-    section.finish(reader);
-    ports
-}
-
-fn clash(
+pub(super) fn clash(
     reader: &mut Reader<'_>,
     section: &Section<'_>,
     key: &'static str,
@@ -197,7 +146,7 @@ fn clash(
     );
 }
 
-fn port(
+pub(super) fn port(
     reader: &mut Reader<'_>,
     section: &mut Section<'_>,
     key: &'static str,
@@ -212,147 +161,6 @@ fn port(
         u32::from(default),
     );
     u16::try_from(value).unwrap_or(default)
-}
-
-fn read_edges(
-    reader: &mut Reader<'_>,
-    field: &Field<'_>,
-    draft: &RegionDraft,
-    defaults: &EdgeDefaults,
-) -> Vec<EdgeDraft> {
-    if field.is_integer() {
-        let count = field.integer(reader, EDGES, "edges").unwrap_or(0);
-        let edge = |n| numbered(reader, field, draft, n).map(|id| (id, field.at.clone()));
-        let named: Vec<_> = (1..=count).filter_map(edge).collect();
-        return named
-            .into_iter()
-            .filter_map(|(id, id_at)| {
-                let host = default_host(reader, field, draft, &id)?;
-                Some(EdgeDraft {
-                    edge: defaults.edge(id, host),
-                    id_at,
-                    host_at: None,
-                })
-            })
-            .collect();
-    }
-    let elements = field.elements(reader, EDGES_ALLOWED);
-    let count_is_valid = elements.len() <= *EDGES.end() as usize && !elements.is_empty();
-    if field.is_array() && !count_is_valid {
-        field.invalid(reader, "the region has no edge, or too many", EDGES_ALLOWED);
-    }
-    let mut edges = Vec::with_capacity(elements.len());
-    for (n, element) in (1..).zip(&elements) {
-        edges.extend(read_edge(reader, element, draft, defaults, n));
-    }
-    edges
-}
-
-fn read_edge(
-    reader: &mut Reader<'_>,
-    field: &Field<'_>,
-    draft: &RegionDraft,
-    defaults: &EdgeDefaults,
-    n: u32,
-) -> Option<EdgeDraft> {
-    let mut section = field.section(reader, EDGES_ALLOWED)?;
-    let name = section.find("name");
-    let host = section.find("host");
-    let workers = u32::from(defaults.workers);
-    let workers = integer(reader, &mut section, "workers", WORKERS, "threads", workers);
-    let capacity = defaults.capacity;
-    let capacity = integer(
-        reader,
-        &mut section,
-        "capacity",
-        CAPACITY,
-        "participants",
-        capacity,
-    );
-    section.finish(reader);
-
-    let id = match &name {
-        None => numbered(reader, field, draft, n),
-        Some(name) => read_edge_id(reader, name, draft),
-    }?;
-    let (host, host_at) = match &host {
-        None => (default_host(reader, field, draft, &id)?, None),
-        Some(host) => {
-            let host = host.parsed::<Host>(reader, HOST_ALLOWED)?;
-            (host.value, Some(host.at))
-        }
-    };
-    let mut edge = defaults.edge(id, host);
-    edge.workers = u16::try_from(workers).unwrap_or(defaults.workers);
-    edge.capacity = capacity;
-    Some(EdgeDraft {
-        edge,
-        id_at: name.map_or_else(|| field.at.clone(), |name| name.at),
-        host_at,
-    })
-}
-
-impl EdgeDefaults {
-    fn edge(&self, id: EdgeId, host: Host) -> Edge {
-        Edge {
-            id,
-            host,
-            workers: self.workers,
-            capacity: self.capacity,
-            ports: self.ports,
-        }
-    }
-}
-
-fn numbered(
-    reader: &mut Reader<'_>,
-    field: &Field<'_>,
-    draft: &RegionDraft,
-    n: u32,
-) -> Option<EdgeId> {
-    let region = draft.name.as_ref()?;
-    let id = EdgeId::nth(region, n).ok();
-    if id.is_none() {
-        let problem = format!("`{region}-{n}` is too long for an edge's name");
-        field.invalid(reader, &problem, "a region name of at most 37 characters");
-    }
-    id
-}
-
-fn read_edge_id(reader: &mut Reader<'_>, field: &Field<'_>, draft: &RegionDraft) -> Option<EdgeId> {
-    let id = field.parsed::<EdgeId>(reader, EDGE_NAME_ALLOWED)?.value;
-    let region = draft.name.as_ref()?.as_str();
-    let is_own = id
-        .as_str()
-        .strip_prefix(region)
-        .is_some_and(|rest| rest.starts_with('-'));
-    if is_own {
-        return Some(id);
-    }
-    let problem = format!("an edge's name begins with its region's, `{region}-`");
-    field.invalid(reader, &problem, EDGE_NAME_ALLOWED);
-    None
-}
-
-/// `EDGE.DNS`, where DNS is the region's first name.
-fn default_host(
-    reader: &mut Reader<'_>,
-    field: &Field<'_>,
-    draft: &RegionDraft,
-    id: &EdgeId,
-) -> Option<Host> {
-    // Without a sound DNS name there is a fault already.
-    let parent = &draft.dns.first()?.value;
-    let host = parent.child(id.as_str()).ok().map(Host::Name);
-    if host.is_none() {
-        let problem = format!("`{id}.{parent}` is too long for a DNS name");
-        field.invalid(
-            reader,
-            &problem,
-            "a shorter `dns` name, or edges with a `host` of their own",
-        );
-    }
-    host
 }
 
 fn read_turn(reader: &mut Reader<'_>, root: &mut Section<'_>) -> Option<Turn> {
@@ -393,12 +201,9 @@ fn read_turn(reader: &mut Reader<'_>, root: &mut Section<'_>) -> Option<Turn> {
     })
 }
 
-const EDGES: RangeInclusive<u32> = 1..=64;
-const WORKERS: RangeInclusive<u32> = 1..=256;
-const CAPACITY: RangeInclusive<u32> = 1..=100_000;
+pub(super) const WORKERS: RangeInclusive<u32> = 1..=256;
+pub(super) const CAPACITY: RangeInclusive<u32> = 1..=100_000;
 const DISPLAY_NAME_ALLOWED: &str =
     "a string of 1 to 64 characters, without control characters or spaces at its ends";
 const DNS_ALLOWED: &str = "an array of at least one DNS name";
-const EDGES_ALLOWED: &str = "a count, or tables `[[edges]]`, from 1 to 64";
-const EDGE_NAME_ALLOWED: &str = "REGION-… in at most 40 of a-z, 0-9 and inner hyphens";
-const HOST_ALLOWED: &str = "a lowercase DNS name, an IPv4 or an IPv6 address";
+pub(super) const HOST_ALLOWED: &str = "a lowercase DNS name, an IPv4 or an IPv6 address";

@@ -59,7 +59,13 @@ impl<'a> Reader<'a> {
         problem: impl Into<String>,
         allowed: impl Into<String>,
     ) {
+        let value_at = if kind == FaultKind::MissingKey {
+            0..0
+        } else {
+            at.clone()
+        };
         let complaint = Complaint {
+            value_at,
             kind,
             key: key.to_owned(),
             problem: problem.into(),
@@ -171,14 +177,24 @@ impl<'t> Section<'t> {
                 Some(meant) => format!("there is no key `{key}`, did you mean `{meant}`?"),
                 None => format!("there is no key `{key}`"),
             };
-            let allowed = self.known.join(", ");
-            reader.fault(
-                &at,
-                FaultKind::UnknownKey,
-                &self.path(key),
+            let complaint = Complaint {
+                // A table as a value would be all of its lines.
+                value_at: match self.field(key) {
+                    Some(Field {
+                        node: Node::Value(_),
+                        at,
+                        ..
+                    }) => at,
+                    _ => 0..0,
+                },
+                kind: FaultKind::UnknownKey,
+                key: self.path(key),
                 problem,
-                allowed,
-            );
+                allowed: self.known.join(", "),
+            };
+            reader
+                .faults
+                .push(Fault::new(reader.source, &at, complaint));
         }
     }
 

@@ -1,0 +1,3 @@
+//! Support for the end-to-end tests: clients and meshes that end when they are dropped.
+
+pub mod client;

@@ -131,7 +131,7 @@ pub(crate) fn is_indication(packet: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use rtc_stun::textattrs::TextAttribute;
+    use rtc_stun::message::Setter as _;
 
     use super::*;
 
@@ -145,22 +145,19 @@ mod tests {
         let provider = rtc_crypto::default_provider().expect("ring");
         let mut message = Message::new();
         message.new_transaction_id().expect("random bytes");
-        message
-            .build(&[
-                Box::new(BINDING_REQUEST),
-                Box::new(TextAttribute::new(ATTR_USERNAME, username.to_owned())),
-            ])
-            .expect("short");
+        message.set_type(BINDING_REQUEST);
+        message.write_header();
+        message.add(ATTR_USERNAME, username.as_bytes());
         if nominate {
             message.add(ATTR_USE_CANDIDATE, &[]);
         }
-        let integrity = MessageIntegrity::new_short_term_integrity_with_provider(
+        MessageIntegrity::new_short_term_integrity_with_provider(
             password.to_owned(),
             provider.crypto(),
-        );
-        message
-            .build(&[Box::new(integrity), Box::new(FINGERPRINT)])
-            .expect("short");
+        )
+        .add_to(&mut message)
+        .expect("no fingerprint yet");
+        FINGERPRINT.add_to(&mut message).expect("short");
         message.raw
     }
 

@@ -1,1 +1,19 @@
 //! Mesh transport: QUIC with mutual TLS from the mesh CA, framed control streams, link impairment.
+//!
+//! A shell library shared by edges, coordinator and command line. Whoever has no certificate of
+//! the mesh's own CA is refused in the handshake, before a byte of the application is read.
+
+pub mod connection;
+pub mod endpoint;
+mod identity;
+pub mod impair;
+pub mod pki;
+pub mod stream;
+pub mod tls;
+
+pub use connection::MeshConnection;
+pub use endpoint::{MeshEndpoint, TransportSettings};
+pub use identity::{Identity, UnknownIdentity};
+pub use pki::MeshCa;
+pub use stream::{MessageReceiver, MessageSender};
+pub use tls::Credentials;

@@ -1,0 +1,1 @@
+//! Link impairment: makes a loopback feel like a link between continents.

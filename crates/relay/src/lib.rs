@@ -1,1 +1,10 @@
-//! Sans-IO core of the backbone: relays, interest, splitting and joining, link health.
+//! Sans-IO core of the backbone: what edges say to each other about rooms, and how packets cross.
+//!
+//! [`mesh`] is the state machine of one edge in all its rooms: whom it receives a root's roster and
+//! tracks from, and to whom it passes them on. [`datagram`] and [`joiner`] are the two ends of one
+//! relay.
+#![forbid(unsafe_code)]
+
+pub mod datagram;
+pub mod joiner;
+pub mod mesh;

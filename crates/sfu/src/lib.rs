@@ -9,4 +9,3 @@ pub mod codec;
 pub mod forward;
 pub mod rtcp;
 pub mod rtp;
-pub mod sequence;

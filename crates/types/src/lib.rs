@@ -8,6 +8,7 @@ pub mod ids;
 pub mod mesh;
 pub mod rest;
 pub mod room;
+pub mod sequence;
 pub mod signal;
 pub mod topology;
 pub mod units;

@@ -10,7 +10,7 @@ use rtc_srtp::context::Context;
 use rtc_srtp::option::{srtcp_replay_protection, srtp_no_replay_protection};
 use rtc_srtp::protection_profile::ProtectionProfile;
 use sluice_sfu::rtp::{RtpError, header_bytes};
-use sluice_sfu::sequence::{OnceWindow, Unroller};
+use sluice_types::sequence::{OnceWindow, Unroller};
 use thiserror::Error;
 
 /// The most that sealing adds to a packet, in bytes.

@@ -3,7 +3,7 @@
 use sluice_types::units::Time;
 
 use crate::rtcp::transport_feedback;
-use crate::sequence::Unroller;
+use sluice_types::sequence::Unroller;
 
 /// The most arrivals between two reports: 50 ms at 80 Mbit/s. More are not reported, which the
 /// sender takes for loss.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sluice_types::units::Time;
 
 use crate::rtcp::{ReportBlock, SenderClock};
-use crate::sequence::Unroller;
+use sluice_types::sequence::Unroller;
 
 /// How long a gap may be mere reordering before it is asked for.
 const REORDERING: Duration = Duration::from_millis(10);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sluice_types::units::Time;
 
 use super::{LinkId, PeerId, SourceId};
-use crate::sequence::OnceWindow;
+use sluice_types::sequence::OnceWindow;
 
 /// Where a sink's sequence numbers start: low enough that SRTP's rollover counter starts at zero
 /// on both sides, high enough for packets that come before the first one that was forwarded.

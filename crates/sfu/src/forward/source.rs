@@ -6,7 +6,7 @@ use super::history::History;
 use super::key_frame::KeyFrameRequests;
 use super::reception::Reception;
 use super::{PeerId, SinkId};
-use crate::sequence::OnceWindow;
+use sluice_types::sequence::OnceWindow;
 
 /// Where a track comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,402 @@
+//! Interest: which of a root's tracks are wanted here or below, and the relays that bring them.
+
+use std::collections::BTreeSet;
+
+use sluice_types::ids::{EdgeId, MeetingId, RelayId, TrackId};
+use sluice_types::mesh::backbone::BackboneMessage;
+use sluice_types::units::Time;
+
+use super::{Ingress, Mesh, OVERLAP, Output, RelayUse};
+use crate::datagram::RELAY_ID_MAX;
+
+impl Mesh {
+    /// A participant at this edge wants a track of another edge.
+    pub fn want(&mut self, now: Time, room: &MeetingId, track: &TrackId) {
+        if let Some(state) = self.room_mut(room)
+            && state.wants.insert(track.clone())
+        {
+            self.refresh_room(now, room);
+        }
+    }
+
+    /// Nobody at this edge wants that track any more.
+    pub fn unwant(&mut self, now: Time, room: &MeetingId, track: &TrackId) {
+        if let Some(state) = self.rooms.get_mut(room)
+            && state.wants.remove(track)
+        {
+            self.refresh_room(now, room);
+        }
+    }
+
+    fn refresh_room(&mut self, now: Time, room: &MeetingId) {
+        let roots: Vec<_> = match self.rooms.get(room) {
+            Some(state) => state.trees.keys().cloned().collect(),
+            None => return,
+        };
+        for root in roots {
+            self.refresh_interest(now, room, &root);
+        }
+    }
+
+    /// Brings the relays of one tree in line with what is wanted.
+    pub(super) fn refresh_interest(&mut self, now: Time, room: &MeetingId, root: &EdgeId) {
+        if *root == self.edge {
+            return;
+        }
+        let Some(state) = self.rooms.get(room) else {
+            return;
+        };
+        let Some(tree) = state.trees.get(root) else {
+            return;
+        };
+        let needed: BTreeSet<_> = state
+            .wants
+            .iter()
+            .chain(tree.egress.values())
+            .filter(|track| tree.track(track).is_some())
+            .cloned()
+            .collect();
+        let surplus: Vec<_> = tree.open.difference(&needed).cloned().collect();
+        let opened: Vec<_> = needed.difference(&tree.open).cloned().collect();
+        let source = tree.joined.clone().filter(|_| tree.complete);
+        let unrouted: Vec<_> = needed
+            .iter()
+            .filter(|track| {
+                tree.ingress.get(*track).map(|ingress| &ingress.peer) != source.as_ref()
+            })
+            .cloned()
+            .collect();
+        for track in surplus {
+            self.close_track(room, root, &track);
+        }
+        for track in opened {
+            self.open_track(room, root, &track);
+        }
+        if let Some(source) = source {
+            for track in unrouted {
+                self.subscribe(now, &source, room, root, &track);
+            }
+        }
+    }
+
+    fn open_track(&mut self, room: &MeetingId, root: &EdgeId, track: &TrackId) {
+        let Some(tree) = self.tree_mut(room, root) else {
+            return;
+        };
+        if let Some(info) = tree.track(track).cloned() {
+            tree.open.insert(track.clone());
+            self.outputs.push_back(Output::OpenTrack {
+                room: room.clone(),
+                track: info,
+            });
+        }
+    }
+
+    fn close_track(&mut self, room: &MeetingId, root: &EdgeId, track: &TrackId) {
+        let Some(tree) = self.tree_mut(room, root) else {
+            return;
+        };
+        tree.open.remove(track);
+        if let Some(ingress) = tree.ingress.remove(track) {
+            let former = ingress.former.map(|(peer, relay, _)| (peer, relay));
+            for (peer, relay) in former.into_iter().chain([(ingress.peer, ingress.relay)]) {
+                self.unsubscribe(&peer, relay);
+            }
+        }
+        self.outputs.push_back(Output::CloseTrack {
+            room: room.clone(),
+            track: track.clone(),
+        });
+    }
+
+    fn subscribe(
+        &mut self,
+        now: Time,
+        from: &EdgeId,
+        room: &MeetingId,
+        root: &EdgeId,
+        track: &TrackId,
+    ) {
+        let Some(peer) = self.peers.get_mut(from).filter(|peer| peer.up) else {
+            return;
+        };
+        let mut relay = RelayId(peer.next_relay);
+        while peer.receiving.contains_key(&relay) {
+            relay = RelayId((relay.0 + 1) & RELAY_ID_MAX);
+        }
+        peer.next_relay = (relay.0 + 1) & RELAY_ID_MAX;
+        peer.receiving.insert(
+            relay,
+            RelayUse {
+                room: room.clone(),
+                root: root.clone(),
+                track: track.clone(),
+            },
+        );
+        if let Some(tree) = self.tree_mut(room, root) {
+            let before = tree.ingress.remove(track);
+            // Of two former relays only the one that flows now is kept.
+            let (former, stale) = match before {
+                Some(Ingress {
+                    peer,
+                    relay,
+                    former,
+                }) => (
+                    Some((peer, relay, now + OVERLAP)),
+                    former.map(|(peer, relay, _)| (peer, relay)),
+                ),
+                None => (None, None),
+            };
+            tree.ingress.insert(
+                track.clone(),
+                Ingress {
+                    peer: from.clone(),
+                    relay,
+                    former,
+                },
+            );
+            if let Some((peer, relay)) = stale {
+                self.unsubscribe(&peer, relay);
+            }
+        }
+        self.outputs.push_back(Output::Route {
+            peer: from.clone(),
+            relay,
+            room: room.clone(),
+            root: root.clone(),
+            track: track.clone(),
+        });
+        self.send(
+            from,
+            BackboneMessage::Subscribe {
+                relay,
+                room: room.clone(),
+                root: root.clone(),
+                track: track.clone(),
+            },
+        );
+    }
+
+    fn unsubscribe(&mut self, peer: &EdgeId, relay: RelayId) {
+        if let Some(state) = self.peers.get_mut(peer)
+            && state.receiving.remove(&relay).is_some()
+        {
+            self.outputs.push_back(Output::Unroute {
+                peer: peer.clone(),
+                relay,
+            });
+            self.send(peer, BackboneMessage::Unsubscribe { relay });
+        }
+    }
+
+    /// The first packet of a relay came: the one that it takes over from ends.
+    pub fn first_packet(&mut self, peer: &EdgeId, relay: RelayId) {
+        let Some(of) = self
+            .peers
+            .get(peer)
+            .and_then(|state| state.receiving.get(&relay))
+            .cloned()
+        else {
+            return;
+        };
+        let former = self
+            .tree_mut(&of.room, &of.root)
+            .and_then(|tree| tree.ingress.get_mut(&of.track))
+            .filter(|ingress| ingress.peer == *peer && ingress.relay == relay)
+            .and_then(|ingress| ingress.former.take());
+        if let Some((peer, relay, _)) = former {
+            self.unsubscribe(&peer, relay);
+            self.release_former(&of.room, &of.root);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] is next wanted.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.rooms
+            .values()
+            .flat_map(|room| room.trees.values())
+            .flat_map(|tree| tree.ingress.values())
+            .filter_map(|ingress| ingress.former.as_ref().map(|&(_, _, until)| until))
+            .min()
+    }
+
+    /// Ends relays that were kept long enough beside the ones that take over from them.
+    pub fn handle_timeout(&mut self, now: Time) {
+        let mut over = Vec::new();
+        for (id, room) in &mut self.rooms {
+            for (root, tree) in &mut room.trees {
+                for ingress in tree.ingress.values_mut() {
+                    if let Some((peer, relay, _)) =
+                        ingress.former.take_if(|(_, _, until)| *until <= now)
+                    {
+                        over.push((id.clone(), root.clone(), peer, relay));
+                    }
+                }
+            }
+        }
+        for (room, root, peer, relay) in over {
+            self.unsubscribe(&peer, relay);
+            self.release_former(&room, &root);
+        }
+    }
+
+    /// Leaves the former parent once nothing comes from it any more.
+    pub(super) fn release_former(&mut self, room: &MeetingId, root: &EdgeId) {
+        let Some(tree) = self.tree_mut(room, root).filter(|tree| tree.complete) else {
+            return;
+        };
+        let Some(former) = tree.former.clone() else {
+            return;
+        };
+        let still = tree.ingress.values().any(|ingress| {
+            ingress.peer == former
+                || ingress
+                    .former
+                    .as_ref()
+                    .is_some_and(|(peer, ..)| *peer == former)
+        });
+        if !still {
+            tree.former = None;
+            self.leave(room, root, &former);
+            self.refresh_connections();
+        }
+    }
+
+    /// Ends the relays of tracks that are no longer in the roster.
+    pub(super) fn end_gone_tracks(&mut self, room: &MeetingId, root: &EdgeId) {
+        let Some(tree) = self.tree(room, root) else {
+            return;
+        };
+        let gone = |track: &&TrackId| tree.track(track).is_none();
+        let closed: Vec<_> = tree.open.iter().filter(gone).cloned().collect();
+        let ended: Vec<_> = tree
+            .egress
+            .iter()
+            .filter(|(_, track)| gone(track))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for (child, relay) in ended {
+            self.stop_sending(&child, relay);
+            self.send(&child, BackboneMessage::RelayEnded { relay });
+        }
+        for track in closed {
+            self.close_track(room, root, &track);
+        }
+    }
+
+    /// A child wants a track.
+    pub(super) fn take_subscription(
+        &mut self,
+        now: Time,
+        child: &EdgeId,
+        relay: RelayId,
+        of: RelayUse,
+    ) {
+        let known = self
+            .tree(&of.room, &of.root)
+            .is_some_and(|tree| tree.track(&of.track).is_some());
+        let Some(peer) = self.peers.get_mut(child).filter(|peer| peer.up && known) else {
+            self.send(child, BackboneMessage::RelayEnded { relay });
+            return;
+        };
+        if peer.sending.insert(relay, of.clone()).is_some() {
+            self.outputs.push_back(Output::StopSending {
+                peer: child.clone(),
+                relay,
+            });
+        }
+        if let Some(tree) = self.tree_mut(&of.room, &of.root) {
+            tree.egress.insert((child.clone(), relay), of.track.clone());
+        }
+        self.refresh_interest(now, &of.room, &of.root);
+        self.outputs.push_back(Output::StartSending {
+            peer: child.clone(),
+            relay,
+            room: of.room,
+            track: of.track,
+        });
+    }
+
+    /// A child no longer wants a relay.
+    pub(super) fn take_unsubscription(&mut self, now: Time, child: &EdgeId, relay: RelayId) {
+        if let Some(of) = self.stop_sending(child, relay) {
+            self.refresh_interest(now, &of.room, &of.root);
+        }
+    }
+
+    pub(super) fn stop_sending(&mut self, child: &EdgeId, relay: RelayId) -> Option<RelayUse> {
+        let of = self.peers.get_mut(child)?.sending.remove(&relay)?;
+        if let Some(tree) = self.tree_mut(&of.room, &of.root) {
+            tree.egress.remove(&(child.clone(), relay));
+        }
+        self.outputs.push_back(Output::StopSending {
+            peer: child.clone(),
+            relay,
+        });
+        Some(of)
+    }
+
+    /// A parent ended a relay: its track is gone, or soon will be.
+    pub(super) fn take_relay_ended(&mut self, parent: &EdgeId, relay: RelayId) {
+        let Some(of) = self
+            .peers
+            .get_mut(parent)
+            .and_then(|state| state.receiving.remove(&relay))
+        else {
+            return;
+        };
+        self.outputs.push_back(Output::Unroute {
+            peer: parent.clone(),
+            relay,
+        });
+        if let Some(tree) = self.tree_mut(&of.room, &of.root) {
+            tree.ingress
+                .retain(|_, ingress| !(ingress.peer == *parent && ingress.relay == relay));
+        }
+    }
+
+    /// A child's receiver needs a key frame.
+    pub(super) fn take_key_frame_request(&mut self, child: &EdgeId, relay: RelayId) {
+        let of = self
+            .peers
+            .get(child)
+            .and_then(|state| state.sending.get(&relay))
+            .cloned();
+        if let Some(of) = of {
+            // At the root the publisher is asked; on the way the media of this edge merges the
+            // requests of its own receivers and children, and asks upwards itself.
+            self.outputs.push_back(Output::KeyFrameWanted {
+                room: of.room,
+                track: of.track,
+            });
+        }
+    }
+
+    /// A receiver at this edge, or several here and below, need a key frame of another edge's track.
+    pub fn request_key_frame(&mut self, room: &MeetingId, track: &TrackId) {
+        let ingress = self.rooms.get(room).and_then(|state| {
+            state
+                .trees
+                .values()
+                .find_map(|tree| tree.ingress.get(track).cloned())
+        });
+        if let Some(ingress) = ingress {
+            let relay = ingress.relay;
+            self.send(&ingress.peer, BackboneMessage::KeyFrame { relay });
+        }
+    }
+
+    /// Nobody below receives that root's tracks any more.
+    pub(super) fn drop_children(&mut self, room: &MeetingId, root: &EdgeId) {
+        let Some(tree) = self.tree_mut(room, root) else {
+            return;
+        };
+        tree.children.clear();
+        let egress: Vec<_> = tree.egress.keys().cloned().collect();
+        for (child, relay) in egress {
+            self.stop_sending(&child, relay);
+            self.send(&child, BackboneMessage::RelayEnded { relay });
+        }
+    }
+}

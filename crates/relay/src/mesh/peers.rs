@@ -1,0 +1,152 @@
+//! Peers that come, speak and go.
+
+use sluice_types::ids::{EdgeId, MeetingId};
+use sluice_types::mesh::backbone::BackboneMessage;
+use sluice_types::units::Time;
+
+use super::roster::Change;
+use super::{Mesh, Output, RelayUse};
+
+impl Mesh {
+    /// A connection to an edge is up, whoever opened it.
+    pub fn peer_up(&mut self, peer: &EdgeId) {
+        self.peers.entry(peer.clone()).or_default().up = true;
+        self.join_parents(peer);
+    }
+
+    /// The connection to an edge is gone. Trees that came from it turn to their backup at once.
+    pub fn peer_down(&mut self, now: Time, peer: &EdgeId) {
+        let Some(state) = self.peers.get_mut(peer) else {
+            return;
+        };
+        state.up = false;
+        let receiving = std::mem::take(&mut state.receiving);
+        let sending: Vec<_> = state.sending.keys().copied().collect();
+        for (relay, of) in receiving {
+            self.outputs.push_back(Output::Unroute {
+                peer: peer.clone(),
+                relay,
+            });
+            if let Some(tree) = self.tree_mut(&of.room, &of.root) {
+                tree.ingress.retain(|_, ingress| {
+                    let lost = ingress.peer == *peer && ingress.relay == relay;
+                    if ingress
+                        .former
+                        .as_ref()
+                        .is_some_and(|(p, r, _)| p == peer && *r == relay)
+                    {
+                        ingress.former = None;
+                    }
+                    !lost
+                });
+            }
+        }
+        for relay in sending {
+            self.take_unsubscription(now, peer, relay);
+        }
+        let mut orphaned = Vec::new();
+        for (id, room) in &mut self.rooms {
+            for (root, tree) in &mut room.trees {
+                tree.children.remove(peer);
+                if tree.former.as_ref() == Some(peer) {
+                    tree.former = None;
+                }
+                if tree.joined.as_ref() == Some(peer) {
+                    tree.joined = None;
+                    tree.complete = false;
+                    if let Some(backup) = tree.backup.clone().filter(|backup| backup != peer) {
+                        orphaned.push((id.clone(), root.clone(), backup));
+                    }
+                }
+            }
+        }
+        for (room, root, backup) in orphaned {
+            // The lost parent becomes the backup: it may be back before the next plan.
+            self.set_parent(&room, &root, backup, Some(peer.clone()));
+        }
+        let trees: Vec<_> = self
+            .rooms
+            .iter()
+            .flat_map(|(id, room)| room.trees.keys().map(move |root| (id.clone(), root.clone())))
+            .collect();
+        for (room, root) in trees {
+            self.drop_if_retired(&room, &root);
+            self.tidy(&room);
+        }
+        if !self.connected.contains(peer) {
+            self.peers.remove(peer);
+        }
+        self.refresh_connections();
+    }
+
+    /// An edge says something.
+    pub fn handle_message(&mut self, now: Time, from: &EdgeId, message: BackboneMessage) {
+        match message {
+            // The shell has checked it already, and a connection that ends says so itself.
+            BackboneMessage::Hello { .. } | BackboneMessage::Goodbye {} => {}
+            BackboneMessage::Join { room, root, .. } => self.take_child(from, &room, &root),
+            BackboneMessage::Leave { room, root } => self.lose_child(now, from, &room, &root),
+            BackboneMessage::Roster {
+                room,
+                root,
+                path,
+                complete,
+                participants,
+                left,
+            } => {
+                let change = Change {
+                    path,
+                    complete,
+                    participants,
+                    left,
+                };
+                self.take_roster(now, from, &room, &root, change);
+            }
+            BackboneMessage::Subscribe {
+                relay,
+                room,
+                root,
+                track,
+            } => {
+                let of = RelayUse { room, root, track };
+                self.take_subscription(now, from, relay, of);
+            }
+            BackboneMessage::Unsubscribe { relay } => self.take_unsubscription(now, from, relay),
+            BackboneMessage::RelayEnded { relay } => self.take_relay_ended(from, relay),
+            BackboneMessage::KeyFrame { relay } => self.take_key_frame_request(from, relay),
+            BackboneMessage::Remove {
+                room,
+                root,
+                participant,
+            } => self.pass_removal(&room, &root, &participant),
+        }
+    }
+
+    /// A child joins a tree, perhaps before this edge has heard of it in a plan.
+    fn take_child(&mut self, child: &EdgeId, room: &MeetingId, root: &EdgeId) {
+        let Some(state) = self.room_mut(room) else {
+            return;
+        };
+        let tree = state.trees.entry(root.clone()).or_default();
+        tree.children.insert(child.clone());
+        self.send_whole_roster(room, root, child);
+    }
+
+    fn lose_child(&mut self, now: Time, child: &EdgeId, room: &MeetingId, root: &EdgeId) {
+        let Some(tree) = self.tree_mut(room, root) else {
+            return;
+        };
+        tree.children.remove(child);
+        let relays: Vec<_> = tree
+            .egress
+            .keys()
+            .filter(|(peer, _)| peer == child)
+            .map(|&(_, relay)| relay)
+            .collect();
+        for relay in relays {
+            self.take_unsubscription(now, child, relay);
+        }
+        self.drop_if_retired(room, root);
+        self.tidy(room);
+    }
+}

@@ -1,0 +1,210 @@
+//! Following plans: which parent for which root.
+
+use std::collections::BTreeSet;
+
+use sluice_types::ids::{EdgeId, MeetingId};
+use sluice_types::mesh::backbone::BackboneMessage;
+use sluice_types::mesh::control::RoomPlan;
+use sluice_types::room::LeaveReason;
+
+use super::{Mesh, Output};
+
+impl Mesh {
+    /// Follows a plan, unless it is not newer than the one that the room follows already.
+    pub fn apply_plan(&mut self, plan: &RoomPlan) {
+        let own = self.edge.clone();
+        let Some(room) = self.room_mut(&plan.room) else {
+            return;
+        };
+        if plan.epoch <= room.epoch {
+            return;
+        }
+        room.epoch = plan.epoch;
+        let planned: BTreeSet<_> = plan
+            .trees
+            .iter()
+            .filter(|tree| tree.root == own || tree.branch(&own).is_some())
+            .map(|tree| tree.root.clone())
+            .collect();
+        let dropped: Vec<_> = room
+            .trees
+            .keys()
+            .filter(|root| !planned.contains(*root) && **root != own)
+            .cloned()
+            .collect();
+        for root in dropped {
+            if plan.trees.iter().any(|tree| tree.root == root) {
+                self.retire(&plan.room, &root);
+            } else {
+                self.drop_tree(&plan.room, &root);
+            }
+        }
+        for tree in &plan.trees {
+            if let Some(branch) = tree.branch(&own) {
+                self.set_parent(
+                    &plan.room,
+                    &tree.root,
+                    branch.parent.clone(),
+                    branch.backup.clone(),
+                );
+            } else if tree.root == own {
+                self.become_root(&plan.room);
+            }
+        }
+        self.refresh_connections();
+    }
+
+    /// The room is over, or no longer at this edge.
+    pub fn end_room(&mut self, id: &MeetingId) {
+        let roots: Vec<_> = match self.rooms.get_mut(id) {
+            Some(room) => {
+                room.wants.clear();
+                room.trees.keys().cloned().collect()
+            }
+            None => return,
+        };
+        for root in roots {
+            self.drop_tree(id, &root);
+            self.drop_children(id, &root);
+        }
+        self.rooms.remove(id);
+        self.refresh_connections();
+    }
+
+    fn become_root(&mut self, id: &MeetingId) {
+        let own = self.edge.clone();
+        if let Some(room) = self.rooms.get_mut(id) {
+            let tree = room.trees.entry(own.clone()).or_default();
+            tree.complete = true;
+            for child in tree.children.clone() {
+                self.send_whole_roster(id, &own, &child);
+            }
+        }
+    }
+
+    /// This edge is not in the tree any more, but its children may be on their way to other parents.
+    fn retire(&mut self, id: &MeetingId, root: &EdgeId) {
+        let Some(tree) = self.tree_mut(id, root) else {
+            return;
+        };
+        tree.retired = true;
+        self.drop_if_retired(id, root);
+    }
+
+    pub(super) fn drop_if_retired(&mut self, id: &MeetingId, root: &EdgeId) {
+        let over = self
+            .tree(id, root)
+            .is_some_and(|tree| tree.retired && tree.children.is_empty());
+        if over {
+            self.drop_tree(id, root);
+            self.refresh_connections();
+        }
+    }
+
+    /// This edge is not in the tree any more: whoever was at its root is out of reach.
+    fn drop_tree(&mut self, id: &MeetingId, root: &EdgeId) {
+        self.lose_roster(id, root, LeaveReason::EdgeLost);
+        if let Some(tree) = self.tree_mut(id, root) {
+            tree.parent = None;
+            tree.backup = None;
+            tree.complete = false;
+            let (joined, former) = (tree.joined.take(), tree.former.take());
+            for parent in joined.into_iter().chain(former) {
+                self.send(
+                    &parent,
+                    BackboneMessage::Leave {
+                        room: id.clone(),
+                        root: root.clone(),
+                    },
+                );
+            }
+        }
+        self.tidy(id);
+    }
+
+    pub(super) fn set_parent(
+        &mut self,
+        id: &MeetingId,
+        root: &EdgeId,
+        parent: EdgeId,
+        backup: Option<EdgeId>,
+    ) {
+        let Some(room) = self.rooms.get_mut(id) else {
+            return;
+        };
+        let tree = room.trees.entry(root.clone()).or_default();
+        tree.backup = backup;
+        tree.retired = false;
+        let same = tree.parent.as_ref() == Some(&parent);
+        tree.parent = Some(parent.clone());
+        if same && tree.joined.is_some() {
+            return;
+        }
+        // The old parent goes on until the new one delivers: make before break.
+        if let Some(before) = tree.joined.take().filter(|before| *before != parent) {
+            let older = tree.former.replace(before);
+            if let Some(older) = older {
+                self.leave(id, root, &older);
+            }
+        }
+        self.connect(&parent);
+        self.join_parents(&parent);
+    }
+
+    pub(super) fn leave(&mut self, room: &MeetingId, root: &EdgeId, parent: &EdgeId) {
+        self.send(
+            parent,
+            BackboneMessage::Leave {
+                room: room.clone(),
+                root: root.clone(),
+            },
+        );
+    }
+
+    fn connect(&mut self, peer: &EdgeId) {
+        self.peers.entry(peer.clone()).or_default();
+        if self.connected.insert(peer.clone()) {
+            self.outputs
+                .push_back(Output::Connect { peer: peer.clone() });
+        }
+    }
+
+    /// Joins every tree whose parent `peer` is, if it can be reached.
+    pub(super) fn join_parents(&mut self, peer: &EdgeId) {
+        if !self.peers.get(peer).is_some_and(|state| state.up) {
+            return;
+        }
+        let mut joins = Vec::new();
+        for (id, room) in &mut self.rooms {
+            for (root, tree) in &mut room.trees {
+                if tree.parent.as_ref() == Some(peer) && tree.joined.is_none() {
+                    tree.joined = Some(peer.clone());
+                    joins.push(BackboneMessage::Join {
+                        room: id.clone(),
+                        root: root.clone(),
+                        epoch: room.epoch,
+                    });
+                }
+            }
+        }
+        for message in joins {
+            self.send(peer, message);
+        }
+    }
+
+    /// Lets go of connections that no tree's parent needs.
+    pub(super) fn refresh_connections(&mut self) {
+        let needed: BTreeSet<_> = self
+            .rooms
+            .values()
+            .flat_map(|room| room.trees.values())
+            .flat_map(|tree| tree.parent.iter().chain(&tree.former))
+            .cloned()
+            .collect();
+        for peer in self.connected.difference(&needed) {
+            self.outputs
+                .push_back(Output::Disconnect { peer: peer.clone() });
+        }
+        self.connected.retain(|peer| needed.contains(peer));
+    }
+}

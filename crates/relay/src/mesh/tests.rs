@@ -1,0 +1,589 @@
+use std::collections::{BTreeMap, VecDeque};
+
+use proptest::prelude::*;
+use sluice_types::access::Role;
+use sluice_types::mesh::control::{Branch, RelayTree, RoomPlan};
+use sluice_types::room::{LeaveReason, MediaKind, Presence, TrackSource};
+
+use super::*;
+
+fn edge(name: &str) -> EdgeId {
+    name.parse().expect("an edge id")
+}
+
+fn room() -> MeetingId {
+    MeetingId::from_random([1; 10])
+}
+
+fn participant(n: u8) -> ParticipantId {
+    ParticipantId::from_random([n; 10])
+}
+
+fn track(n: u8) -> TrackId {
+    TrackId::from_random([n; 10])
+}
+
+/// Participant `n` of an edge, publishing the track `n` unless silent.
+fn record(at: &str, n: u8, version: u64, publishes: bool) -> ParticipantRecord {
+    ParticipantRecord {
+        participant_id: participant(n),
+        version,
+        name: format!("P{n}"),
+        role: Role::Speaker,
+        region: at.parse().expect("a region"),
+        edge: edge(at),
+        joined_at_ms: 0,
+        presence: Presence::default(),
+        tracks: publishes
+            .then(|| TrackInfo {
+                track_id: track(n),
+                kind: MediaKind::Video,
+                source: TrackSource::Camera,
+            })
+            .into_iter()
+            .collect(),
+    }
+}
+
+fn plan(epoch: u64, trees: &[(&str, &[(&str, &str, Option<&str>)])]) -> RoomPlan {
+    RoomPlan {
+        room: room(),
+        epoch: Epoch(epoch),
+        trees: trees
+            .iter()
+            .map(|(root, branches)| RelayTree {
+                root: edge(root),
+                branches: branches
+                    .iter()
+                    .map(|(at, parent, backup)| Branch {
+                        edge: edge(at),
+                        parent: edge(parent),
+                        backup: backup.map(edge),
+                    })
+                    .collect(),
+            })
+            .collect(),
+    }
+}
+
+/// Several edges, their connections, and what their shells would hold.
+#[derive(Default)]
+struct World {
+    edges: BTreeMap<EdgeId, Mesh>,
+    links: BTreeSet<(EdgeId, EdgeId)>,
+    dead: BTreeSet<EdgeId>,
+    wire: VecDeque<(EdgeId, EdgeId, BackboneMessage)>,
+    rosters: BTreeMap<(EdgeId, EdgeId), BTreeMap<ParticipantId, u64>>,
+    paths: BTreeMap<(EdgeId, EdgeId), Vec<RegionName>>,
+    open: BTreeSet<(EdgeId, TrackId)>,
+    routes: BTreeMap<(EdgeId, EdgeId, RelayId), TrackId>,
+    sending: BTreeMap<(EdgeId, EdgeId, RelayId), TrackId>,
+    key_frames: Vec<(EdgeId, TrackId)>,
+    removed: Vec<(EdgeId, ParticipantId)>,
+    now: Time,
+}
+
+fn pair(a: &EdgeId, b: &EdgeId) -> (EdgeId, EdgeId) {
+    (a.min(b).clone(), a.max(b).clone())
+}
+
+impl World {
+    fn new(names: &[&str]) -> Self {
+        let mut world = Self::default();
+        for name in names {
+            let region = name.parse().expect("a region");
+            world
+                .edges
+                .insert(edge(name), Mesh::new(edge(name), region));
+        }
+        world
+    }
+
+    fn at(&mut self, name: &str) -> &mut Mesh {
+        self.edges.get_mut(&edge(name)).expect("an edge")
+    }
+
+    fn plan(&mut self, plan: &RoomPlan) {
+        for (id, mesh) in &mut self.edges {
+            if !self.dead.contains(id) {
+                mesh.apply_plan(plan);
+            }
+        }
+    }
+
+    fn take_outputs(&mut self, id: &EdgeId) {
+        while let Some(output) = self.edges.get_mut(id).and_then(Mesh::poll_output) {
+            match output {
+                Output::Connect { peer } => {
+                    if !self.dead.contains(&peer) && self.links.insert(pair(id, &peer)) {
+                        self.at(peer.as_str()).peer_up(id);
+                        self.at(id.as_str()).peer_up(&peer);
+                    }
+                }
+                Output::Disconnect { .. } => {}
+                Output::Send { peer, message } => {
+                    assert!(
+                        self.links.contains(&pair(id, &peer)),
+                        "{id} has no connection to {peer}"
+                    );
+                    self.wire.push_back((id.clone(), peer, message));
+                }
+                Output::RosterChanged {
+                    root,
+                    path,
+                    upserts,
+                    left,
+                    ..
+                } => {
+                    let key = (id.clone(), root.clone());
+                    self.paths.insert(key.clone(), path);
+                    let roster = self.rosters.entry(key).or_default();
+                    for record in upserts {
+                        roster.insert(record.participant_id, record.version);
+                    }
+                    for departure in left {
+                        assert!(
+                            roster.remove(&departure.participant).is_some(),
+                            "left twice"
+                        );
+                    }
+                }
+                Output::OpenTrack { track, .. } => {
+                    assert!(
+                        self.open.insert((id.clone(), track.track_id)),
+                        "opened twice"
+                    );
+                }
+                Output::CloseTrack { track, .. } => {
+                    assert!(
+                        self.open.remove(&(id.clone(), track)),
+                        "closed, never opened"
+                    );
+                }
+                Output::Route {
+                    peer, relay, track, ..
+                } => {
+                    assert!(
+                        self.open.contains(&(id.clone(), track.clone())),
+                        "routed, not open"
+                    );
+                    assert!(
+                        self.routes
+                            .insert((id.clone(), peer, relay), track)
+                            .is_none()
+                    );
+                }
+                Output::Unroute { peer, relay } => {
+                    assert!(self.routes.remove(&(id.clone(), peer, relay)).is_some());
+                }
+                Output::StartSending {
+                    peer, relay, track, ..
+                } => {
+                    assert!(
+                        self.sending
+                            .insert((id.clone(), peer, relay), track)
+                            .is_none()
+                    );
+                }
+                Output::StopSending { peer, relay } => {
+                    assert!(self.sending.remove(&(id.clone(), peer, relay)).is_some());
+                }
+                Output::KeyFrameWanted { track, .. } => self.key_frames.push((id.clone(), track)),
+                Output::RemoveLocal { participant, .. } => {
+                    self.removed.push((id.clone(), participant))
+                }
+            }
+        }
+    }
+
+    /// Delivers everything until nothing is under way.
+    fn settle(&mut self) {
+        for _ in 0..10_000 {
+            for id in self.edges.keys().cloned().collect::<Vec<_>>() {
+                self.take_outputs(&id);
+            }
+            let Some((from, to, message)) = self.wire.pop_front() else {
+                return;
+            };
+            if self.links.contains(&pair(&from, &to)) {
+                let now = self.now;
+                self.at(to.as_str()).handle_message(now, &from, message);
+            }
+        }
+        panic!("edges never stop talking");
+    }
+
+    /// Packets flow: every relay that is sent on and routed delivers its first.
+    fn flow(&mut self) {
+        let flowing: Vec<_> = self
+            .sending
+            .keys()
+            .map(|(from, to, relay)| (to.clone(), from.clone(), *relay))
+            .filter(|key| self.routes.contains_key(key))
+            .collect();
+        for (to, from, relay) in flowing {
+            self.at(to.as_str()).first_packet(&from, relay);
+        }
+        self.settle();
+    }
+
+    fn kill(&mut self, name: &str) {
+        let gone = edge(name);
+        self.dead.insert(gone.clone());
+        let cut: Vec<_> = self
+            .links
+            .iter()
+            .filter(|(a, b)| *a == gone || *b == gone)
+            .cloned()
+            .collect();
+        for (a, b) in cut {
+            self.links.remove(&(a.clone(), b.clone()));
+            let other = if a == gone { b } else { a };
+            let now = self.now;
+            self.at(other.as_str()).peer_down(now, &gone);
+        }
+        self.routes.retain(|(at, ..), _| *at != gone);
+        self.sending.retain(|(at, ..), _| *at != gone);
+        self.open.retain(|(at, _)| *at != gone);
+        self.edges.remove(&gone);
+        self.settle();
+    }
+
+    fn roster(&self, at: &str, root: &str) -> Vec<u64> {
+        self.rosters
+            .get(&(edge(at), edge(root)))
+            .map(|roster| roster.values().copied().collect())
+            .unwrap_or_default()
+    }
+
+    /// Copies of a track that arrive at an edge.
+    fn copies(&self, at: &str, wanted: &TrackId) -> usize {
+        self.routes
+            .iter()
+            .filter(|((to, from, relay), track)| {
+                *to == edge(at)
+                    && *track == wanted
+                    && self
+                        .sending
+                        .contains_key(&(from.clone(), to.clone(), *relay))
+            })
+            .count()
+    }
+}
+
+/// a – b – c, with d as another way from a to c.
+const CHAIN: &[(&str, &[(&str, &str, Option<&str>)])] = &[
+    ("a", &[("b", "a", None), ("c", "b", Some("d"))]),
+    ("c", &[("b", "c", None), ("a", "b", Some("d"))]),
+];
+
+fn chain() -> World {
+    let mut world = World::new(&["a", "b", "c", "d"]);
+    world.plan(&plan(1, CHAIN));
+    world
+        .at("a")
+        .local_participant(&room(), record("a", 1, 1, true));
+    world
+        .at("c")
+        .local_participant(&room(), record("c", 2, 1, true));
+    world.settle();
+    world
+}
+
+#[test]
+fn a_roster_travels_over_two_hops_with_its_path() {
+    let mut world = chain();
+    assert_eq!(world.roster("c", "a"), [1]);
+    assert_eq!(world.roster("a", "c"), [1]);
+    let path: Vec<_> = world.paths[&(edge("c"), edge("a"))]
+        .iter()
+        .map(RegionName::as_str)
+        .collect();
+    assert_eq!(path, ["a", "b", "c"]);
+    world
+        .at("a")
+        .local_participant(&room(), record("a", 1, 2, true));
+    world.settle();
+    assert_eq!(world.roster("c", "a"), [2]);
+    let departure = Departure {
+        participant: participant(1),
+        version: 3,
+        reason: LeaveReason::Left,
+    };
+    world.at("a").local_departure(&room(), &departure);
+    world
+        .at("a")
+        .local_participant(&room(), record("a", 1, 2, true));
+    world.settle();
+    assert_eq!(
+        world.roster("c", "a"),
+        [] as [u64; 0],
+        "a late record brings nobody back"
+    );
+}
+
+#[test]
+fn a_track_crosses_each_link_once_and_only_while_somebody_wants_it() {
+    let mut world = chain();
+    assert!(world.sending.is_empty(), "nobody wants it yet");
+    world.at("c").want(Time::ZERO, &room(), &track(1));
+    world.at("b").want(Time::ZERO, &room(), &track(1));
+    world.settle();
+    assert_eq!(
+        (world.copies("b", &track(1)), world.copies("c", &track(1))),
+        (1, 1)
+    );
+    assert_eq!(world.sending.len(), 2);
+    world.at("b").unwant(Time::ZERO, &room(), &track(1));
+    world.settle();
+    assert_eq!(world.copies("b", &track(1)), 1, "c still wants it");
+    world.at("c").unwant(Time::ZERO, &room(), &track(1));
+    world.settle();
+    assert!(world.sending.is_empty() && world.routes.is_empty() && world.open.is_empty());
+}
+
+#[test]
+fn a_track_that_ends_takes_its_relays_along() {
+    let mut world = chain();
+    world.at("c").want(Time::ZERO, &room(), &track(1));
+    world.settle();
+    world
+        .at("a")
+        .local_participant(&room(), record("a", 1, 2, false));
+    world.settle();
+    assert!(world.sending.is_empty() && world.routes.is_empty() && world.open.is_empty());
+}
+
+#[test]
+fn key_frame_requests_and_removals_climb_the_tree() {
+    let mut world = chain();
+    world.at("c").want(Time::ZERO, &room(), &track(1));
+    world.settle();
+    world.at("c").request_key_frame(&room(), &track(1));
+    world.settle();
+    assert_eq!(
+        world.key_frames,
+        [(edge("b"), track(1))],
+        "b's media merges and asks on"
+    );
+    world.at("b").request_key_frame(&room(), &track(1));
+    world.settle();
+    assert_eq!(world.key_frames.last(), Some(&(edge("a"), track(1))));
+    world.at("c").remove_participant(&room(), &participant(1));
+    world.settle();
+    assert_eq!(world.removed, [(edge("a"), participant(1))]);
+}
+
+#[test]
+fn a_changed_plan_makes_before_it_breaks() {
+    let mut world = chain();
+    world.at("c").want(Time::ZERO, &room(), &track(1));
+    world.settle();
+    world.flow();
+    world.plan(&plan(
+        2,
+        &[
+            ("a", &[("d", "a", None), ("c", "d", None)]),
+            ("c", &[("d", "c", None), ("a", "d", None)]),
+        ],
+    ));
+    world.settle();
+    assert_eq!(
+        world.copies("c", &track(1)),
+        2,
+        "both flow until the new one delivers"
+    );
+    world.flow();
+    assert_eq!(world.copies("c", &track(1)), 1);
+    assert_eq!(world.copies("b", &track(1)), 0, "b is out of it");
+    assert_eq!(world.roster("c", "a"), [1], "nobody left meanwhile");
+}
+
+#[test]
+fn a_former_relay_ends_even_when_the_track_is_silent() {
+    let mut world = chain();
+    world.at("c").want(Time::ZERO, &room(), &track(1));
+    world.settle();
+    world.plan(&plan(
+        2,
+        &[
+            ("a", &[("d", "a", None), ("c", "d", None)]),
+            ("c", &[("d", "c", None), ("a", "d", None)]),
+        ],
+    ));
+    world.settle();
+    let due = world.at("c").poll_timeout().expect("one is kept");
+    world.at("c").handle_timeout(due);
+    world.settle();
+    assert_eq!(world.copies("c", &track(1)), 1);
+    assert_eq!(world.at("c").poll_timeout(), None);
+}
+
+#[test]
+fn an_older_plan_changes_nothing() {
+    let mut world = chain();
+    world.plan(&plan(1, &[("a", &[])]));
+    world.settle();
+    assert_eq!(world.roster("c", "a"), [1]);
+}
+
+#[test]
+fn a_lost_parent_is_replaced_by_the_backup_at_once() {
+    let mut world = chain();
+    world.at("c").want(Time::ZERO, &room(), &track(1));
+    world.settle();
+    world.kill("b");
+    // The backup learns of the tree by the coordinator's next plan; its own way is direct.
+    world
+        .at("d")
+        .apply_plan(&plan(2, &[("a", &[("d", "a", None), ("c", "d", None)])]));
+    world.settle();
+    assert_eq!(world.copies("c", &track(1)), 1);
+    assert_eq!(world.roster("c", "a"), [1]);
+}
+
+#[test]
+fn who_is_no_longer_in_the_plan_is_lost() {
+    let mut world = chain();
+    world.plan(&plan(2, &[("c", &[])]));
+    world.settle();
+    assert_eq!(world.roster("c", "a"), [] as [u64; 0]);
+    assert_eq!(world.roster("b", "a"), [] as [u64; 0]);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Plan(u8),
+    Participant { at: u8, n: u8, publishes: bool },
+    Depart { at: u8, n: u8 },
+    Want { at: u8, n: u8 },
+    Unwant { at: u8, n: u8 },
+    Flow,
+    Later,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let (at, n) = (0u8..4, 0u8..4);
+    proptest::collection::vec(
+        prop_oneof![
+            any::<u8>().prop_map(Step::Plan),
+            (at.clone(), n.clone(), any::<bool>())
+                .prop_map(|(at, n, publishes)| Step::Participant { at, n, publishes }),
+            (at.clone(), n.clone()).prop_map(|(at, n)| Step::Depart { at, n }),
+            (at.clone(), n.clone()).prop_map(|(at, n)| Step::Want { at, n }),
+            (at, n).prop_map(|(at, n)| Step::Unwant { at, n }),
+            Just(Step::Flow),
+            Just(Step::Later),
+        ],
+        1..40,
+    )
+}
+
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+
+/// Trees over all four edges for all four roots, shaped by `shape`.
+fn any_plan(epoch: u64, shape: u8) -> RoomPlan {
+    let trees = (0..4usize)
+        .map(|root| {
+            let order: Vec<_> = (0..4)
+                .map(|i| (root + i * if shape & 1 == 1 { 1 } else { 3 }) % 4)
+                .collect();
+            let branches = (1..4)
+                .map(|i| Branch {
+                    edge: edge(NAMES[order[i]]),
+                    parent: edge(NAMES[order[if shape >> (1 + i) & 1 == 1 { 0 } else { i - 1 }]]),
+                    backup: Some(edge(NAMES[order[0]])).filter(|_| i > 1),
+                })
+                .collect();
+            RelayTree {
+                root: edge(NAMES[root]),
+                branches,
+            }
+        })
+        .collect();
+    RoomPlan {
+        room: room(),
+        epoch: Epoch(epoch),
+        trees,
+    }
+}
+
+proptest! {
+    /// After the last change everybody knows everybody, and each wanted track arrives once over
+    /// each link, and nothing else does.
+    #[test]
+    fn edges_agree_in_the_end(steps in steps()) {
+        let mut world = World::new(&NAMES);
+        let (mut epoch, mut version) = (1, 1);
+        let mut there: BTreeMap<(u8, u8), u64> = BTreeMap::new();
+        let mut publishing: BTreeMap<(u8, u8), bool> = BTreeMap::new();
+        let mut wants: BTreeSet<(u8, u8, u8)> = BTreeSet::new();
+        // Participant and track `16 * edge + n` live at that edge.
+        let id = |at: u8, n: u8| 16 * at + n + 1;
+        world.plan(&any_plan(epoch, 0));
+        for step in steps {
+            world.now = world.now + Duration::from_millis(100);
+            let now = world.now;
+            match step {
+                Step::Plan(shape) => {
+                    epoch += 1;
+                    world.plan(&any_plan(epoch, shape));
+                }
+                Step::Participant { at, n, publishes } => {
+                    version += 1;
+                    let name = NAMES[usize::from(at)];
+                    world.at(name).local_participant(&room(), record(name, id(at, n), version, publishes));
+                    there.insert((at, n), version);
+                    publishing.insert((at, n), publishes);
+                }
+                Step::Depart { at, n } => {
+                    version += 1;
+                    let departure = Departure { participant: participant(id(at, n)), version, reason: LeaveReason::Left };
+                    world.at(NAMES[usize::from(at)]).local_departure(&room(), &departure);
+                    there.remove(&(at, n));
+                    publishing.remove(&(at, n));
+                }
+                Step::Want { at, n } => {
+                    let of = (at + 1 + n % 3) % 4;
+                    world.at(NAMES[usize::from(at)]).want(now, &room(), &track(id(of, n)));
+                    wants.insert((at, of, n));
+                }
+                Step::Unwant { at, n } => {
+                    let of = (at + 1 + n % 3) % 4;
+                    world.at(NAMES[usize::from(at)]).unwant(now, &room(), &track(id(of, n)));
+                    wants.remove(&(at, of, n));
+                }
+                Step::Flow => world.flow(),
+                Step::Later => world.settle(),
+            }
+        }
+        world.settle();
+        world.flow();
+        for name in NAMES {
+            let end = world.now + Duration::from_secs(10);
+            world.at(name).handle_timeout(end);
+        }
+        world.settle();
+        for (at, name) in (0u8..).zip(NAMES) {
+            for (of, root) in (0u8..).zip(NAMES).filter(|&(of, _)| of != at) {
+                let wanted: BTreeMap<_, _> = there.iter().filter(|((edge, _), _)| *edge == of)
+                    .map(|(&(_, n), &version)| (participant(id(of, n)), version)).collect();
+                let known = world.rosters.get(&(edge(name), edge(root))).cloned().unwrap_or_default();
+                prop_assert_eq!(known, wanted, "{}'s roster of {}", name, root);
+            }
+        }
+        for (at, of, n) in wants {
+            let published = publishing.get(&(of, n)).copied().unwrap_or(false);
+            let copies = world.copies(NAMES[usize::from(at)], &track(id(of, n)));
+            prop_assert_eq!(copies, usize::from(published), "copies of {} at {}", id(of, n), at);
+        }
+        for ((to, from, relay), track) in &world.routes {
+            prop_assert_eq!(world.sending.get(&(from.clone(), to.clone(), *relay)), Some(track));
+        }
+        prop_assert_eq!(world.routes.len(), world.sending.len());
+        let mut arriving = BTreeSet::new();
+        for ((to, _, _), track) in &world.routes {
+            prop_assert!(arriving.insert((to.clone(), track.clone())), "two copies at {}", to);
+        }
+    }
+}

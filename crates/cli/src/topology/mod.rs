@@ -1,0 +1,137 @@
+//! `sluice topology`: checks a mesh's files, and draws the mesh that they describe.
+
+mod atlas;
+mod canvas;
+mod chart;
+mod labels;
+mod paths;
+mod report;
+mod screen;
+mod svg;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use sluice_types::topology::{LoadError, Topology, load_dir};
+
+use screen::Screen;
+
+/// Check or draw the mesh that topology.toml and regions/ describe.
+#[derive(Debug, Args)]
+pub(crate) struct TopologyArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Report everything that is wrong with topology.toml and regions/*.toml.
+    Check {
+        /// The folder with topology.toml and regions/.
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+    },
+    /// Draw the mesh, and list its links and shortest paths.
+    Show {
+        /// The folder with topology.toml and regions/.
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+        /// Draw into this SVG file as well.
+        #[arg(long, value_name = "PATH")]
+        svg: Option<PathBuf>,
+    },
+}
+
+/// Runs the command. The exit code is 0 when the topology is sound and was shown, else 1.
+#[must_use]
+pub(crate) fn run(args: TopologyArgs) -> ExitCode {
+    let screen = Screen::detect();
+    let mut out = io::stdout().lock();
+    let result = match args.command {
+        Command::Check { dir } => check(&mut out, screen, &dir),
+        Command::Show { dir, svg } => show(&mut out, screen, &dir, svg.as_deref()),
+    };
+    match result {
+        Ok(code) => code,
+        // A reader that has seen enough, such as `head`, is no failure.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error is the last place left to complain to.
+            let _ = writeln!(io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check(out: &mut dyn Write, screen: Screen, dir: &Path) -> io::Result<ExitCode> {
+    let Some(topology) = load(out, screen, dir)? else {
+        return Ok(ExitCode::FAILURE);
+    };
+    writeln!(out, "{} is sound: {}", topology.name(), summary(&topology))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(
+    out: &mut dyn Write,
+    screen: Screen,
+    dir: &Path,
+    svg: Option<&Path>,
+) -> io::Result<ExitCode> {
+    let Some(topology) = load(out, screen, dir)? else {
+        return Ok(ExitCode::FAILURE);
+    };
+    // First the file: a reader of the terminal may go away before the end.
+    if let Some(path) = svg {
+        let write = fs::write(path, svg::draw(&topology));
+        write.map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("cannot write {}: {error}", path.display()),
+            )
+        })?;
+    }
+    writeln!(
+        out,
+        "{}  {}\n",
+        screen.bold(topology.name()),
+        summary(&topology)
+    )?;
+    chart::draw(out, screen, &topology)?;
+    writeln!(out)?;
+    tables::links(out, screen, &topology)?;
+    writeln!(out)?;
+    tables::paths(out, screen, &topology)?;
+    if let Some(path) = svg {
+        writeln!(out, "\nDrawn in {}", path.display())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The topology, or none after what is wrong with it was written out.
+fn load(out: &mut dyn Write, screen: Screen, dir: &Path) -> io::Result<Option<Topology>> {
+    match load_dir(dir) {
+        Ok(topology) => return Ok(Some(topology)),
+        Err(LoadError::Faults(faults)) => report::faults(out, screen, &faults)?,
+        Err(error @ LoadError::Read { .. }) => {
+            writeln!(out, "{}: {error}", screen.red("error"))?;
+        }
+    }
+    Ok(None)
+}
+
+fn summary(topology: &Topology) -> String {
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let participants: u32 = topology.edges().map(|(_, edge)| edge.capacity()).sum();
+    format!(
+        "{}, {}, {}, room for {participants} participants",
+        count(topology.regions().len(), "region"),
+        count(topology.edges().count(), "edge"),
+        count(topology.links().len(), "link"),
+    )
+}

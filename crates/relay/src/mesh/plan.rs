@@ -110,13 +110,7 @@ impl Mesh {
             tree.complete = false;
             let (joined, former) = (tree.joined.take(), tree.former.take());
             for parent in joined.into_iter().chain(former) {
-                self.send(
-                    &parent,
-                    BackboneMessage::Leave {
-                        room: id.clone(),
-                        root: root.clone(),
-                    },
-                );
+                self.leave(id, root, &parent);
             }
         }
         self.tidy(id);
@@ -141,17 +135,37 @@ impl Mesh {
             return;
         }
         // The old parent goes on until the new one delivers: make before break.
-        if let Some(before) = tree.joined.take().filter(|before| *before != parent) {
-            let older = tree.former.replace(before);
-            if let Some(older) = older {
-                self.leave(id, root, &older);
-            }
+        let before = tree.joined.take().filter(|before| *before != parent);
+        let older = if tree.former.as_ref() == Some(&parent) {
+            // Back to the one before, which never stopped.
+            tree.former = before;
+            None
+        } else if let Some(before) = before {
+            tree.former.replace(before)
+        } else {
+            None
+        };
+        if let Some(older) = older {
+            self.leave(id, root, &older);
         }
         self.connect(&parent);
         self.join_parents(&parent);
     }
 
+    /// Leaves a parent, which ends every relay of the tree that comes from it.
     pub(super) fn leave(&mut self, room: &MeetingId, root: &EdgeId, parent: &EdgeId) {
+        let ended: Vec<_> = match self.peers.get(parent) {
+            Some(state) => state
+                .receiving
+                .iter()
+                .filter(|(_, of)| of.room == *room && of.root == *root)
+                .map(|(&relay, _)| relay)
+                .collect(),
+            None => Vec::new(),
+        };
+        for relay in ended {
+            self.take_relay_ended(parent, relay);
+        }
         self.send(
             parent,
             BackboneMessage::Leave {

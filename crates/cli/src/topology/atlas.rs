@@ -57,9 +57,11 @@ impl Frame {
                 north,
             };
         }
+        // A tall and narrow map would not fit a screen.
+        let wider = ((north - south) * ASPECT_MIN - (east - west)).max(0.0) / 2.0;
         Self {
-            west,
-            east,
+            west: (west - wider).max(-180.0),
+            east: (east + wider).min(180.0),
             south,
             north,
         }
@@ -181,7 +183,9 @@ pub(super) fn land() -> impl Iterator<Item = Vec<Point>> {
 const MARGIN_X: f64 = 14.0;
 /// Degrees of room north and south of the outermost places.
 const MARGIN_Y: f64 = 9.0;
-/// The fewest degrees across, so that neighbouring cities show on recognisable land.
-const SPAN_MIN: f64 = 36.0;
+/// The least width over height of a drawing.
+const ASPECT_MIN: f64 = 1.8;
+/// The fewest degrees from south to north, so that neighbouring cities show on recognisable land.
+const SPAN_MIN: f64 = 24.0;
 /// Degrees between the points of a course.
 const STEP_DEGREES: f64 = 2.0;

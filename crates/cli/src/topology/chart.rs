@@ -64,7 +64,9 @@ fn draw_land(canvas: &mut Canvas, frame: &Frame) {
         let shores = outlines.iter().flat_map(|outline| crossings(outline, y));
         let mut shores: Vec<f64> = shores.collect();
         shores.sort_by(f64::total_cmp);
-        for land in shores.chunks_exact(2) {
+        let in_frame = |land: &&[f64]| land[1] >= 0.0 && land[0] <= canvas.width();
+        let inland: Vec<&[f64]> = shores.chunks_exact(2).filter(in_frame).collect();
+        for land in inland {
             let first = (land[0].max(0.0) / 2.0).ceil() as usize;
             let last = (land[1].min(canvas.width()) / 2.0).floor().max(0.0) as usize;
             for column in first..=last {

@@ -126,7 +126,6 @@ fn load(out: &mut dyn Write, screen: Screen, dir: &Path) -> io::Result<Option<To
 }
 
 fn summary(topology: &Topology) -> String {
-    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let participants: u32 = topology.edges().map(|(_, edge)| edge.capacity()).sum();
     format!(
         "{}, {}, {}, room for {participants} participants",
@@ -134,4 +133,9 @@ fn summary(topology: &Topology) -> String {
         count(topology.edges().count(), "edge"),
         count(topology.links().len(), "link"),
     )
+}
+
+/// `1 link`, `2 links`.
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use sluice_types::topology::{Link, Region, Topology};
 
 use super::atlas::{Frame, Point, course, land};
+use super::count;
 use super::labels::{Rect, Room, along_route, around_node, length};
 
 /// The whole drawing.
@@ -111,24 +112,26 @@ impl Drawing {
     ) -> std::fmt::Result {
         let height = self.height + HEAD + FOOT;
         let name = escape(topology.name());
-        let count = (nodes.len(), topology.edges().count(), routes.len());
+        let regions = count(nodes.len(), "region");
+        let edges = count(topology.edges().count(), "edge");
+        let links = count(routes.len(), "link");
         writeln!(
             svg,
             r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="title desc">
 <title id="title">The mesh {name}</title>
-<desc id="desc">A map of {} regions and the {} links between them, with their round trips.</desc>
+<desc id="desc">A map of {} and {}, with their round trips.</desc>
 <style>{STYLE}</style>
 <rect class="page" width="{WIDTH}" height="{height}"/>
 <text class="head" x="24" y="40">{name}</text>
-<text class="sub" x="{:.0}" y="40">{} regions · {} edges · {} links</text>
+<text class="sub" x="{:.0}" y="40">{} · {} · {}</text>
 <svg y="{HEAD}" width="{WIDTH}" height="{}" viewBox="0 0 {WIDTH} {}">
 <rect class="sea" width="{WIDTH}" height="{}"/>"#,
-            count.0,
-            count.2,
+            regions,
+            links,
             24.0 + text_width(topology.name(), HEAD_SIZE) + 16.0,
-            count.0,
-            count.1,
-            count.2,
+            regions,
+            edges,
+            links,
             self.height,
             self.height,
             self.height,

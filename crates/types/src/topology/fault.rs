@@ -194,8 +194,16 @@ pub(super) fn did_you_mean<'a>(
     let near = (word.chars().count() / 3).clamp(1, 4);
     known
         .into_iter()
-        .map(|candidate| (edit_distance(word, candidate), candidate))
-        .filter(|&(distance, _)| distance <= near)
+        .filter_map(|candidate| {
+            // A word cut short is meant as well, however long the rest is.
+            let is_start = word.len() >= 3 && candidate.starts_with(word);
+            let distance = if is_start {
+                1
+            } else {
+                edit_distance(word, candidate)
+            };
+            (distance <= near).then_some((distance, candidate))
+        })
         .min()
         .map(|(_, candidate)| candidate)
 }

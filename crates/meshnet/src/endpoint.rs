@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-use quinn::{ClientConfig, EndpointConfig, MtuDiscoveryConfig, TransportConfig, VarInt};
+use quinn::{ClientConfig, MtuDiscoveryConfig, TransportConfig, VarInt};
 use thiserror::Error;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::time::timeout;
@@ -14,6 +14,7 @@ use tracing::debug;
 
 use crate::connection::{CloseCode, MeshConnection};
 use crate::identity::Identity;
+use crate::restart::endpoint_config;
 use crate::tls::{Credentials, CredentialsError};
 
 /// The MTU that every QUIC path must carry (RFC 9000, section 14), in bytes of UDP payload.
@@ -129,7 +130,7 @@ impl MeshEndpoint {
         let socket =
             UdpSocket::bind(address).map_err(|source| EndpointError::Bind { address, source })?;
         let inner = quinn::Endpoint::new(
-            EndpointConfig::new(Arc::new(credentials.reset_key())),
+            endpoint_config(&credentials)?,
             server,
             socket,
             Arc::new(quinn::TokioRuntime),

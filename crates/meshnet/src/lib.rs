@@ -8,6 +8,7 @@ pub mod endpoint;
 mod identity;
 pub mod impair;
 pub mod pki;
+mod restart;
 pub mod stream;
 pub mod tls;
 

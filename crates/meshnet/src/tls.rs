@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::{fmt, fs, io};
 
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicClientConfig, QuicServerConfig};
+use ring::hmac;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -103,12 +104,11 @@ impl Credentials {
         Ok(QuicClientConfig::try_from(config)?)
     }
 
-    /// The key with which stateless resets are signed. The same after a restart, so that peers
-    /// learn at their next packet that the connections of the process before are gone.
-    pub(crate) fn reset_key(&self) -> ring::hmac::Key {
-        let secret = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, self.key.secret_der());
-        let derived = ring::hmac::sign(&secret, b"sluice stateless reset");
-        ring::hmac::Key::new(ring::hmac::HMAC_SHA256, derived.as_ref())
+    /// A key for `purpose`, the same after a restart and known to no other process.
+    pub(crate) fn derived_key(&self, purpose: &str) -> hmac::Key {
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, self.key.secret_der());
+        let derived = hmac::sign(&secret, purpose.as_bytes());
+        hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
     }
 }
 
@@ -180,6 +180,9 @@ pub enum CredentialsError {
     /// TLS refuses the CA.
     #[error("TLS refuses the CA: {0}")]
     Verifier(#[from] rustls::client::VerifierBuilderError),
+    /// The operating system gives no random bytes.
+    #[error("the operating system gives no random bytes")]
+    NoRandomness,
     /// TLS has no cipher suite for QUIC's first packets.
     #[error("no cipher suite for QUIC: {0}")]
     Quic(#[from] NoInitialCipherSuite),

@@ -1,0 +1,146 @@
+//! The impairment relay between two real endpoints.
+
+use std::time::{Duration, Instant};
+
+use sluice_meshnet::MeshCa;
+use sluice_meshnet::impair::{ImpairmentRelay, LinkFigures, LossModel, RelaySettings};
+use sluice_types::ids::RelayId;
+use sluice_types::mesh::backbone::{ALPN, BackboneMessage};
+
+use crate::support::{LOOPBACK, address, edge, endpoint, within};
+
+const ONE_WAY: Duration = Duration::from_millis(40);
+
+fn figures(loss: f64) -> LinkFigures {
+    LinkFigures {
+        delay: ONE_WAY,
+        loss: LossModel::Random(loss),
+        ..LinkFigures::default()
+    }
+}
+
+#[tokio::test]
+async fn a_control_stream_works_over_delay_and_loss() {
+    let ca = MeshCa::generate("test").expect("a CA");
+    let paris = endpoint(&ca, &edge("paris-1"), 1200);
+    let tokyo = endpoint(&ca, &edge("tokyo-1"), 1200);
+    let settings = RelaySettings {
+        there: figures(0.05),
+        back: figures(0.05),
+        seed: 42,
+        ..RelaySettings::default()
+    };
+    let relay = ImpairmentRelay::start(LOOPBACK, address(&tokyo), settings)
+        .await
+        .expect("started");
+    let dialled = within(paris.connect(relay.local_address(), &edge("tokyo-1"), ALPN))
+        .await
+        .expect("connected");
+    let accepted = within(tokyo.accept()).await.expect("accepted");
+
+    let (mut send, mut receive) = dialled
+        .open_messages::<BackboneMessage, BackboneMessage>()
+        .await
+        .expect("a stream");
+    let message = |relay| BackboneMessage::KeyFrame {
+        relay: RelayId(relay),
+    };
+    let echo = async {
+        let (mut send, mut receive) = accepted
+            .accept_messages::<BackboneMessage, BackboneMessage>()
+            .await
+            .expect("the stream");
+        while let Some(message) = receive.recv().await.expect("read") {
+            send.send(&message).await.expect("sent");
+        }
+    };
+    let exchange = async {
+        for index in 0..500 {
+            send.send(&message(index)).await.expect("sent");
+        }
+        for index in 0..500 {
+            let echoed = receive.recv().await.expect("read");
+            assert_eq!(echoed, Some(message(index)));
+        }
+        let asked = Instant::now();
+        send.send(&message(500)).await.expect("sent");
+        receive.recv().await.expect("read");
+        assert!(asked.elapsed() >= 2 * ONE_WAY, "{:?}", asked.elapsed());
+        send.finish().await;
+    };
+    within(async { tokio::join!(echo, exchange) }).await;
+    assert!(dialled.quic().rtt() >= 2 * ONE_WAY);
+    assert!(relay.there().lost + relay.back().lost > 0, "loss was real");
+}
+
+#[tokio::test]
+async fn a_cut_link_ends_the_connection_after_its_idle_timeout() {
+    let ca = MeshCa::generate("test").expect("a CA");
+    let paris = endpoint(&ca, &edge("paris-1"), 1200);
+    let tokyo = endpoint(&ca, &edge("tokyo-1"), 1200);
+    let relay = ImpairmentRelay::start(LOOPBACK, address(&tokyo), RelaySettings::default())
+        .await
+        .expect("started");
+    let dialled = within(paris.connect(relay.local_address(), &edge("tokyo-1"), ALPN))
+        .await
+        .expect("connected");
+    let cut = || LinkFigures {
+        loss: LossModel::Random(1.0),
+        ..LinkFigures::default()
+    };
+    relay.set_figures(cut(), cut());
+    let lost = within(dialled.quic().closed()).await;
+    assert_eq!(lost, quinn::ConnectionError::TimedOut);
+}
+
+#[tokio::test]
+async fn each_client_gets_its_own_answers_and_a_silent_one_is_forgotten() {
+    use tokio::net::UdpSocket;
+    let target = UdpSocket::bind(LOOPBACK).await.expect("bound");
+    let settings = RelaySettings {
+        client_timeout: Duration::from_millis(100),
+        ..RelaySettings::default()
+    };
+    let relay = ImpairmentRelay::start(LOOPBACK, target.local_addr().expect("bound"), settings)
+        .await
+        .expect("started");
+    let clients = [
+        UdpSocket::bind(LOOPBACK).await.expect("bound"),
+        UdpSocket::bind(LOOPBACK).await.expect("bound"),
+    ];
+    let mut buffer = [0; 16];
+    let mut ports = Vec::new();
+    for (index, client) in clients.iter().enumerate() {
+        let packet = [index as u8];
+        client
+            .send_to(&packet, relay.local_address())
+            .await
+            .expect("sent");
+        let (length, from) = within(target.recv_from(&mut buffer)).await.expect("read");
+        assert_eq!(&buffer[..length], packet);
+        ports.push(from);
+    }
+    assert_ne!(ports[0], ports[1]);
+    for (index, port) in ports.iter().enumerate().rev() {
+        target.send_to(&[index as u8], port).await.expect("sent");
+    }
+    for (index, client) in clients.iter().enumerate() {
+        let (length, _) = within(client.recv_from(&mut buffer)).await.expect("read");
+        assert_eq!(&buffer[..length], [index as u8]);
+    }
+    // Once forgotten, the client comes from another port.
+    within(async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            clients[0]
+                .send_to(b"again", relay.local_address())
+                .await
+                .expect("sent");
+            let (_, from) = target.recv_from(&mut buffer).await.expect("read");
+            if from != ports[0] {
+                return;
+            }
+        }
+    })
+    .await;
+}

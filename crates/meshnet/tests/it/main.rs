@@ -1,0 +1,5 @@
+//! Real QUIC on loopback.
+
+mod handshake;
+mod impaired;
+mod support;

@@ -2,4 +2,5 @@
 //!
 //! A shell: it owns sockets and clocks, and the cores `sluice-sfu` and `sluice-relay` decide.
 
+pub mod backbone;
 pub mod media;

@@ -301,6 +301,14 @@ impl Media {
     }
 }
 
+/// An inlet that nobody empties, for tests of what fills it.
+#[cfg(test)]
+pub(crate) fn test_inlet() -> RelayInlet {
+    let poll = mio::Poll::new().expect("epoll");
+    let waker = mio::Waker::new(poll.registry(), mio::Token(0)).expect("a waker");
+    RelayInlet::new(Arc::new(waker))
+}
+
 impl Drop for Media {
     fn drop(&mut self) {
         if let Some(tcp) = &self.tcp {

@@ -1,0 +1,185 @@
+//! The backbone's sockets: QUIC connections to other edges, their control streams and datagrams.
+//!
+//! The hub says which peers to keep connected and which relay belongs to which track; workers hand
+//! packets to an [`Outlet`] without ever waiting. What to ask of whom is `sluice-relay`'s to decide.
+
+mod dial;
+mod link;
+mod outlet;
+mod supervisor;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use sluice_meshnet::MeshEndpoint;
+use sluice_types::ids::{EdgeId, RegionName, RelayId};
+use sluice_types::mesh::backbone::BackboneMessage;
+use sluice_types::mesh::control::{EdgeAddress, LinkReport};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use self::link::LinkHandle;
+pub use self::outlet::Outlet;
+use crate::media::{RelayInlet, TrackKey};
+
+/// Events that wait for the hub. When it is so far behind that they do not fit, connections wait.
+const EVENTS: usize = 4_096;
+
+/// Commands that wait for the supervisor.
+const COMMANDS: usize = 4_096;
+
+/// Something that happened on the backbone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackboneEvent {
+    /// A connection to an edge is up.
+    PeerUp {
+        /// Whom to.
+        peer: EdgeId,
+    },
+    /// The connection to an edge is gone.
+    PeerDown {
+        /// Whom to.
+        peer: EdgeId,
+    },
+    /// An edge says something.
+    Message {
+        /// Who.
+        peer: EdgeId,
+        /// What.
+        message: BackboneMessage,
+    },
+    /// The first packet of a relay came.
+    FirstPacket {
+        /// From whom.
+        peer: EdgeId,
+        /// The relay.
+        relay: RelayId,
+    },
+}
+
+/// Where a relay's packets go.
+#[derive(Clone)]
+pub struct Route {
+    /// The track.
+    pub track: TrackKey,
+    /// The worker that has it.
+    pub inlet: RelayInlet,
+    /// Counts its packets.
+    pub packets: Arc<AtomicU64>,
+}
+
+enum Command {
+    Directory(Vec<EdgeAddress>),
+    Connect(EdgeId),
+    Disconnect(EdgeId),
+}
+
+/// The connections that are up, for sending without asking the supervisor.
+type Links = Arc<RwLock<HashMap<EdgeId, LinkHandle>>>;
+
+/// The backbone, as the hub holds it.
+pub struct Backbone {
+    commands: mpsc::Sender<Command>,
+    links: Links,
+    lost_commands: AtomicU64,
+    _supervisor: AbortOnDropHandle<()>,
+}
+
+impl Backbone {
+    /// Takes connections at `endpoint` and opens those that are asked for, until `shutdown`.
+    pub fn start(
+        endpoint: MeshEndpoint,
+        edge: EdgeId,
+        region: RegionName,
+        shutdown: CancellationToken,
+    ) -> (Self, mpsc::Receiver<BackboneEvent>) {
+        let (commands, commands_rx) = mpsc::channel(COMMANDS);
+        let (events, events_rx) = mpsc::channel(EVENTS);
+        let links = Links::default();
+        let supervisor = supervisor::Supervisor::new(endpoint, edge, region, links.clone(), events);
+        let task = tokio::spawn(supervisor.run(commands_rx, shutdown));
+        let backbone = Self {
+            commands,
+            links,
+            lost_commands: AtomicU64::new(0),
+            _supervisor: AbortOnDropHandle::new(task),
+        };
+        (backbone, events_rx)
+    }
+
+    fn tell(&self, command: Command) {
+        if self.commands.try_send(command).is_err() {
+            self.lost_commands.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(
+                queued = COMMANDS,
+                "the backbone is stuck; a command was dropped"
+            );
+        }
+    }
+
+    fn link(&self, peer: &EdgeId) -> Option<LinkHandle> {
+        self.links
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(peer)
+            .cloned()
+    }
+
+    /// Replaces where edges are reached. Connections that are up stay up.
+    pub fn update_directory(&self, edges: Vec<EdgeAddress>) {
+        self.tell(Command::Directory(edges));
+    }
+
+    /// Keeps a connection to an edge, dialling it again with backoff whenever it is lost.
+    pub fn connect(&self, peer: EdgeId) {
+        self.tell(Command::Connect(peer));
+    }
+
+    /// Dials an edge no more. A connection that is up stays until the other side lets go too.
+    pub fn disconnect(&self, peer: EdgeId) {
+        self.tell(Command::Disconnect(peer));
+    }
+
+    /// Sends a message, if the edge is connected.
+    pub fn send(&self, peer: &EdgeId, message: BackboneMessage) {
+        if let Some(link) = self.link(peer) {
+            link.send(message);
+        }
+    }
+
+    /// From now on packets of this relay go there.
+    pub fn route(&self, peer: &EdgeId, relay: RelayId, route: Route) {
+        if let Some(link) = self.link(peer) {
+            link.route(relay, Some(route));
+        }
+    }
+
+    /// Packets of this relay go nowhere any more.
+    pub fn unroute(&self, peer: &EdgeId, relay: RelayId) {
+        if let Some(link) = self.link(peer) {
+            link.route(relay, None);
+        }
+    }
+
+    /// Where to put packets for an edge, if it is connected.
+    #[must_use]
+    pub fn outlet(&self, peer: &EdgeId) -> Option<Outlet> {
+        self.link(peer).map(|link| link.outlet())
+    }
+
+    /// What each connection measured since the last call.
+    #[must_use]
+    pub fn reports(&self) -> Vec<LinkReport> {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        let mut reports: Vec<_> = links
+            .iter()
+            .map(|(peer, link)| link.report(peer.clone()))
+            .collect();
+        reports.sort_by(|a, b| a.peer.cmp(&b.peer));
+        reports
+    }
+}

@@ -1,0 +1,244 @@
+//! Which connections there are: takes them in, dials them, replaces and buries them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use sluice_meshnet::connection::CloseCode;
+use sluice_meshnet::{MeshConnection, MeshEndpoint};
+use sluice_types::ids::{EdgeId, RegionName};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::dial::{Ready, dial, greet};
+use super::link;
+use super::{BackboneEvent, Command, Links};
+
+/// How long peers get to take the goodbye.
+const GOODBYE: Duration = Duration::from_millis(300);
+
+/// Where edges are reached.
+pub(super) type Directory = HashMap<EdgeId, Vec<SocketAddr>>;
+
+/// A connection that ended, and whom it was to.
+type Ended = (EdgeId, MeshConnection);
+
+pub(super) struct Supervisor {
+    endpoint: Arc<MeshEndpoint>,
+    edge: EdgeId,
+    region: RegionName,
+    links: Links,
+    events: mpsc::Sender<BackboneEvent>,
+    directory: watch::Sender<Directory>,
+    wanted: BTreeSet<EdgeId>,
+    dialling: BTreeMap<EdgeId, AbortOnDropHandle<()>>,
+    /// Whether this edge dialled the connection that is up.
+    dialled: BTreeMap<EdgeId, bool>,
+    ready: (mpsc::Sender<Ready>, mpsc::Receiver<Ready>),
+    done: (mpsc::Sender<Ended>, mpsc::Receiver<Ended>),
+}
+
+impl Supervisor {
+    pub(super) fn new(
+        endpoint: MeshEndpoint,
+        edge: EdgeId,
+        region: RegionName,
+        links: Links,
+        events: mpsc::Sender<BackboneEvent>,
+    ) -> Self {
+        Self {
+            endpoint: Arc::new(endpoint),
+            edge,
+            region,
+            links,
+            events,
+            directory: watch::Sender::new(Directory::new()),
+            wanted: BTreeSet::new(),
+            dialling: BTreeMap::new(),
+            dialled: BTreeMap::new(),
+            ready: mpsc::channel(16),
+            done: mpsc::channel(16),
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command>,
+        shutdown: CancellationToken,
+    ) {
+        let endpoint = self.endpoint.clone();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                command = commands.recv() => match command {
+                    Some(command) => self.obey(command),
+                    None => break,
+                },
+                accepted = endpoint.accept() => match accepted {
+                    Some(connection) => self.accept(connection),
+                    None => break,
+                },
+                Some(ready) = self.ready.1.recv() => self.take_in(ready).await,
+                Some((peer, connection)) = self.done.1.recv() => {
+                    self.bury(peer, &connection).await;
+                }
+            }
+        }
+        self.go_away().await;
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Directory(edges) => {
+                let directory = edges
+                    .into_iter()
+                    .map(|edge| (edge.edge, edge.backbone))
+                    .collect();
+                // Sent also while nobody dials.
+                self.directory.send_replace(directory);
+            }
+            Command::Connect(peer) => {
+                self.wanted.insert(peer.clone());
+                self.dial(peer);
+            }
+            Command::Disconnect(peer) => {
+                self.wanted.remove(&peer);
+                self.dialling.remove(&peer);
+            }
+        }
+    }
+
+    fn is_up(&self, peer: &EdgeId) -> bool {
+        self.links
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(peer)
+    }
+
+    fn dial(&mut self, peer: EdgeId) {
+        if self.is_up(&peer) || self.dialling.contains_key(&peer) || peer == self.edge {
+            return;
+        }
+        let attempt = dial(
+            self.endpoint.clone(),
+            peer.clone(),
+            self.edge.clone(),
+            self.region.clone(),
+            self.directory.subscribe(),
+        );
+        let ready = self.ready.0.clone();
+        let task = tokio::spawn(async move {
+            // The supervisor is gone when this fails.
+            let _ = ready.send(attempt.await).await;
+        });
+        self.dialling.insert(peer, AbortOnDropHandle::new(task));
+    }
+
+    fn accept(&self, connection: MeshConnection) {
+        let (edge, region, ready) = (self.edge.clone(), self.region.clone(), self.ready.0.clone());
+        tokio::spawn(async move {
+            match greet(connection, &edge, &region, false).await {
+                // The supervisor is gone when this fails.
+                Ok(connection) => drop(ready.send(connection).await),
+                Err(error) => tracing::info!(%error, "a backbone connection is refused"),
+            }
+        });
+    }
+
+    /// Takes in a new connection. Of two that both sides opened at once, both sides keep the one
+    /// that the smaller edge id dialled; a second one from the same side replaces the first, whose
+    /// dialler has forgotten it.
+    async fn take_in(&mut self, ready: Ready) {
+        let Ready {
+            peer,
+            connection,
+            sender,
+            receiver,
+            dialled,
+        } = ready;
+        self.dialling.remove(&peer);
+        if let Some(&before) = self.dialled.get(&peer) {
+            let by_smaller = |dialled: bool| dialled == (self.edge < peer);
+            if before != dialled && by_smaller(before) {
+                connection.close(CloseCode::Duplicate, "there is one already");
+                return;
+            }
+            self.drop_link(&peer, CloseCode::Duplicate).await;
+        }
+        tracing::info!(%peer, dialled, "a backbone connection is up");
+        let handle = link::start(
+            peer.clone(),
+            connection,
+            sender,
+            receiver,
+            self.events.clone(),
+            self.done.0.clone(),
+        );
+        self.links
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(peer.clone(), handle);
+        self.dialled.insert(peer.clone(), dialled);
+        self.count();
+        self.say(BackboneEvent::PeerUp { peer }).await;
+    }
+
+    async fn drop_link(&mut self, peer: &EdgeId, code: CloseCode) {
+        let gone = self
+            .links
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(peer);
+        self.dialled.remove(peer);
+        if let Some(gone) = gone {
+            gone.close(code, "replaced");
+            self.say(BackboneEvent::PeerDown { peer: peer.clone() })
+                .await;
+        }
+    }
+
+    /// A connection ended; if it is still the one in use, the peer is down.
+    async fn bury(&mut self, peer: EdgeId, connection: &MeshConnection) {
+        let in_use = self
+            .links
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&peer)
+            .is_some_and(|link| link.same_as(connection));
+        if in_use {
+            self.drop_link(&peer, CloseCode::Done).await;
+            self.count();
+        }
+        if self.wanted.contains(&peer) {
+            self.dial(peer);
+        }
+    }
+
+    fn count(&self) {
+        metrics::gauge!("sluice_backbone_connections").set(self.dialled.len() as f64);
+    }
+
+    async fn say(&self, event: BackboneEvent) {
+        // The hub is gone when this fails, and the edge with it.
+        let _ = self.events.send(event).await;
+    }
+
+    async fn go_away(self) {
+        let links: Vec<_> = self
+            .links
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .drain()
+            .map(|(_, link)| link)
+            .collect();
+        for link in &links {
+            link.goodbye();
+        }
+        if !links.is_empty() {
+            tokio::time::sleep(GOODBYE).await;
+        }
+        self.endpoint.close("the edge goes away").await;
+    }
+}

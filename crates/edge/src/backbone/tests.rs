@@ -1,0 +1,193 @@
+//! Real QUIC on loopback between supervisors.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use sluice_meshnet::{Identity, MeshCa, MeshEndpoint, TransportSettings};
+use sluice_types::mesh::backbone::ALPN;
+use sluice_types::room::MediaKind;
+use tokio::time::timeout;
+
+use super::*;
+use crate::media::RelayOutlet;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+struct Edge {
+    id: EdgeId,
+    address: std::net::SocketAddr,
+    backbone: Backbone,
+    events: mpsc::Receiver<BackboneEvent>,
+    shutdown: CancellationToken,
+}
+
+fn id(name: &str) -> EdgeId {
+    name.parse().expect("an edge id")
+}
+
+fn edge(ca: &MeshCa, name: &str) -> Edge {
+    let issued = ca
+        .issue(&Identity::Edge(id(name)), Duration::from_secs(3_600))
+        .expect("a certificate");
+    let endpoint = MeshEndpoint::bind(
+        "127.0.0.1:0".parse().expect("an address"),
+        issued.credentials().expect("good credentials"),
+        &TransportSettings::backbone(1_200),
+        &[ALPN],
+    )
+    .expect("an endpoint");
+    let address = endpoint.local_address().expect("bound");
+    let shutdown = CancellationToken::new();
+    let region = "paris".parse().expect("a region");
+    let (backbone, events) = Backbone::start(endpoint, id(name), region, shutdown.clone());
+    Edge {
+        id: id(name),
+        address,
+        backbone,
+        events,
+        shutdown,
+    }
+}
+
+fn address(edge: &Edge) -> EdgeAddress {
+    EdgeAddress {
+        edge: edge.id.clone(),
+        region: "paris".parse().expect("a region"),
+        backbone: vec![edge.address],
+        signal_endpoint: String::new(),
+    }
+}
+
+impl Edge {
+    async fn event(&mut self, wanted: impl Fn(&BackboneEvent) -> bool) -> BackboneEvent {
+        let search = async {
+            loop {
+                let event = self.events.recv().await.expect("the backbone runs");
+                if wanted(&event) {
+                    return event;
+                }
+            }
+        };
+        timeout(PATIENCE, search).await.expect("the event comes")
+    }
+
+    async fn up(&mut self) {
+        self.event(|event| matches!(event, BackboneEvent::PeerUp { .. }))
+            .await;
+    }
+}
+
+fn ca() -> MeshCa {
+    MeshCa::generate("test").expect("a CA")
+}
+
+#[tokio::test]
+async fn edges_that_dial_each_other_share_one_connection() {
+    let ca = ca();
+    let (mut one, mut two) = (edge(&ca, "one-1"), edge(&ca, "two-1"));
+    for (near, far) in [(&one, &two), (&two, &one)] {
+        near.backbone.update_directory(vec![address(far)]);
+        near.backbone.connect(far.id.clone());
+    }
+    one.up().await;
+    two.up().await;
+    let message = BackboneMessage::KeyFrame { relay: RelayId(5) };
+    // A connection may be replaced once while both settle on the same one.
+    let arrived = async {
+        loop {
+            one.backbone.send(&two.id, message.clone());
+            let next = timeout(Duration::from_millis(200), two.events.recv()).await;
+            if let Ok(Some(BackboneEvent::Message {
+                peer,
+                message: heard,
+            })) = next
+            {
+                assert_eq!((peer, heard), (one.id.clone(), message.clone()));
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, arrived).await.expect("the message comes");
+    assert_eq!(one.backbone.reports().len(), 1);
+}
+
+#[tokio::test]
+async fn an_edge_of_another_mesh_is_refused() {
+    let (ours, theirs) = (ca(), ca());
+    let (one, mut stranger) = (edge(&ours, "one-1"), edge(&theirs, "two-1"));
+    stranger.backbone.update_directory(vec![address(&one)]);
+    stranger.backbone.connect(one.id.clone());
+    let mut friend = edge(&ours, "friend-1");
+    friend.backbone.update_directory(vec![address(&one)]);
+    friend.backbone.connect(one.id.clone());
+    friend.up().await;
+    // The friend got in while the stranger kept trying.
+    assert!(stranger.events.try_recv().is_err());
+    assert!(stranger.backbone.reports().is_empty());
+    let known: BTreeSet<_> = one
+        .backbone
+        .reports()
+        .into_iter()
+        .map(|link| link.peer)
+        .collect();
+    assert_eq!(known, BTreeSet::from([friend.id.clone()]));
+}
+
+#[tokio::test]
+async fn an_edge_that_goes_away_says_so_and_is_dialled_again() {
+    let ca = ca();
+    let (mut one, two) = (edge(&ca, "one-1"), edge(&ca, "two-1"));
+    one.backbone.update_directory(vec![address(&two)]);
+    one.backbone.connect(two.id.clone());
+    one.up().await;
+    two.shutdown.cancel();
+    one.event(|event| matches!(event, BackboneEvent::PeerDown { .. }))
+        .await;
+    let mut again = edge(&ca, "two-1");
+    one.backbone.update_directory(vec![address(&again)]);
+    one.up().await;
+    again.up().await;
+}
+
+#[tokio::test]
+async fn browser_sized_packets_cross_at_the_smallest_mtu() {
+    let ca = ca();
+    let (mut one, mut two) = (edge(&ca, "one-1"), edge(&ca, "two-1"));
+    one.backbone.update_directory(vec![address(&two)]);
+    one.backbone.connect(two.id.clone());
+    one.up().await;
+    two.up().await;
+    let inlet = crate::media::test_inlet();
+    let packets = Arc::<AtomicU64>::default();
+    let route = Route {
+        track: TrackKey::of(&sluice_types::ids::TrackId::from_random([1; 10])),
+        inlet,
+        packets: packets.clone(),
+    };
+    two.backbone.route(&one.id, RelayId(3), route);
+    let mut outlet = one.backbone.outlet(&two.id).expect("connected");
+    // Routes are taken before datagrams, but only once they are there.
+    let arrived = async {
+        let mut sent = 0;
+        while packets.load(Ordering::Relaxed) < 50 {
+            outlet.media(RelayId(3), MediaKind::Video, &[7; 1_215]);
+            outlet.flush();
+            sent += 1;
+            tokio::task::yield_now().await;
+            assert!(sent < 100_000, "packets do not arrive");
+        }
+    };
+    timeout(PATIENCE, arrived).await.expect("packets arrive");
+    two.event(|event| {
+        matches!(
+            event,
+            BackboneEvent::FirstPacket {
+                relay: RelayId(3),
+                ..
+            }
+        )
+    })
+    .await;
+}

@@ -38,7 +38,10 @@ async fn join(media: &mut Media, room: &MeetingId, number: u8) -> Joined {
     let (mut client, audio, video) = Client::new().await.expect("a client");
     let offer = client.offer().await.expect("an offer");
     let answered = session.handle_offer(&offer, &[]).expect("a good offer");
-    client.take_answer(answered.sdp).await.expect("a good answer");
+    client
+        .take_answer(answered.sdp)
+        .await
+        .expect("a good answer");
     client.connected().await.expect("ICE and DTLS");
     Joined {
         client,
@@ -103,7 +106,12 @@ async fn two_clients_of_a_room_receive_each_other() {
     one.receive(two.wanted().collect()).await;
 
     let publisher = one.participant.to_string();
-    let Joined { client, video, audio, .. } = &mut one;
+    let Joined {
+        client,
+        video,
+        audio,
+        ..
+    } = &mut one;
     let receiving = async {
         let mut numbers = Vec::new();
         let mut sequence = None;
@@ -118,9 +126,14 @@ async fn two_clients_of_a_room_receive_each_other() {
                 assert_eq!(packet.sequence, u16::wrapping_add(before, 1));
             }
             sequence = Some(packet.sequence);
-            numbers.push(u32::from_be_bytes(packet.payload[2..6].try_into().expect("four")));
+            numbers.push(u32::from_be_bytes(
+                packet.payload[2..6].try_into().expect("four"),
+            ));
         }
-        assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "{numbers:?}");
+        assert!(
+            numbers.windows(2).all(|pair| pair[1] == pair[0] + 1),
+            "{numbers:?}"
+        );
         two.client
             .packet(|packet| packet.payload.len() == 80)
             .await
@@ -130,10 +143,17 @@ async fn two_clients_of_a_room_receive_each_other() {
         () = keep_sending(video, audio) => {}
         () = receiving => {}
     }
-    event(&mut events, |event| matches!(event, MediaEvent::FirstPacket { .. })).await;
+    event(&mut events, |event| {
+        matches!(event, MediaEvent::FirstPacket { .. })
+    })
+    .await;
     client.close().await.expect("closed");
     let gone = one.participant.clone();
-    event(&mut events, |event| matches!(event, MediaEvent::Lost { participant, .. } if *participant == gone)).await;
+    event(
+        &mut events,
+        |event| matches!(event, MediaEvent::Lost { participant, .. } if *participant == gone),
+    )
+    .await;
     drop(one.session);
     two.client.close().await.expect("closed");
 }

@@ -151,7 +151,10 @@ impl Client {
     /// # Errors
     /// When the crate refuses.
     pub async fn new() -> Result<(Self, Published, Published), ClientError> {
-        let (audio, video) = (codec(MIME_TYPE_OPUS, 48_000, 2), codec(MIME_TYPE_VP8, 90_000, 0));
+        let (audio, video) = (
+            codec(MIME_TYPE_OPUS, 48_000, 2),
+            codec(MIME_TYPE_VP8, 90_000, 0),
+        );
         let mut engine = MediaEngine::default();
         for (codec, payload_type, kind) in [
             (&audio, 111, RtpCodecKind::Audio),

@@ -158,7 +158,11 @@ impl Supervisor {
             receiver,
             dialled,
         } = ready;
-        self.dialling.remove(&peer);
+        // The smaller edge's own attempt goes on beside a connection that it accepted meanwhile: the
+        // other side may be about to prefer it.
+        if dialled || self.edge > peer {
+            self.dialling.remove(&peer);
+        }
         if let Some(&before) = self.dialled.get(&peer) {
             let by_smaller = |dialled: bool| dialled == (self.edge < peer);
             if before != dialled && by_smaller(before) {

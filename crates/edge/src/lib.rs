@@ -3,4 +3,5 @@
 //! A shell: it owns sockets and clocks, and the cores `sluice-sfu` and `sluice-relay` decide.
 
 pub mod backbone;
+pub mod control;
 pub mod media;

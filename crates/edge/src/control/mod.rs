@@ -1,0 +1,166 @@
+//! The edge's line to the coordinator: registration, heartbeats and demand one way, plans the other.
+//!
+//! The coordinator may be down. Then nothing else stops: the line is dialled again with backoff
+//! until it stands, and [`ControlEvent::Connected`] asks the hub to tell all demand anew.
+
+mod pending;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sluice_meshnet::MeshEndpoint;
+use sluice_types::mesh::control::{CoordinatorMessage, Heartbeat, Registration, RoomDemand};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use self::pending::Pending;
+use self::session::{SessionError, Shared};
+
+/// Events that wait for the hub. When it is so far behind that they do not fit, the coordinator's
+/// messages wait in QUIC's window; heartbeats go on.
+const EVENTS: usize = 1_024;
+
+/// How long to wait before the second attempt; doubled after each, up to the longest.
+const BACKOFF: Duration = Duration::from_millis(200);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// Something that happened on the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlEvent {
+    /// The edge is registered, for the first time or again. The hub now tells the demand of every
+    /// room, since the coordinator may have forgotten or missed it.
+    Connected {
+        /// The mesh, the `iss` of join tokens.
+        mesh: String,
+        /// The public keys of join tokens, a JWK set (RFC 7517) as JSON.
+        jwks: String,
+        /// The coordinator's public HTTP endpoint, for the page.
+        public_url: String,
+    },
+    /// The line is lost; it is being dialled again.
+    Disconnected,
+    /// The coordinator does not register this edge; it is asked again after a while.
+    Refused {
+        /// What it says.
+        reason: String,
+    },
+    /// The coordinator says something; never `Welcome` or `Refuse`, which are the events above.
+    Message(CoordinatorMessage),
+}
+
+/// What the edge says of itself.
+pub struct ControlSettings {
+    /// Where the coordinator listens: `host:port`, the host a DNS name or an address. Resolved anew
+    /// with each attempt.
+    pub coordinator: String,
+    /// Who the edge is and where it is reached.
+    pub registration: Registration,
+    /// Measures the edge, at the interval that the coordinator sets. Must not block.
+    pub heartbeat: Arc<dyn Fn() -> Heartbeat + Send + Sync>,
+}
+
+impl fmt::Debug for ControlSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControlSettings")
+            .field("coordinator", &self.coordinator)
+            .field("registration", &self.registration)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The line, as the hub holds it. Dropping it ends the line at once.
+#[derive(Debug)]
+pub struct Control {
+    pending: Arc<Pending>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Control {
+    /// Dials the coordinator from `endpoint`, again and again, until `shutdown`. Must be called
+    /// within a Tokio runtime.
+    pub fn start(
+        endpoint: MeshEndpoint,
+        settings: ControlSettings,
+        shutdown: CancellationToken,
+    ) -> (Self, mpsc::Receiver<ControlEvent>) {
+        let (events, events_rx) = mpsc::channel(EVENTS);
+        let pending = Arc::new(Pending::default());
+        let shared = Shared {
+            endpoint,
+            settings,
+            pending: Arc::clone(&pending),
+            events,
+            shutdown,
+        };
+        let task = tokio::spawn(run(shared));
+        let control = Self {
+            pending,
+            _task: AbortOnDropHandle::new(task),
+        };
+        (control, events_rx)
+    }
+
+    /// Tells what a room needs here. Of several that wait for one room the latest is sent; while
+    /// the line is down nothing is kept, since [`ControlEvent::Connected`] asks for all of it.
+    pub fn demand(&self, demand: RoomDemand) {
+        self.pending.demand(demand);
+    }
+
+    /// Tells, now and after each registration, that the edge takes nobody new and will go away.
+    pub fn drain(&self) {
+        self.pending.drain();
+    }
+}
+
+async fn run(shared: Shared) {
+    let mut backoff = BACKOFF;
+    let connected = metrics::gauge!("sluice_control_connected");
+    loop {
+        connected.set(0.0);
+        let session = tokio::select! {
+            () = shared.shutdown.cancelled() => break,
+            session = session::connect(&shared) => session,
+        };
+        let error = match session {
+            Ok(session) => {
+                backoff = BACKOFF;
+                connected.set(1.0);
+                metrics::counter!("sluice_control_connections_total").increment(1);
+                match session.run(&shared).await {
+                    Ok(()) => break,
+                    Err(error) => error,
+                }
+            }
+            Err(error) => {
+                metrics::counter!("sluice_control_failures_total").increment(1);
+                error
+            }
+        };
+        if let SessionError::Refused { reason } = error {
+            tracing::warn!(reason, "the coordinator refuses this edge");
+            shared.say(ControlEvent::Refused { reason }).await;
+        } else {
+            tracing::info!(%error, "no line to the coordinator");
+        }
+        tokio::select! {
+            () = shared.shutdown.cancelled() => break,
+            () = sleep(spread(backoff)) => {}
+        }
+        backoff = (backoff * 2).min(BACKOFF_MAX);
+    }
+    connected.set(0.0);
+    shared.endpoint.close("the edge goes away").await;
+}
+
+/// Half to all of a wait, by chance, so that the edges do not all return to a coordinator at once.
+fn spread(wait: Duration) -> Duration {
+    // Without randomness they do, which is bearable.
+    let chance = getrandom::u32().unwrap_or(u32::MAX);
+    wait.mul_f64(0.5 + f64::from(chance) / f64::from(u32::MAX) / 2.0)
+}

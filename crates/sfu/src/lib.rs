@@ -7,5 +7,6 @@
 
 pub mod codec;
 pub mod forward;
+pub mod room;
 pub mod rtcp;
 pub mod rtp;

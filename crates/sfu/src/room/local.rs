@@ -1,0 +1,229 @@
+//! Participants of this edge.
+
+use sluice_types::ids::{ParticipantId, TrackId};
+use sluice_types::mesh::backbone::Departure;
+use sluice_types::room::{LeaveReason, ParticipantRecord, PresenceChange, TrackInfo};
+use sluice_types::signal::{RESUME_WINDOW_MS, ServerEvent, ServerMessage};
+use sluice_types::units::Time;
+
+use super::{EventLog, Joining, Local, Output, Room, RoomError};
+
+impl Room {
+    /// Somebody joins, in place of itself if it is here already.
+    pub fn join(&mut self, joining: Joining) {
+        let id = joining.participant.clone();
+        if self.locals.contains_key(&id) {
+            self.leave(&id, LeaveReason::Replaced);
+        }
+        let record = ParticipantRecord {
+            participant_id: id.clone(),
+            // Higher than of any earlier stay, since the clock went on.
+            version: joining.at_ms,
+            name: joining.name,
+            role: joining.role,
+            region: self.region.clone(),
+            edge: self.edge.clone(),
+            joined_at_ms: joining.at_ms,
+            presence: joining.presence,
+            tracks: Vec::new(),
+        };
+        let view = self.local_view(&record);
+        self.locals.insert(
+            id.clone(),
+            Local {
+                record: record.clone(),
+                grants: joining.grants,
+                log: EventLog::default(),
+                away: None,
+                wanted: Vec::new(),
+            },
+        );
+        let participants = self.others(&id);
+        self.tell(
+            &id,
+            ServerEvent::Snapshot {
+                meeting_id: self.id.clone(),
+                you: view.clone(),
+                participants,
+                resume_token: joining.resume_token,
+                resume_window_ms: RESUME_WINDOW_MS,
+                edge: self.edge.clone(),
+            },
+        );
+        self.tell_others(&id, &ServerEvent::ParticipantJoined { participant: view });
+        self.outputs.push_back(Output::LocalChanged(record));
+        self.refresh_wanted();
+    }
+
+    /// A participant publishes exactly these tracks from now on.
+    pub fn publish(&mut self, participant: &ParticipantId, tracks: Vec<TrackInfo>) {
+        let Some(local) = self.locals.get_mut(participant) else {
+            return;
+        };
+        if local.record.tracks == tracks {
+            return;
+        }
+        let before = std::mem::replace(&mut local.record.tracks, tracks.clone());
+        self.changed(participant);
+        self.tell_track_changes(participant, &before, &tracks);
+        self.refresh_wanted();
+    }
+
+    /// Tells the others which tracks came and went.
+    pub(super) fn tell_track_changes(
+        &mut self,
+        participant: &ParticipantId,
+        before: &[TrackInfo],
+        after: &[TrackInfo],
+    ) {
+        let missing_in =
+            |tracks: &[TrackInfo], id: &TrackId| tracks.iter().all(|track| track.track_id != *id);
+        for track in before
+            .iter()
+            .filter(|track| missing_in(after, &track.track_id))
+        {
+            self.tell_others(
+                participant,
+                &ServerEvent::TrackUnpublished {
+                    participant_id: participant.clone(),
+                    track_id: track.track_id.clone(),
+                },
+            );
+        }
+        for track in after
+            .iter()
+            .filter(|track| missing_in(before, &track.track_id))
+        {
+            self.tell_others(
+                participant,
+                &ServerEvent::TrackPublished {
+                    participant_id: participant.clone(),
+                    track: track.clone(),
+                },
+            );
+        }
+    }
+
+    /// A participant shows something else of itself. It is told too, so that its own log is whole.
+    pub fn change_presence(&mut self, participant: &ParticipantId, change: PresenceChange) {
+        let Some(local) = self.locals.get_mut(participant) else {
+            return;
+        };
+        let presence = local.record.presence.changed(change);
+        if presence == local.record.presence {
+            return;
+        }
+        local.record.presence = presence;
+        self.changed(participant);
+        let event = ServerEvent::PresenceChanged {
+            participant_id: participant.clone(),
+            presence,
+        };
+        self.tell_others(participant, &event);
+        self.tell(participant, event);
+    }
+
+    /// A new version of a local participant's record.
+    fn changed(&mut self, participant: &ParticipantId) {
+        if let Some(local) = self.locals.get_mut(participant) {
+            local.record.version += 1;
+            self.outputs
+                .push_back(Output::LocalChanged(local.record.clone()));
+        }
+    }
+
+    /// A participant leaves for good.
+    pub fn leave(&mut self, participant: &ParticipantId, reason: LeaveReason) {
+        let Some(local) = self.locals.remove(participant) else {
+            return;
+        };
+        self.outputs.push_back(Output::Close {
+            participant: participant.clone(),
+            reason,
+        });
+        self.outputs.push_back(Output::LocalLeft(Departure {
+            participant: participant.clone(),
+            version: local.record.version + 1,
+            reason,
+        }));
+        self.tell_others(
+            participant,
+            &ServerEvent::ParticipantLeft {
+                participant_id: participant.clone(),
+                reason,
+            },
+        );
+        self.refresh_wanted();
+    }
+
+    /// A participant's socket is gone; it may come back.
+    pub fn disconnected(&mut self, now: Time, participant: &ParticipantId) {
+        if let Some(local) = self.locals.get_mut(participant) {
+            local.away.get_or_insert(now);
+        }
+    }
+
+    /// Whether a participant's socket is gone.
+    #[must_use]
+    pub fn is_away(&self, participant: &ParticipantId) -> bool {
+        self.locals
+            .get(participant)
+            .is_some_and(|local| local.away.is_some())
+    }
+
+    /// A participant comes back on a new socket, having seen everything up to `last_seq`; gives what
+    /// it missed.
+    ///
+    /// # Errors
+    /// When its session is over, or more happened than is kept.
+    pub fn resume(
+        &mut self,
+        participant: &ParticipantId,
+        last_seq: u64,
+    ) -> Result<Vec<ServerMessage>, RoomError> {
+        let local = self
+            .locals
+            .get_mut(participant)
+            .ok_or(RoomError::ResumeExpired)?;
+        let missed = local.log.after(last_seq).ok_or(RoomError::ResumeExpired)?;
+        local.away = None;
+        let resumed = ServerMessage {
+            seq: None,
+            event: ServerEvent::Resumed {
+                last_seq: local.log.last(),
+            },
+        };
+        Ok(std::iter::once(resumed).chain(missed).collect())
+    }
+
+    /// A host removes somebody.
+    ///
+    /// # Errors
+    /// When it is no host, or nobody of that name is in the meeting.
+    pub fn remove(&mut self, by: &ParticipantId, whom: &ParticipantId) -> Result<(), RoomError> {
+        let moderates = self
+            .locals
+            .get(by)
+            .is_some_and(|local| local.grants.moderate);
+        if !moderates {
+            return Err(RoomError::Forbidden { needed: "host" });
+        }
+        if self.locals.contains_key(whom) {
+            self.remove_local(whom);
+        } else if self.whereabouts.contains_key(whom) {
+            self.outputs.push_back(Output::RemoveRemote {
+                participant: whom.clone(),
+            });
+        } else {
+            return Err(RoomError::NoParticipant);
+        }
+        Ok(())
+    }
+
+    /// A host, here or elsewhere, removed a local participant.
+    pub fn remove_local(&mut self, participant: &ParticipantId) {
+        let reason = LeaveReason::Removed;
+        self.tell(participant, ServerEvent::Ended { reason });
+        self.leave(participant, reason);
+    }
+}

@@ -1,0 +1,343 @@
+//! One room at one edge: who is in it, what they show and publish, and what each of them should be
+//! told and sent.
+//!
+//! Participants of this edge are *local*; the others come with the rosters of their own edges. Each
+//! local participant has a session: a numbered log of events that outlives its socket for
+//! [`RESUME_WINDOW`].
+
+mod local;
+mod log;
+mod remote;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use sluice_types::access::{Grants, Role};
+use sluice_types::ids::{EdgeId, MeetingId, ParticipantId, RegionName, ResumeToken, TrackId};
+use sluice_types::mesh::backbone::Departure;
+use sluice_types::room::{LeaveReason, MediaKind, ParticipantRecord, Presence, TrackInfo};
+use sluice_types::signal::{
+    ErrorCode, ParticipantView, RESUME_WINDOW_MS, ServerEvent, ServerMessage,
+};
+use sluice_types::units::Time;
+
+use self::log::EventLog;
+
+/// How long a session outlives its socket.
+pub const RESUME_WINDOW: Duration = Duration::from_millis(RESUME_WINDOW_MS as u64);
+
+/// The most tracks that one participant is sent, by kind. Those who joined first come first.
+pub const RECEIVED_VIDEO_MAX: usize = 48;
+/// See [`RECEIVED_VIDEO_MAX`].
+pub const RECEIVED_AUDIO_MAX: usize = 96;
+
+/// Somebody who joins at this edge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joining {
+    /// Who.
+    pub participant: ParticipantId,
+    /// The name that others see.
+    pub name: String,
+    /// Its part in the meeting.
+    pub role: Role,
+    /// What it may do.
+    pub grants: Grants,
+    /// The presence to start with.
+    pub presence: Presence,
+    /// The wall clock, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// The secret to resume with.
+    pub resume_token: ResumeToken,
+}
+
+/// Something to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Tell a local participant, if its socket is there; if not, it is in the log.
+    Tell {
+        /// Whom.
+        participant: ParticipantId,
+        /// What.
+        message: ServerMessage,
+    },
+    /// A local participant should receive exactly these tracks.
+    Wanted {
+        /// Who.
+        participant: ParticipantId,
+        /// Whose tracks.
+        tracks: Vec<(ParticipantId, TrackInfo)>,
+    },
+    /// Some local participant wants a track of another edge, or none does any more.
+    Interest {
+        /// The track.
+        track: TrackId,
+        /// Whether it is wanted.
+        wanted: bool,
+    },
+    /// A local participant came or changed: other edges should know.
+    LocalChanged(ParticipantRecord),
+    /// A local participant left: other edges should know.
+    LocalLeft(Departure),
+    /// A local participant's session is over: let go of its media and socket.
+    Close {
+        /// Who.
+        participant: ParticipantId,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// A host removes a participant of another edge.
+    RemoveRemote {
+        /// Whom.
+        participant: ParticipantId,
+    },
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RoomError {
+    /// The role does not allow it.
+    #[error("the role does not allow it: {needed} is needed")]
+    Forbidden {
+        /// What would be.
+        needed: &'static str,
+    },
+    /// There is no such participant.
+    #[error("no such participant in the meeting")]
+    NoParticipant,
+    /// The session cannot be taken up again.
+    #[error("the session is gone, or too much happened meanwhile: join again")]
+    ResumeExpired,
+}
+
+impl RoomError {
+    /// The code for programs.
+    #[must_use]
+    pub const fn code(self) -> ErrorCode {
+        match self {
+            Self::Forbidden { .. } => ErrorCode::Forbidden,
+            Self::NoParticipant => ErrorCode::BadMessage,
+            Self::ResumeExpired => ErrorCode::ResumeExpired,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Local {
+    record: ParticipantRecord,
+    grants: Grants,
+    log: EventLog,
+    /// Since when its socket is gone.
+    away: Option<Time>,
+    wanted: Vec<TrackId>,
+}
+
+#[derive(Debug, Default)]
+struct Remote {
+    path: Vec<RegionName>,
+    roster: BTreeMap<ParticipantId, ParticipantRecord>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Room {
+    id: MeetingId,
+    edge: EdgeId,
+    region: RegionName,
+    locals: BTreeMap<ParticipantId, Local>,
+    remotes: BTreeMap<EdgeId, Remote>,
+    /// Which other edge a participant is at; the latest to say so.
+    whereabouts: BTreeMap<ParticipantId, EdgeId>,
+    interest: BTreeSet<TrackId>,
+    outputs: VecDeque<Output>,
+}
+
+impl Room {
+    /// An empty room.
+    #[must_use]
+    pub const fn new(id: MeetingId, edge: EdgeId, region: RegionName) -> Self {
+        Self {
+            id,
+            edge,
+            region,
+            locals: BTreeMap::new(),
+            remotes: BTreeMap::new(),
+            whereabouts: BTreeMap::new(),
+            interest: BTreeSet::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to be done.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Whether no participant of this edge is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.locals.is_empty()
+    }
+
+    /// How many participants of this edge are in it.
+    #[must_use]
+    pub fn local_count(&self) -> usize {
+        self.locals.len()
+    }
+
+    /// Participants of this edge, as other edges see them.
+    pub fn locals(&self) -> impl Iterator<Item = &ParticipantRecord> {
+        self.locals.values().map(|local| &local.record)
+    }
+
+    /// When [`Self::handle_timeout`] is next wanted.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.locals
+            .values()
+            .filter_map(|local| local.away)
+            .map(|since| since + RESUME_WINDOW)
+            .min()
+    }
+
+    /// Lets go of those who were away too long.
+    pub fn handle_timeout(&mut self, now: Time) {
+        let gone: Vec<_> = self
+            .locals
+            .iter()
+            .filter(|(_, local)| {
+                local
+                    .away
+                    .is_some_and(|since| now.since(since) >= RESUME_WINDOW)
+            })
+            .map(|(id, _)| id.clone())
+            .collect();
+        for participant in gone {
+            self.leave(&participant, LeaveReason::TimedOut);
+        }
+    }
+
+    /// The meeting is over for all.
+    pub fn end(&mut self, reason: LeaveReason) {
+        let all: Vec<_> = self.locals.keys().cloned().collect();
+        for participant in all {
+            self.tell(&participant, ServerEvent::Ended { reason });
+            self.leave(&participant, reason);
+        }
+    }
+
+    /// Numbers an event for one participant and tells it.
+    pub fn tell(&mut self, participant: &ParticipantId, event: ServerEvent) {
+        if let Some(local) = self.locals.get_mut(participant) {
+            let message = local.log.append(event);
+            self.outputs.push_back(Output::Tell {
+                participant: participant.clone(),
+                message,
+            });
+        }
+    }
+
+    /// Tells every local participant but `except`.
+    fn tell_others(&mut self, except: &ParticipantId, event: &ServerEvent) {
+        let others: Vec<_> = self
+            .locals
+            .keys()
+            .filter(|id| *id != except)
+            .cloned()
+            .collect();
+        for participant in others {
+            self.tell(&participant, event.clone());
+        }
+    }
+
+    fn local_view(&self, record: &ParticipantRecord) -> ParticipantView {
+        ParticipantView::new(record, vec![self.region.clone()])
+    }
+
+    /// Everybody else, in order of joining.
+    fn others(&self, than: &ParticipantId) -> Vec<ParticipantView> {
+        let locals = self
+            .locals
+            .values()
+            .map(|local| self.local_view(&local.record));
+        let remotes = self.whereabouts.iter().filter_map(|(id, edge)| {
+            let remote = self.remotes.get(edge)?;
+            Some(ParticipantView::new(
+                remote.roster.get(id)?,
+                remote.path.clone(),
+            ))
+        });
+        let mut all: Vec<_> = locals
+            .chain(remotes)
+            .filter(|view| view.participant_id != *than)
+            .collect();
+        all.sort_by(|a, b| {
+            (a.joined_at_ms, &a.participant_id).cmp(&(b.joined_at_ms, &b.participant_id))
+        });
+        all
+    }
+
+    /// Says what everybody should receive, where that changed.
+    fn refresh_wanted(&mut self) {
+        let mut interest = BTreeSet::new();
+        for id in self.locals.keys().cloned().collect::<Vec<_>>() {
+            let tracks = self.wanted_by(&id);
+            for (of, track) in &tracks {
+                if self.whereabouts.contains_key(of) && !self.locals.contains_key(of) {
+                    interest.insert(track.track_id.clone());
+                }
+            }
+            let ids: Vec<_> = tracks
+                .iter()
+                .map(|(_, track)| track.track_id.clone())
+                .collect();
+            if let Some(local) = self.locals.get_mut(&id)
+                && local.wanted != ids
+            {
+                local.wanted = ids;
+                self.outputs.push_back(Output::Wanted {
+                    participant: id,
+                    tracks,
+                });
+            }
+        }
+        let changed = |wanted| {
+            move |track: &TrackId| Output::Interest {
+                track: track.clone(),
+                wanted,
+            }
+        };
+        self.outputs
+            .extend(interest.difference(&self.interest).map(changed(true)));
+        self.outputs
+            .extend(self.interest.difference(&interest).map(changed(false)));
+        self.interest = interest;
+    }
+
+    /// By default everything of everybody else, within bounds.
+    fn wanted_by(&self, participant: &ParticipantId) -> Vec<(ParticipantId, TrackInfo)> {
+        let subscribes = self
+            .locals
+            .get(participant)
+            .is_some_and(|local| local.grants.subscribe);
+        if !subscribes {
+            return Vec::new();
+        }
+        let (mut audio, mut video) = (0, 0);
+        let mut wanted = Vec::new();
+        for view in self.others(participant) {
+            for track in view.tracks {
+                let (count, most) = match track.kind {
+                    MediaKind::Audio => (&mut audio, RECEIVED_AUDIO_MAX),
+                    MediaKind::Video => (&mut video, RECEIVED_VIDEO_MAX),
+                };
+                if *count < most {
+                    *count += 1;
+                    wanted.push((view.participant_id.clone(), track));
+                }
+            }
+        }
+        wanted
+    }
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
+use quinn::congestion::{BbrConfig, CubicConfig};
 use quinn::{ClientConfig, MtuDiscoveryConfig, TransportConfig, VarInt};
 use thiserror::Error;
 use tokio::sync::{Mutex, Semaphore, mpsc};
@@ -28,6 +29,17 @@ const PERMITS_BEFORE_RETRY: usize = HANDSHAKES_MAX / 2;
 /// How long a handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How a connection finds out how much its path carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Congestion {
+    /// CUBIC (RFC 9438): each loss counts as a full path. Fair to others, and right where little is
+    /// sent.
+    Cubic,
+    /// BBR: counts what arrives instead of what is lost. On a path of 150 ms that loses 2 % at
+    /// random, CUBIC lets through about 1 Mbit/s, however much the path carries.
+    Bbr,
+}
+
 /// How connections behave on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransportSettings {
@@ -44,6 +56,8 @@ pub struct TransportSettings {
     pub datagram_send_bytes: usize,
     /// The round trip that is assumed before one is measured.
     pub initial_rtt: Duration,
+    /// How the connection finds out how much its path carries.
+    pub congestion: Congestion,
 }
 
 impl TransportSettings {
@@ -57,6 +71,7 @@ impl TransportSettings {
             datagram_receive_bytes: 4 * 1024 * 1024,
             datagram_send_bytes: 1024 * 1024,
             initial_rtt: Duration::from_millis(150),
+            congestion: Congestion::Bbr,
         }
     }
 
@@ -70,6 +85,7 @@ impl TransportSettings {
             datagram_receive_bytes: 64 * 1024,
             datagram_send_bytes: 64 * 1024,
             initial_rtt: Duration::from_millis(150),
+            congestion: Congestion::Cubic,
         }
     }
 
@@ -91,6 +107,12 @@ impl TransportSettings {
             .initial_rtt(self.initial_rtt)
             .datagram_receive_buffer_size(Some(self.datagram_receive_bytes))
             .datagram_send_buffer_size(self.datagram_send_bytes);
+        match self.congestion {
+            Congestion::Cubic => {
+                config.congestion_controller_factory(Arc::new(CubicConfig::default()))
+            }
+            Congestion::Bbr => config.congestion_controller_factory(Arc::new(BbrConfig::default())),
+        };
         Ok(Arc::new(config))
     }
 }

@@ -13,7 +13,7 @@ pub mod stream;
 pub mod tls;
 
 pub use connection::MeshConnection;
-pub use endpoint::{MeshEndpoint, TransportSettings};
+pub use endpoint::{Congestion, MeshEndpoint, TransportSettings};
 pub use identity::{Identity, UnknownIdentity};
 pub use pki::MeshCa;
 pub use stream::{MessageReceiver, MessageSender};

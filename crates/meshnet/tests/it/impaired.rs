@@ -10,6 +10,7 @@ use sluice_types::mesh::backbone::{ALPN, BackboneMessage};
 use crate::support::{LOOPBACK, address, edge, endpoint, within};
 
 const ONE_WAY: Duration = Duration::from_millis(40);
+const LONG_WAY: Duration = Duration::from_millis(75);
 
 fn figures(loss: f64) -> LinkFigures {
     LinkFigures {
@@ -143,4 +144,70 @@ async fn each_client_gets_its_own_answers_and_a_silent_one_is_forgotten() {
         }
     })
     .await;
+}
+
+/// Media is not elastic: a link that has the room must carry it, however many packets it loses.
+#[tokio::test]
+async fn random_loss_on_a_long_link_does_not_throttle_datagrams() {
+    const PACKETS: u32 = 2_000;
+    const EVERY: Duration = Duration::from_millis(2);
+    let ca = MeshCa::generate("test").expect("a CA");
+    let paris = endpoint(&ca, &edge("paris-1"), 1400);
+    let tokyo = endpoint(&ca, &edge("tokyo-1"), 1400);
+    let long = LinkFigures {
+        delay: LONG_WAY,
+        loss: LossModel::Random(0.02),
+        ..LinkFigures::default()
+    };
+    let settings = RelaySettings {
+        there: long.clone(),
+        back: long,
+        seed: 7,
+        ..RelaySettings::default()
+    };
+    let relay = ImpairmentRelay::start(LOOPBACK, address(&tokyo), settings)
+        .await
+        .expect("started");
+    let dialled = within(paris.connect(relay.local_address(), &edge("tokyo-1"), ALPN))
+        .await
+        .expect("connected");
+    let accepted = within(tokyo.accept()).await.expect("accepted");
+    let started = Instant::now();
+    let send = async {
+        let mut tick = tokio::time::interval(EVERY);
+        for _ in 0..PACKETS {
+            tick.tick().await;
+            let mut packet = vec![0; 1_000];
+            let now = started.elapsed().as_micros() as u64;
+            packet[..8].copy_from_slice(&now.to_be_bytes());
+            dialled.quic().send_datagram(packet.into()).expect("sent");
+        }
+    };
+    // Two in a hundred are lost; the rest come until it has been quiet for a while.
+    let receive = async {
+        let mut delays = Vec::new();
+        while let Ok(Ok(packet)) =
+            tokio::time::timeout(Duration::from_secs(2), accepted.quic().read_datagram()).await
+        {
+            let sent = u64::from_be_bytes(packet[..8].try_into().expect("eight bytes"));
+            delays.push(started.elapsed() - Duration::from_micros(sent));
+        }
+        delays.sort();
+        delays
+    };
+    let ((), delays) = within(async { tokio::join!(send, receive) }).await;
+    assert!(
+        delays.len() > PACKETS as usize * 96 / 100,
+        "{} of {PACKETS}",
+        delays.len()
+    );
+    // They did not wait for the sender's window either. The bound leaves room for a busy machine.
+    let late = delays[delays.len() * 9 / 10];
+    println!(
+        "{late:?} {:?} {:?} {}",
+        delays[delays.len() * 99 / 100],
+        delays.last(),
+        delays.len()
+    );
+    assert!(late < LONG_WAY + Duration::from_millis(60), "{late:?}");
 }

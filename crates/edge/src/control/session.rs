@@ -162,11 +162,10 @@ impl Session {
             "registered with the coordinator"
         );
         shared.pending.connected();
-        shared.say(welcome).await;
         // Beside one another: a hub that is behind holds up what it is told, and no heartbeat.
         let result = tokio::select! {
             result = speak(shared, sender, heartbeat_ms) => result,
-            error = listen(shared, receiver) => Err(error),
+            error = listen(shared, welcome, receiver) => Err(error),
         };
         shared.pending.disconnected();
         connection.close(CloseCode::Done, "the edge lets go");
@@ -220,8 +219,10 @@ async fn tell(
 /// Hands the coordinator's messages to the hub; returns why there are no more.
 async fn listen(
     shared: &Shared,
+    welcome: ControlEvent,
     mut receiver: MessageReceiver<CoordinatorMessage>,
 ) -> SessionError {
+    shared.say(welcome).await;
     loop {
         match receiver.recv().await {
             Ok(Some(CoordinatorMessage::Welcome { .. })) => {

@@ -105,6 +105,17 @@ impl Coordinator {
         Self { endpoint, address }
     }
 
+    /// Waits until the socket of the one before is gone.
+    async fn again_at(ca: &MeshCa, address: SocketAddr) -> Self {
+        within(async {
+            while std::net::UdpSocket::bind(address).is_err() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        Self::at(ca, address)
+    }
+
     async fn answer(&self, first: CoordinatorMessage) -> Registered {
         let connection = within(self.endpoint.accept()).await.expect("a connection");
         assert_eq!(connection.peer(), &edge());
@@ -203,7 +214,7 @@ async fn a_coordinator_that_comes_late_and_goes_is_found_again() {
     line.control.drain();
     drop(reserved);
     for _ in 0..2 {
-        let coordinator = Coordinator::at(&ca, address);
+        let coordinator = Coordinator::again_at(&ca, address).await;
         let mut registered = coordinator.answer(welcome()).await;
         assert_eq!(line.event().await, connected());
         // Draining is said on every line; demand is the hub's to tell again.

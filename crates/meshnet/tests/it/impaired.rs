@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use sluice_meshnet::MeshCa;
 use sluice_meshnet::impair::{ImpairmentRelay, LinkFigures, LossModel, RelaySettings};
+use sluice_meshnet::pki::Issued;
+use sluice_meshnet::{MeshCa, MeshEndpoint, TransportSettings};
 use sluice_types::ids::RelayId;
 use sluice_types::mesh::backbone::{ALPN, BackboneMessage};
 
@@ -203,11 +204,54 @@ async fn random_loss_on_a_long_link_does_not_throttle_datagrams() {
     );
     // They did not wait for the sender's window either. The bound leaves room for a busy machine.
     let late = delays[delays.len() * 9 / 10];
-    println!(
-        "{late:?} {:?} {:?} {}",
-        delays[delays.len() * 99 / 100],
-        delays.last(),
-        delays.len()
-    );
     assert!(late < LONG_WAY + Duration::from_millis(60), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_killed_and_restarted_peer_is_noticed_long_before_the_idle_timeout() {
+    let ca = MeshCa::generate("test").expect("a CA");
+    let settings = TransportSettings {
+        idle_timeout: Duration::from_secs(300),
+        ..TransportSettings::backbone(1200)
+    };
+    let issue = |name| {
+        ca.issue(&edge(name), Duration::from_secs(3600))
+            .expect("issued")
+    };
+    let issued = issue("tokyo-1");
+    let bind = |issued: &Issued, address| {
+        let credentials = issued.credentials().expect("credentials");
+        MeshEndpoint::bind(address, credentials, &settings, &[ALPN])
+    };
+    let paris = bind(&issue("paris-1"), LOOPBACK).expect("bound");
+    let tokyo = bind(&issued, LOOPBACK).expect("bound");
+    let tokyo_address = address(&tokyo);
+    let relay = ImpairmentRelay::start(LOOPBACK, tokyo_address, RelaySettings::default())
+        .await
+        .expect("started");
+    let connection = within(paris.connect(relay.local_address(), &edge("tokyo-1"), ALPN))
+        .await
+        .expect("connected");
+
+    // Over a cut link no goodbye arrives, as from a killed process.
+    let cut = || LinkFigures {
+        loss: LossModel::Random(1.0),
+        ..LinkFigures::default()
+    };
+    relay.set_figures(cut(), cut());
+    within(tokyo.close("killed")).await;
+    drop(tokyo);
+    let _restarted = within(async {
+        loop {
+            // The old socket goes away with the last task of its endpoint.
+            match bind(&issued, tokyo_address) {
+                Ok(endpoint) => return endpoint,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    })
+    .await;
+    relay.set_figures(LinkFigures::default(), LinkFigures::default());
+    let lost = within(connection.quic().closed()).await;
+    assert_eq!(lost, quinn::ConnectionError::Reset);
 }

@@ -87,7 +87,7 @@ impl From<DtlsError> for MediaError {
 }
 
 /// `N` bytes from the system's random source.
-fn random<const N: usize>() -> [u8; N] {
+pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     // Without randomness nothing here is safe; the kernel fails this only before it is seeded.
     getrandom::fill(&mut bytes).expect("the system's random source works");

@@ -1,0 +1,325 @@
+//! Configuration of an edge: a TOML file, then `SLUICE_…` variables, then flags; the later wins.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Deserialize;
+use sluice_types::ids::{EdgeId, RegionName};
+use thiserror::Error;
+
+/// What may be set. Everything but the required settings has a default that suits production.
+#[derive(Debug, Clone, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EdgeSettings {
+    /// The edge's name, as in its certificate. Required
+    #[arg(long, env = "SLUICE_EDGE")]
+    pub edge: Option<EdgeId>,
+    /// The edge's region. Required
+    #[arg(long, env = "SLUICE_REGION")]
+    pub region: Option<RegionName>,
+    /// The coordinator's control listener, host:port. Required
+    #[arg(long, env = "SLUICE_COORDINATOR")]
+    pub coordinator: Option<String>,
+    /// Directory with ca.pem, cert.pem and key.pem of the mesh [default: /etc/sluice/mesh]
+    #[arg(long, env = "SLUICE_MESH_DIR")]
+    pub mesh_dir: Option<PathBuf>,
+    /// Where the page, signalling and metrics are served [default: 0.0.0.0:443]
+    #[arg(long, env = "SLUICE_HTTP_LISTEN")]
+    pub http_listen: Option<SocketAddr>,
+    /// Certificate chain of the public name, PEM. Without it HTTP is plain, for a TLS proxy in front
+    #[arg(long, env = "SLUICE_TLS_CERT")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key that belongs to it, PEM
+    #[arg(long, env = "SLUICE_TLS_KEY")]
+    pub tls_key: Option<PathBuf>,
+    /// Address that media and ICE-TCP are bound to [default: 0.0.0.0]
+    #[arg(long, env = "SLUICE_MEDIA_LISTEN")]
+    pub media_listen: Option<IpAddr>,
+    /// UDP port of the first media worker; worker n has this plus n [default: 7411]
+    #[arg(long, env = "SLUICE_MEDIA_PORT")]
+    pub media_port: Option<u16>,
+    /// Media workers, one for each core, 1 to 256 [default: number of cores]
+    #[arg(long, env = "SLUICE_WORKERS")]
+    pub workers: Option<u16>,
+    /// TCP port of ICE-TCP; 0 turns it off [default: 7405]
+    #[arg(long, env = "SLUICE_ICE_TCP_PORT")]
+    pub ice_tcp_port: Option<u16>,
+    /// Addresses at which clients reach media, comma-separated. Required unless media-listen is one
+    #[arg(long, env = "SLUICE_ADVERTISE", value_delimiter = ',')]
+    pub advertise: Option<Vec<IpAddr>>,
+    /// Where other edges connect, UDP [default: 0.0.0.0:7409]
+    #[arg(long, env = "SLUICE_BACKBONE_LISTEN")]
+    pub backbone_listen: Option<SocketAddr>,
+    /// What other edges are told to connect to, host:port. Required
+    #[arg(long, env = "SLUICE_BACKBONE_ENDPOINT")]
+    pub backbone_endpoint: Option<String>,
+    /// First size of QUIC packets on the backbone in bytes, 1200 to 9000 [default: 1200]
+    #[arg(long, env = "SLUICE_INITIAL_MTU")]
+    pub initial_mtu: Option<u16>,
+    /// HTTP endpoint that clients are given, for example https://paris-1.example. Required
+    #[arg(long, env = "SLUICE_SFU_ENDPOINT")]
+    pub sfu_endpoint: Option<String>,
+    /// Participants that the edge takes, 1 to 100000 [default: 1000]
+    #[arg(long, env = "SLUICE_CAPACITY")]
+    pub capacity: Option<u32>,
+    /// The page offers development's client-address override [default: false]
+    #[arg(long, env = "SLUICE_DEV")]
+    pub dev: Option<bool>,
+}
+
+/// Why a configuration is of no use.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {source}", path = path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or has an unknown key or a wrong value.
+    #[error("{path}: {reason}", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Where and why.
+        reason: String,
+    },
+    /// A required setting is missing.
+    #[error("`{0}` is not set: give it in the file, as SLUICE_… variable or as flag")]
+    Missing(&'static str),
+    /// A setting is out of range.
+    #[error("`{key} = {value}`; allowed: {allowed}")]
+    Value {
+        /// Which.
+        key: &'static str,
+        /// What it is.
+        value: String,
+        /// What it may be.
+        allowed: &'static str,
+    },
+}
+
+/// The configuration of one edge, checked.
+#[derive(Debug, Clone)]
+pub struct EdgeConfig {
+    /// See [`EdgeSettings::edge`].
+    pub edge: EdgeId,
+    /// See [`EdgeSettings::region`].
+    pub region: RegionName,
+    /// See [`EdgeSettings::coordinator`].
+    pub coordinator: String,
+    /// See [`EdgeSettings::mesh_dir`].
+    pub mesh_dir: PathBuf,
+    /// See [`EdgeSettings::http_listen`].
+    pub http_listen: SocketAddr,
+    /// Certificate and key of the public name.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// See [`EdgeSettings::media_listen`].
+    pub media_listen: IpAddr,
+    /// See [`EdgeSettings::media_port`].
+    pub media_port: u16,
+    /// See [`EdgeSettings::workers`].
+    pub workers: u16,
+    /// See [`EdgeSettings::ice_tcp_port`].
+    pub ice_tcp_port: Option<u16>,
+    /// See [`EdgeSettings::advertise`].
+    pub advertise: Vec<IpAddr>,
+    /// See [`EdgeSettings::backbone_listen`].
+    pub backbone_listen: SocketAddr,
+    /// See [`EdgeSettings::backbone_endpoint`].
+    pub backbone_endpoint: String,
+    /// See [`EdgeSettings::initial_mtu`].
+    pub initial_mtu: u16,
+    /// See [`EdgeSettings::sfu_endpoint`].
+    pub sfu_endpoint: String,
+    /// The WebSocket endpoint that follows from it.
+    pub signal_endpoint: String,
+    /// See [`EdgeSettings::capacity`].
+    pub capacity: u32,
+    /// See [`EdgeSettings::dev`].
+    pub dev: bool,
+}
+
+impl EdgeSettings {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, is not TOML, or has an unknown key or a wrong value.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        toml_edit::de::from_str(&text).map_err(|error| ConfigError::File {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })
+    }
+
+    /// These settings, and `other` where they say nothing.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            edge: self.edge.or(other.edge),
+            region: self.region.or(other.region),
+            coordinator: self.coordinator.or(other.coordinator),
+            mesh_dir: self.mesh_dir.or(other.mesh_dir),
+            http_listen: self.http_listen.or(other.http_listen),
+            tls_cert: self.tls_cert.or(other.tls_cert),
+            tls_key: self.tls_key.or(other.tls_key),
+            media_listen: self.media_listen.or(other.media_listen),
+            media_port: self.media_port.or(other.media_port),
+            workers: self.workers.or(other.workers),
+            ice_tcp_port: self.ice_tcp_port.or(other.ice_tcp_port),
+            advertise: self.advertise.or(other.advertise),
+            backbone_listen: self.backbone_listen.or(other.backbone_listen),
+            backbone_endpoint: self.backbone_endpoint.or(other.backbone_endpoint),
+            initial_mtu: self.initial_mtu.or(other.initial_mtu),
+            sfu_endpoint: self.sfu_endpoint.or(other.sfu_endpoint),
+            capacity: self.capacity.or(other.capacity),
+            dev: self.dev.or(other.dev),
+        }
+    }
+
+    /// Fills in defaults and checks.
+    ///
+    /// # Errors
+    /// When something required is missing or out of range.
+    pub fn resolve(self) -> Result<EdgeConfig, ConfigError> {
+        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let media_listen = self.media_listen.unwrap_or(any);
+        let advertise = match self.advertise {
+            Some(addresses) if !addresses.is_empty() => addresses,
+            _ if !media_listen.is_unspecified() => vec![media_listen],
+            _ => return Err(ConfigError::Missing("advertise")),
+        };
+        let sfu_endpoint = self
+            .sfu_endpoint
+            .ok_or(ConfigError::Missing("sfu_endpoint"))?;
+        let sfu_endpoint = sfu_endpoint.trim_end_matches('/').to_owned();
+        let signal = sfu_endpoint
+            .strip_prefix("https://")
+            .map(|rest| format!("wss://{rest}/v1/signal"))
+            .or_else(|| {
+                let rest = sfu_endpoint.strip_prefix("http://")?;
+                Some(format!("ws://{rest}/v1/signal"))
+            });
+        let signal_endpoint = signal.ok_or_else(|| ConfigError::Value {
+            key: "sfu_endpoint",
+            value: sfu_endpoint.clone(),
+            allowed: "an http:// or https:// URL",
+        })?;
+        let tls = match (self.tls_cert, self.tls_key) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            (Some(_), None) => return Err(ConfigError::Missing("tls_key")),
+            (None, Some(_)) => return Err(ConfigError::Missing("tls_cert")),
+        };
+        let workers = self
+            .workers
+            .unwrap_or_else(|| u16::try_from(cores).unwrap_or(256).min(256));
+        within("workers", u32::from(workers), 1..=256, "1 to 256")?;
+        let capacity = self.capacity.unwrap_or(1_000);
+        within("capacity", capacity, 1..=100_000, "1 to 100000")?;
+        let initial_mtu = self.initial_mtu.unwrap_or(1_200);
+        within(
+            "initial_mtu",
+            u32::from(initial_mtu),
+            1_200..=9_000,
+            "1200 to 9000",
+        )?;
+        Ok(EdgeConfig {
+            edge: self.edge.ok_or(ConfigError::Missing("edge"))?,
+            region: self.region.ok_or(ConfigError::Missing("region"))?,
+            coordinator: self
+                .coordinator
+                .ok_or(ConfigError::Missing("coordinator"))?,
+            mesh_dir: self.mesh_dir.unwrap_or_else(|| "/etc/sluice/mesh".into()),
+            http_listen: self.http_listen.unwrap_or(SocketAddr::new(any, 443)),
+            tls,
+            media_listen,
+            media_port: self.media_port.unwrap_or(7_411),
+            workers,
+            ice_tcp_port: match self.ice_tcp_port {
+                Some(0) => None,
+                port => Some(port.unwrap_or(7_405)),
+            },
+            advertise,
+            backbone_listen: self.backbone_listen.unwrap_or(SocketAddr::new(any, 7_409)),
+            backbone_endpoint: self
+                .backbone_endpoint
+                .ok_or(ConfigError::Missing("backbone_endpoint"))?,
+            initial_mtu,
+            sfu_endpoint,
+            signal_endpoint,
+            capacity,
+            dev: self.dev.unwrap_or(false),
+        })
+    }
+}
+
+fn within(
+    key: &'static str,
+    value: u32,
+    range: std::ops::RangeInclusive<u32>,
+    allowed: &'static str,
+) -> Result<(), ConfigError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::Value {
+        key,
+        value: value.to_string(),
+        allowed,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file() -> EdgeSettings {
+        toml_edit::de::from_str(
+            r#"
+            edge = "paris-1"
+            region = "paris"
+            coordinator = "127.0.0.1:7400"
+            backbone_endpoint = "paris-1.example:7409"
+            sfu_endpoint = "https://paris-1.example/"
+            advertise = ["192.0.2.1"]
+            capacity = 5
+            "#,
+        )
+        .expect("good settings")
+    }
+
+    #[test]
+    fn a_flag_wins_and_a_missing_flag_does_not_clobber_the_file() {
+        let flags = EdgeSettings {
+            capacity: Some(7),
+            ..EdgeSettings::default()
+        };
+        let config = flags.or(file()).resolve().expect("complete");
+        assert_eq!((config.capacity, config.edge.as_str()), (7, "paris-1"));
+        assert_eq!(config.signal_endpoint, "wss://paris-1.example/v1/signal");
+        assert_eq!(config.ice_tcp_port, Some(7_405));
+    }
+
+    #[test]
+    fn faults_say_which_and_what_is_allowed() {
+        let fault = |change: fn(&mut EdgeSettings)| {
+            let mut settings = file();
+            change(&mut settings);
+            settings.resolve().expect_err("refused").to_string()
+        };
+        assert!(fault(|s| s.edge = None).contains("`edge` is not set"));
+        assert!(fault(|s| s.capacity = Some(0)).contains("allowed: 1 to 100000"));
+        assert!(fault(|s| s.sfu_endpoint = Some("paris".into())).contains("http:// or https://"));
+        assert!(fault(|s| s.tls_cert = Some("c.pem".into())).contains("`tls_key`"));
+        assert!(toml_edit::de::from_str::<EdgeSettings>("capasity = 5").is_err());
+    }
+}

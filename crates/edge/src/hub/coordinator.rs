@@ -1,0 +1,130 @@
+//! What the coordinator says, and what it is told in heartbeats.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use sluice_types::ids::MeetingId;
+use sluice_types::mesh::control::{
+    CoordinatorMessage, Heartbeat, ROOMS_REPORTED_MAX, RelayReport, RoomReport, TrackReport,
+};
+
+use super::Hub;
+use crate::control::ControlEvent;
+
+impl Hub {
+    pub(super) fn take_control(&mut self, event: ControlEvent) {
+        match event {
+            ControlEvent::Connected {
+                mesh,
+                jwks,
+                public_url,
+            } => {
+                self.keyring.replace(&mesh, &jwks);
+                *self
+                    .coordinator_url
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner) = Some(public_url);
+                self.tell_all_demand();
+            }
+            ControlEvent::Disconnected | ControlEvent::Refused { .. } => {}
+            ControlEvent::Message(message) => self.take_coordinator(message),
+        }
+    }
+
+    /// The coordinator may have forgotten what this edge needs.
+    fn tell_all_demand(&mut self) {
+        let rooms: Vec<_> = self.rooms.keys().cloned().collect();
+        for id in rooms {
+            if let Some(state) = self.rooms.get_mut(&id) {
+                state.told = None;
+            }
+            self.touched.insert(id);
+        }
+    }
+
+    fn take_coordinator(&mut self, message: CoordinatorMessage) {
+        match message {
+            CoordinatorMessage::Welcome { .. } | CoordinatorMessage::Refuse { .. } => {}
+            CoordinatorMessage::Jwks { jwks } => self.keyring.replace_keys(&jwks),
+            CoordinatorMessage::Directory { edges } => self.backbone.update_directory(edges),
+            CoordinatorMessage::Plan(plan) => {
+                tracing::info!(meeting = %plan.room, epoch = %plan.epoch, "following a plan");
+                self.mesh.apply_plan(&plan);
+            }
+            CoordinatorMessage::End { room, reason } => {
+                if let (Some(reason), Some(state)) = (reason, self.rooms.get_mut(&room)) {
+                    state.room.end(reason);
+                    self.touched.insert(room.clone());
+                    self.settle();
+                }
+                self.forget_room(&room);
+            }
+        }
+    }
+
+    /// A room that nobody here is in any more, and that no plan has this edge in.
+    fn forget_room(&mut self, room: &MeetingId) {
+        let empty = self
+            .rooms
+            .get(room)
+            .is_none_or(|state| state.room.is_empty());
+        if empty {
+            self.mesh.end_room(room);
+            self.settle();
+            self.rooms.remove(room);
+            self.touched.remove(room);
+            self.media.close_room(room);
+        }
+    }
+
+    pub(super) fn make_heartbeat(&self) -> Heartbeat {
+        let media = self.media.report();
+        let mut rooms: Vec<_> = self
+            .rooms
+            .iter()
+            .map(|(id, state)| RoomReport {
+                room: id.clone(),
+                epoch: self.mesh.epoch(id).unwrap_or_default(),
+                participants: state.room.local_count() as u32,
+                tracks: state
+                    .room
+                    .locals()
+                    .flat_map(|record| {
+                        record.tracks.iter().map(|track| TrackReport {
+                            track: track.track_id.clone(),
+                            kind: track.kind,
+                            publisher: record.participant_id.clone(),
+                            name: record.name.clone(),
+                            packets: media.tracks.get(&track.track_id).copied().unwrap_or(0),
+                        })
+                    })
+                    .collect(),
+                relays: self
+                    .incoming
+                    .iter()
+                    .filter(|(_, incoming)| incoming.room == *id)
+                    .map(|((from, _), incoming)| RelayReport {
+                        track: incoming.track.clone(),
+                        kind: incoming.kind,
+                        from: from.clone(),
+                        root: incoming.root.clone(),
+                        packets: incoming.packets.load(Ordering::Relaxed),
+                    })
+                    .collect(),
+            })
+            .collect();
+        rooms.sort_by_key(|room| std::cmp::Reverse(room.participants));
+        rooms.truncate(ROOMS_REPORTED_MAX);
+        let participants = rooms.iter().map(|room| room.participants).sum();
+        metrics::gauge!("sluice_edge_participants").set(f64::from(participants));
+        metrics::gauge!("sluice_edge_rooms").set(self.rooms.len() as f64);
+        metrics::gauge!("sluice_edge_tracks", "origin" => "local").set(self.published.len() as f64);
+        metrics::gauge!("sluice_edge_tracks", "origin" => "relayed").set(self.tracks.len() as f64);
+        Heartbeat {
+            participants,
+            load_permille: media.load_permille,
+            links: self.backbone.reports(),
+            rooms,
+        }
+    }
+}

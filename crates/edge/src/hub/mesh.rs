@@ -1,0 +1,131 @@
+//! Carrying what the mesh says, and telling it what happens.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use sluice_relay::mesh::Output;
+
+use super::{Hub, Incoming};
+use crate::backbone::{BackboneEvent, Route};
+use crate::media::{MediaEvent, TrackKey};
+
+impl Hub {
+    pub(super) fn take_backbone(&mut self, event: BackboneEvent) {
+        let now = self.now();
+        match event {
+            BackboneEvent::PeerUp { peer } => self.mesh.peer_up(&peer),
+            BackboneEvent::PeerDown { peer } => self.mesh.peer_down(now, &peer),
+            BackboneEvent::Message { peer, message } => {
+                self.mesh.handle_message(now, &peer, message);
+            }
+            BackboneEvent::FirstPacket { peer, relay } => self.mesh.first_packet(&peer, relay),
+        }
+    }
+
+    pub(super) fn take_media(&mut self, event: MediaEvent) {
+        match event {
+            MediaEvent::Connected { .. } => {}
+            MediaEvent::Lost { room, participant } => self.media_lost(&room, &participant),
+            MediaEvent::Restored { room, participant } => {
+                if let Some(member) = self.member(&room, &participant) {
+                    member.lost = false;
+                }
+            }
+            MediaEvent::FirstPacket { track } => {
+                if let Some((_, _, since)) = self.published.get(&track) {
+                    metrics::histogram!("sluice_edge_first_media_seconds").record(since.elapsed());
+                }
+            }
+            MediaEvent::KeyFrameWanted { track } => {
+                if let Some((room, ..)) = self.tracks.get(&track) {
+                    self.mesh.request_key_frame(room, &track);
+                }
+            }
+        }
+    }
+
+    pub(super) fn carry_mesh(&mut self, output: Output) {
+        match output {
+            Output::Connect { peer } => self.backbone.connect(peer),
+            Output::Disconnect { peer } => self.backbone.disconnect(peer),
+            Output::Send { peer, message } => self.backbone.send(&peer, message),
+            Output::RosterChanged {
+                room,
+                root,
+                path,
+                upserts,
+                left,
+            } => {
+                let state = self.room(&room);
+                state.room.roster_changed(&root, path, upserts, left);
+                self.touched.insert(room);
+            }
+            Output::OpenTrack { room, track } => {
+                let inlet = self.media.receive_relay(&room, &track);
+                self.tracks
+                    .insert(track.track_id, (room, track.kind, inlet));
+            }
+            Output::CloseTrack { room, track } => {
+                self.tracks.remove(&track);
+                self.media.drop_relay(&room, &track);
+            }
+            Output::Route {
+                peer,
+                relay,
+                room,
+                root,
+                track,
+            } => {
+                let Some((_, kind, inlet)) = self.tracks.get(&track) else {
+                    return;
+                };
+                let packets = Arc::<AtomicU64>::default();
+                let route = Route {
+                    track: TrackKey::of(&track),
+                    inlet: inlet.clone(),
+                    packets: packets.clone(),
+                };
+                self.backbone.route(&peer, relay, route);
+                let incoming = Incoming {
+                    room,
+                    root,
+                    track,
+                    kind: *kind,
+                    packets,
+                };
+                self.incoming.insert((peer, relay), incoming);
+            }
+            Output::Unroute { peer, relay } => {
+                self.backbone.unroute(&peer, relay);
+                self.incoming.remove(&(peer, relay));
+            }
+            Output::StartSending {
+                peer,
+                relay,
+                room,
+                track,
+            } => {
+                if let Some(outlet) = self.backbone.outlet(&peer) {
+                    let sink = self
+                        .media
+                        .send_relay(&room, &track, relay, Box::new(outlet));
+                    self.outgoing.insert((peer, relay), sink);
+                }
+            }
+            Output::StopSending { peer, relay } => {
+                if let Some(sink) = self.outgoing.remove(&(peer, relay)) {
+                    self.media.stop_relay(&sink);
+                }
+            }
+            Output::KeyFrameWanted { room, track } => {
+                self.media.request_key_frame(&room, &track);
+            }
+            Output::RemoveLocal { room, participant } => {
+                if let Some(state) = self.rooms.get_mut(&room) {
+                    state.room.remove_local(&participant);
+                    self.touched.insert(room);
+                }
+            }
+        }
+    }
+}

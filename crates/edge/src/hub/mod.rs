@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-pub use self::command::{Hello, HubCommand, HubHandle, Refusal, SocketHandle, ToSocket};
+pub use self::command::{Hello, HubCommand, HubHandle, Published, Refusal, SocketHandle, ToSocket};
 use crate::backbone::{Backbone, BackboneEvent};
 use crate::config::EdgeConfig;
 use crate::control::{Control, ControlEvent};

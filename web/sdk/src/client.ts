@@ -1,0 +1,69 @@
+import { Coordinator, type JoinProgress, type JoinTarget } from './coordinator.ts';
+import { Aborted, type MediaError } from './errors.ts';
+import { LocalMedia, type MediaOptions } from './local-media.ts';
+import { browserPlatform, type Platform } from './platform.ts';
+import type { Admission } from './protocol.ts';
+import { Room, type AdmissionSource } from './room.ts';
+
+/** How to join: through the coordinator, or with admissions that a back end asked it for. */
+export type JoinOptions = (JoinTarget | { admission: () => Promise<Admission> }) &
+  JoinProgress & {
+    /** What to start with; nothing when absent. */
+    media?: MediaOptions;
+    /** A device to start with cannot be had; the join goes on without it. */
+    onMediaError?: (error: MediaError) => void;
+  };
+
+/** The way into a meeting. */
+export class SluiceClient {
+  readonly #platform: Platform;
+
+  constructor(platform: Platform = browserPlatform()) {
+    this.#platform = platform;
+  }
+
+  /** `new SluiceClient().join(options)`. */
+  static join(options: JoinOptions): Promise<Room> {
+    return new SluiceClient().join(options);
+  }
+
+  /**
+   * Joins a meeting, and resolves once media flows.
+   *
+   * @throws RequestRefused when the coordinator does not let the client in.
+   * @throws CoordinatorUnreachable, EdgeUnreachable, MediaUnreachable when there is no way.
+   * @throws Aborted when `signal` said so.
+   */
+  async join(options: JoinOptions): Promise<Room> {
+    const local = new LocalMedia(this.#platform);
+    const source = this.#source(options);
+    try {
+      const [admission, problems] = await Promise.all([
+        source.next(),
+        local.start(options.media ?? {}),
+      ]);
+      for (const problem of problems) options.onMediaError?.(problem);
+      if (options.signal?.aborted) throw new Aborted('the join was given up');
+      const room = new Room(this.#platform, source, admission, local);
+      const giveUp = (): void => room.leave();
+      options.signal?.addEventListener('abort', giveUp);
+      await room.enter().finally(() => options.signal?.removeEventListener('abort', giveUp));
+      return room;
+    } catch (error) {
+      local.stop();
+      throw error;
+    }
+  }
+
+  #source(options: JoinOptions): AdmissionSource {
+    if ('admission' in options) {
+      return { next: options.admission, probes: [] };
+    }
+    const coordinator = new Coordinator(this.#platform, options);
+    return {
+      next: () => coordinator.join(options),
+      coordinator,
+      probes: [options.coordinator],
+    };
+  }
+}

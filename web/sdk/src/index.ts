@@ -1,0 +1,41 @@
+/**
+ * Sluice in a browser.
+ *
+ * ```ts
+ * const room = await SluiceClient.join({
+ *   coordinator: 'https://meet.example',
+ *   meeting: 'mtg_…',
+ *   invite: 'iv_…',
+ *   name: 'Ada',
+ *   media: { microphone: true, camera: true },
+ * });
+ * room.on('trackSubscribed', ({ track, mediaStreamTrack }) => { … });
+ * ```
+ */
+
+export { SluiceClient, type JoinOptions } from './client.ts';
+export type { Credentials, JoinProgress, JoinTarget } from './coordinator.ts';
+export type { Unsubscribe } from './emitter.ts';
+export * from './errors.ts';
+export { mediaError, type DeviceChoice, type MediaOptions } from './local-media.ts';
+export type { Participant, RemoteTrack } from './participant.ts';
+export type {
+  Admission,
+  EdgeCandidate,
+  ErrorCode,
+  LeaveReason,
+  MediaKind,
+  Presence,
+  Role,
+  TrackSource,
+  WaitingParticipant,
+} from './protocol.ts';
+export type { ConnectionState, Room, RoomEvents } from './room.ts';
+export {
+  quality,
+  type CandidateStats,
+  type Quality,
+  type RoomStats,
+  type TrackStats,
+  type TransportStats,
+} from './stats.ts';

@@ -1,0 +1,187 @@
+import { Emitter } from './emitter.ts';
+import { Participant, type RemoteTrack } from './participant.ts';
+import type { TransceiverLike } from './platform.ts';
+import type {
+  LeaveReason,
+  ParticipantView,
+  Presence,
+  ReceivedTrack,
+  ServerEvent,
+} from './protocol.ts';
+
+/** What changes among the participants. */
+export interface RosterEvents {
+  participantJoined: Participant;
+  participantLeft: { participant: Participant; reason: LeaveReason };
+  /** Also of the local participant, when the edge confirms a change. */
+  presenceChanged: Participant;
+  trackPublished: { participant: Participant; track: RemoteTrack };
+  trackUnpublished: { participant: Participant; track: RemoteTrack };
+  /** A track can be played. */
+  trackSubscribed: {
+    participant: Participant;
+    track: RemoteTrack;
+    mediaStreamTrack: MediaStreamTrack;
+  };
+  /** A track can no longer be played. */
+  trackUnsubscribed: { participant: Participant; track: RemoteTrack };
+  pathChanged: Participant;
+}
+
+/** Who is in the room, what they publish, and which of it comes in. */
+export class Roster extends Emitter<RosterEvents> {
+  readonly #participants = new Map<string, Participant>();
+  #local: Participant | undefined;
+  /** All that comes in, also of participants that are not known yet. */
+  #received: ReceivedTrack[] = [];
+  #transceivers: () => TransceiverLike[] = () => [];
+
+  /** The others, in order of joining. */
+  get participants(): ReadonlyMap<string, Participant> {
+    return this.#participants;
+  }
+
+  /** The client itself; absent before the first snapshot. */
+  get local(): Participant | undefined {
+    return this.#local;
+  }
+
+  /** Takes an event of the edge; whether it was about the roster. */
+  handle(event: ServerEvent): boolean {
+    switch (event.type) {
+      case 'room.snapshot':
+        this.#reset(event.you, event.participants);
+        return true;
+      case 'room.participant_joined':
+        this.#join(event.participant);
+        return true;
+      case 'room.participant_left':
+        this.#leave(event.participant_id, event.reason);
+        return true;
+      case 'room.presence_changed':
+        this.#presence(event.participant_id, event);
+        return true;
+      case 'room.track_published': {
+        const participant = this.#participants.get(event.participant_id);
+        const track = participant?.addTrack(event.track);
+        if (participant && track) this.emit('trackPublished', { participant, track });
+        this.#match();
+        return true;
+      }
+      case 'room.track_unpublished':
+        this.#unpublish(event.participant_id, event.track_id);
+        return true;
+      case 'room.path_changed': {
+        const participant = this.#participants.get(event.participant_id);
+        participant?.update({ path: event.path });
+        if (participant) this.emit('pathChanged', participant);
+        return true;
+      }
+      default:
+        return false;
+    }
+  }
+
+  /** All tracks that come in now, and where to find their m-lines. */
+  receive(tracks: ReceivedTrack[], transceivers: () => TransceiverLike[]): void {
+    this.#received = tracks;
+    this.#transceivers = transceivers;
+    this.#match();
+  }
+
+  /** Nothing comes in any more, since the peer connection is gone. */
+  detachAll(): void {
+    this.receive([], () => []);
+  }
+
+  /** Those in the way of a fresh snapshot leave; those who stayed keep their objects. */
+  #reset(you: ParticipantView, others: ParticipantView[]): void {
+    if (this.#local?.id === you.participant_id) this.#local.update(you);
+    else this.#local = new Participant(you);
+    const present = new Set(others.map((view) => view.participant_id));
+    for (const id of [...this.#participants.keys()]) {
+      if (!present.has(id)) this.#leave(id, 'left');
+    }
+    for (const view of others) this.#join(view);
+  }
+
+  #join(view: ParticipantView): void {
+    if (view.participant_id === this.#local?.id) return;
+    const known = this.#participants.get(view.participant_id);
+    const participant = known ?? new Participant(view);
+    if (!known) {
+      this.#participants.set(participant.id, participant);
+      for (const info of view.tracks) participant.addTrack(info);
+      this.emit('participantJoined', participant);
+    } else {
+      participant.update(view);
+      this.#replaceTracks(participant, view);
+      this.emit('presenceChanged', participant);
+      this.emit('pathChanged', participant);
+    }
+    this.#match();
+  }
+
+  #replaceTracks(participant: Participant, view: ParticipantView): void {
+    const published = new Set(view.tracks.map((info) => info.track_id));
+    for (const id of [...participant.tracks.keys()]) {
+      if (!published.has(id)) this.#unpublish(participant.id, id);
+    }
+    for (const info of view.tracks) {
+      const track = participant.addTrack(info);
+      if (track) this.emit('trackPublished', { participant, track });
+    }
+  }
+
+  #leave(id: string, reason: LeaveReason): void {
+    const participant = this.#participants.get(id);
+    if (!participant) return;
+    for (const track of participant.tracks.values()) this.#detach(participant, track);
+    this.#participants.delete(id);
+    this.emit('participantLeft', { participant, reason });
+  }
+
+  #presence(id: string, presence: Presence): void {
+    const participant = id === this.#local?.id ? this.#local : this.#participants.get(id);
+    if (!participant) return;
+    const { audio_muted, video_muted, hand_raised, screen_sharing } = presence;
+    participant.update({ presence: { audio_muted, video_muted, hand_raised, screen_sharing } });
+    this.emit('presenceChanged', participant);
+  }
+
+  #unpublish(participantId: string, trackId: string): void {
+    const participant = this.#participants.get(participantId);
+    const track = participant?.tracks.get(trackId);
+    if (!participant || !track) return;
+    this.#detach(participant, track);
+    participant.removeTrack(trackId);
+    this.emit('trackUnpublished', { participant, track });
+  }
+
+  /** Brings what comes in and what is published together, whichever was heard of first. */
+  #match(): void {
+    const byMid = new Map(this.#transceivers().map((one) => [one.mid, one]));
+    const byTrack = new Map(this.#received.map((one) => [one.track_id, byMid.get(one.mid)]));
+    for (const participant of this.#participants.values()) {
+      for (const track of participant.tracks.values()) {
+        if (track.transceiver !== byTrack.get(track.id)) this.#detach(participant, track);
+      }
+    }
+    // An m-line may pass from one track to another: all leave theirs before any takes one.
+    for (const { participant_id, track_id } of this.#received) {
+      const participant = this.#participants.get(participant_id);
+      const track = participant?.tracks.get(track_id);
+      const transceiver = byTrack.get(track_id);
+      if (!participant || !track || !transceiver || track.transceiver === transceiver) continue;
+      track.attach(transceiver);
+      const mediaStreamTrack = transceiver.receiver.track;
+      this.emit('trackSubscribed', { participant, track, mediaStreamTrack });
+    }
+  }
+
+  #detach(participant: Participant, track: RemoteTrack): void {
+    if (!track.transceiver) return;
+    track.attach(undefined);
+    this.emit('trackUnsubscribed', { participant, track });
+  }
+}

@@ -1,0 +1,204 @@
+import { EdgeError, type SluiceError } from './errors.ts';
+import { IceGuard } from './ice-guard.ts';
+import { Link } from './link.ts';
+import type { LocalMedia } from './local-media.ts';
+import { Negotiator } from './negotiator.ts';
+import type { PeerLike, Platform } from './platform.ts';
+import type {
+  Admission,
+  ClientMessage,
+  LeaveReason,
+  PublishedTrack,
+  ServerEvent,
+} from './protocol.ts';
+import type { Roster } from './roster.ts';
+
+/** What a session tells its owner. */
+export interface SessionPort {
+  /** `Session.connected` may be another now. */
+  onStatus(): void;
+  /** The session cannot go on; joining anew may help. */
+  onLost(why: SluiceError | undefined): void;
+  /** An attempt to resume failed, the how manieth in a row. */
+  onAttemptFailed(attempts: number): void;
+  /** The edge goes away: join anew at one of these signalling endpoints, or ask the coordinator. */
+  onMoved(endpoints: string[]): void;
+  /** The room is over for the client. */
+  onEnded(reason: LeaveReason): void;
+  /** Something failed, and the session goes on. */
+  onError(error: SluiceError): void;
+}
+
+/** One stay at one edge: a signalling link and a peer connection that belong together. */
+export class Session {
+  readonly #platform: Platform;
+  readonly #local: LocalMedia;
+  readonly #roster: Roster;
+  readonly #port: SessionPort;
+  readonly #link: Link;
+  readonly #peer: PeerLike;
+  readonly #negotiator: Negotiator;
+  readonly #guard: IceGuard;
+  readonly #stopListening: (() => void)[] = [];
+  #published: PublishedTrack[] = [];
+  #linked = false;
+  #answered = false;
+  #closed = false;
+
+  constructor(
+    platform: Platform,
+    admission: Admission,
+    local: LocalMedia,
+    roster: Roster,
+    port: SessionPort,
+  ) {
+    this.#platform = platform;
+    this.#local = local;
+    this.#roster = roster;
+    this.#port = port;
+    this.#link = new Link(platform);
+    this.#peer = platform.peer({
+      iceServers: admission.ice_servers,
+      bundlePolicy: 'max-bundle',
+      rtcpMuxPolicy: 'require',
+    });
+    this.#negotiator = new Negotiator(this.#peer, {
+      send: (message) => this.#link.send(message),
+      published: () => local.published(),
+      onPublished: (tracks) => this.#onPublished(tracks),
+      onReceived: (tracks) => roster.receive(tracks, () => this.#peer.getTransceivers()),
+      onFailure: (error) => port.onLost(error),
+    });
+    this.#guard = new IceGuard(platform, this.#peer, {
+      onMedia: () => port.onStatus(),
+      onRestart: () => this.#restartIce(),
+      onGiveUp: () => port.onLost(undefined),
+    });
+  }
+
+  /** Whether signalling and media both work. */
+  get connected(): boolean {
+    return this.#linked && this.#answered && this.#guard.up;
+  }
+
+  /** Whether signalling works. */
+  get signalling(): boolean {
+    return this.#linked;
+  }
+
+  /** The client's own tracks that the edge takes. */
+  get published(): readonly PublishedTrack[] {
+    return this.#published;
+  }
+
+  /** The browser's statistics. */
+  getStats(): Promise<RTCStatsReport> {
+    return this.#peer.getStats();
+  }
+
+  /**
+   * Enters at the first of `endpoints` that lets the client in.
+   *
+   * @throws EdgeUnreachable, EdgeError, NegotiationFailed
+   */
+  async enter(endpoints: readonly string[], token: string): Promise<void> {
+    this.#local.bind(this.#peer);
+    const offer = await this.#negotiator.firstOffer();
+    this.#listen();
+    await this.#link.open(endpoints, token, {
+      type: 'participant.hello',
+      sdp_offer: offer,
+      tracks: this.#local.published(),
+      presence: this.#local.presence,
+    });
+    this.#linked = true;
+    this.#port.onStatus();
+  }
+
+  /** Sends a message; while the link is down only what `#linkUp` says again is not lost. */
+  send(message: ClientMessage): void {
+    this.#link.send(message);
+  }
+
+  /** Tells the edge of a change of the local tracks. */
+  negotiate(): void {
+    this.#negotiator.request();
+  }
+
+  /** Ends the session; with a word to the edge, it is over at once. */
+  close(leave: boolean): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (leave) this.#link.send({ type: 'participant.leave' });
+    for (const stop of this.#stopListening) stop();
+    this.#link.close();
+    this.#negotiator.close();
+    this.#guard.close();
+    this.#peer.close();
+    this.#linked = false;
+  }
+
+  #listen(): void {
+    this.#stopListening.push(
+      this.#link.on('event', (event) => this.#handle(event)),
+      this.#link.on('up', () => this.#linkUp()),
+      this.#link.on('down', () => this.#linkDown()),
+      this.#link.on('attemptFailed', (attempts) => this.#port.onAttemptFailed(attempts)),
+      this.#link.on('lost', () => this.#port.onLost(undefined)),
+      this.#platform.onNetworkChange(() => {
+        this.#link.retry();
+        this.#guard.networkChanged();
+      }),
+    );
+  }
+
+  #handle(event: ServerEvent): void {
+    if (this.#roster.handle(event)) return;
+    switch (event.type) {
+      case 'sfu.answer':
+        this.#negotiator.answered(event.sdp_answer, event.tracks);
+        return;
+      case 'sfu.offer':
+        this.#negotiator.offered(event);
+        return;
+      case 'room.ended':
+        this.#port.onEnded(event.reason);
+        return;
+      case 'session.moved':
+        this.#port.onMoved(event.candidates);
+        return;
+      case 'error':
+        if (this.#negotiator.failed(event.code)) return;
+        this.#port.onError(new EdgeError(event.code, event.message, event.fatal));
+        return;
+      default:
+    }
+  }
+
+  #onPublished(tracks: PublishedTrack[]): void {
+    this.#published = tracks;
+    if (this.#answered) return;
+    this.#answered = true;
+    if (this.#linked) this.#negotiator.linkUp();
+    this.#port.onStatus();
+  }
+
+  #linkDown(): void {
+    this.#linked = false;
+    this.#negotiator.linkDown();
+    this.#port.onStatus();
+  }
+
+  #linkUp(): void {
+    this.#linked = true;
+    this.#link.send({ type: 'presence.update', ...this.#local.presence });
+    this.#negotiator.resend();
+    this.#negotiator.linkUp();
+    this.#port.onStatus();
+  }
+
+  #restartIce(): void {
+    this.#peer.restartIce();
+    this.#negotiator.request();
+  }
+}

@@ -128,6 +128,21 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
   }
 
   /**
+   * Uses another device: at once when the source is on, else when it is next switched on.
+   *
+   * @throws MediaError when the device cannot be had.
+   */
+  async choose(name: 'microphone' | 'camera', deviceId: string): Promise<void> {
+    const source = this.#sources[name];
+    if (source.on) {
+      await this.set(name, { deviceId });
+      return;
+    }
+    await this.#put(name, undefined);
+    source.deviceId = deviceId;
+  }
+
+  /**
    * Shares a screen or window, with its sound where the browser offers that, or stops.
    *
    * @throws MediaError when the user declines, NotAllowed when the role does not publish screens.

@@ -140,6 +140,14 @@ export class Room extends Emitter<RoomEvents> {
     return this.#local.set('camera', choice);
   }
 
+  /**
+   * Uses another microphone or camera: at once when it is on, else when it is next switched on.
+   * @throws MediaError
+   */
+  chooseDevice(device: 'microphone' | 'camera', deviceId: string): Promise<void> {
+    return this.#local.choose(device, deviceId);
+  }
+
   /** Shares a screen or window, or stops. @throws MediaError, NotAllowed */
   shareScreen(share: boolean): Promise<void> {
     return this.#local.shareScreen(share, this.#admission.role);

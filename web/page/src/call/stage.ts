@@ -1,0 +1,170 @@
+import type { Participant, Quality, Room, TrackSource, Unsubscribe } from '../../../sdk/src/index.ts';
+import { h } from '../dom.ts';
+import { bestFit } from './grid.ts';
+import { Tile, type TileSource } from './tile.ts';
+
+/** Pixels between tiles. */
+const GAP = 10;
+
+/** Above this loudness somebody speaks; 0 to 1. */
+const SPEAKING_LEVEL = 0.02;
+
+/** How often loudness is looked at, in milliseconds. */
+const SPEAKING_MS = 250;
+
+/** The tiles of a room, laid out so that they cover most of the area. */
+export class Stage {
+  readonly element: HTMLElement;
+  readonly #room: Room;
+  readonly #onSilenced: () => void;
+  readonly #focus = h('div', { class: 'focus' });
+  readonly #grid = h('div', { class: 'grid', data: { testid: 'grid' } });
+  readonly #tiles = new Map<string, Tile>();
+  readonly #observer = new ResizeObserver(() => this.#layout());
+  readonly #subscriptions: Unsubscribe[];
+  readonly #speakingTimer: ReturnType<typeof setInterval>;
+
+  /** `onSilenced` is called when the browser plays sound only after a click. */
+  constructor(room: Room, onSilenced: () => void) {
+    this.#room = room;
+    this.#onSilenced = onSilenced;
+    this.element = h('main', { class: 'stage', attr: { 'aria-label': 'Participants' } }, this.#focus, this.#grid);
+    this.#subscriptions = [
+      room.on('participantJoined', (participant) => this.#add(participant)),
+      room.on('participantLeft', ({ participant }) => this.#remove(participant)),
+      room.on('presenceChanged', (participant) => this.#update(participant)),
+      room.on('trackSubscribed', ({ participant, track, mediaStreamTrack }) =>
+        this.#play(participant, track.id, track.source, mediaStreamTrack),
+      ),
+      room.on('trackUnsubscribed', ({ participant, track }) =>
+        this.#stop(participant, track.id, track.source),
+      ),
+      room.on('localMediaChanged', () => this.#showSelf()),
+      room.on('connectionState', () => this.#showSelf()),
+    ];
+    this.#speakingTimer = setInterval(() => this.#listen(), SPEAKING_MS);
+    this.#observer.observe(this.element);
+    this.#observer.observe(this.#grid);
+    this.#showSelf();
+    for (const participant of room.participants.values()) this.#add(participant);
+  }
+
+  /** Shows how well each participant's media arrives. */
+  showQuality(of: (participantId: string) => Quality): void {
+    for (const participant of this.#room.participants.values()) {
+      const quality = of(participant.id);
+      this.#tile(participant.id, 'camera')?.quality(quality);
+      this.#tile(participant.id, 'screen')?.quality(quality);
+    }
+  }
+
+  /** Plays what the browser held back; to be called from a click. */
+  resumeAudio(): void {
+    for (const tile of this.#tiles.values()) tile.resumeAudio();
+  }
+
+  dispose(): void {
+    clearInterval(this.#speakingTimer);
+    this.#observer.disconnect();
+    for (const stop of this.#subscriptions) stop();
+    for (const tile of this.#tiles.values()) tile.remove();
+  }
+
+  #add(participant: Participant): void {
+    this.#ensure(participant, 'camera', false);
+    for (const track of participant.tracks.values()) {
+      const media = track.mediaStreamTrack;
+      if (media) this.#play(participant, track.id, track.source, media);
+    }
+  }
+
+  #remove(participant: Participant): void {
+    this.#drop(participant.id, 'camera');
+    this.#drop(participant.id, 'screen');
+  }
+
+  #update(participant: Participant): void {
+    this.#tile(participant.id, 'camera')?.update(participant);
+    this.#tile(participant.id, 'screen')?.update(participant);
+  }
+
+  #play(
+    participant: Participant,
+    trackId: string,
+    source: TrackSource,
+    media: MediaStreamTrack,
+  ): void {
+    if (source === 'camera' || source === 'screen') {
+      this.#ensure(participant, source, false).showVideo(media, trackId);
+      return;
+    }
+    const tile = this.#ensure(participant, 'camera', false);
+    void tile.playAudio(media, trackId).then((plays) => {
+      if (!plays) this.#onSilenced();
+    });
+  }
+
+  #stop(participant: Participant, trackId: string, source: TrackSource): void {
+    if (source === 'screen') this.#drop(participant.id, 'screen');
+    else if (source === 'camera') this.#tile(participant.id, 'camera')?.showVideo(undefined, '');
+    else this.#tile(participant.id, 'camera')?.stopAudio(trackId);
+  }
+
+  /** The own tile shows what is on here, whatever the edge knows of it yet. */
+  #showSelf(): void {
+    const self = this.#room.localParticipant;
+    if (!self) return;
+    for (const tile of this.#tiles.values()) {
+      const { participant, self: own } = tile.element.dataset;
+      // A client that joined anew may be somebody else now.
+      if (own === 'true' && participant !== self.id) this.#drop(participant ?? '', tile.source);
+    }
+    this.#ensure(self, 'camera', true).showVideo(this.#room.localTrack('camera'), 'local');
+    if (this.#room.isOn('screen')) {
+      this.#ensure(self, 'screen', true).showVideo(this.#room.localTrack('screen'), 'local-screen');
+    } else {
+      this.#drop(self.id, 'screen');
+    }
+  }
+
+  #ensure(participant: Participant, source: TileSource, self: boolean): Tile {
+    const key = `${participant.id}/${source}`;
+    let tile = this.#tiles.get(key);
+    if (!tile) {
+      tile = new Tile(participant, source, self);
+      this.#tiles.set(key, tile);
+      (source === 'screen' ? this.#focus : this.#grid).append(tile.element);
+      this.#layout();
+    }
+    return tile;
+  }
+
+  #tile(participantId: string, source: TileSource): Tile | undefined {
+    return this.#tiles.get(`${participantId}/${source}`);
+  }
+
+  #drop(participantId: string, source: TileSource): void {
+    this.#tile(participantId, source)?.remove();
+    this.#tiles.delete(`${participantId}/${source}`);
+    this.#layout();
+  }
+
+  #layout(): void {
+    this.element.dataset['layout'] = this.#focus.childElementCount > 0 ? 'focus' : 'grid';
+    for (const area of [this.#focus, this.#grid]) {
+      const fit = bestFit(area.clientWidth, area.clientHeight, area.childElementCount, GAP);
+      area.style.setProperty('--columns', String(fit.columns));
+      area.style.setProperty('--tile-width', `${fit.width}px`);
+      area.style.setProperty('--tile-height', `${fit.height}px`);
+      area.dataset['size'] = fit.width < 200 ? 'small' : 'large';
+    }
+  }
+
+  #listen(): void {
+    for (const participant of this.#room.participants.values()) {
+      const level = participant.track('microphone')?.audioLevel ?? 0;
+      const speaks = level > SPEAKING_LEVEL && !participant.presence.audio_muted;
+      this.#tile(participant.id, 'camera')?.speaking(speaks);
+    }
+  }
+}

@@ -1,0 +1,162 @@
+import type { Participant, Quality } from '../../../sdk/src/index.ts';
+import { fill, h, setText } from '../dom.ts';
+import { hue, initials, regionName } from '../format.ts';
+import { icon } from '../icons.ts';
+
+/** What a tile shows: a participant's camera, or its screen. */
+export type TileSource = 'camera' | 'screen';
+
+const QUALITY_WORDS: Record<Quality, string> = {
+  good: 'Good connection',
+  fair: 'Fair connection',
+  poor: 'Poor connection',
+  none: 'Nothing received yet',
+};
+
+/** One rectangle on the stage. */
+export class Tile {
+  readonly element: HTMLElement;
+  readonly source: TileSource;
+  readonly #self: boolean;
+  readonly #video: HTMLVideoElement;
+  readonly #avatar: HTMLElement;
+  readonly #name: HTMLElement;
+  readonly #region: HTMLElement;
+  readonly #muted: HTMLElement;
+  readonly #hand: HTMLElement;
+  readonly #quality: HTMLElement;
+  readonly #audios = new Map<string, HTMLAudioElement>();
+
+  constructor(participant: Participant, source: TileSource, self: boolean) {
+    this.source = source;
+    this.#self = self;
+    this.#video = h('video', { attr: { autoplay: true, playsinline: true } });
+    // The sound of a tile has elements of its own, so that a paused picture does not silence it.
+    this.#video.muted = true;
+    this.#avatar = h('span', { class: 'avatar', attr: { 'aria-hidden': true } });
+    this.#name = h('span', { class: 'tile-name' });
+    this.#region = h('span', { class: 'badge', data: { testid: 'region' } });
+    this.#muted = h('span', { class: 'tile-muted', attr: { title: 'Muted' } }, icon('micOff'));
+    this.#hand = h(
+      'span',
+      { class: 'tile-hand', data: { testid: 'hand' }, attr: { title: 'Hand raised' } },
+      icon('hand'),
+    );
+    this.#quality = h(
+      'span',
+      { class: 'bars', data: { testid: 'quality', quality: 'none' }, attr: { role: 'img' } },
+      h('i'),
+      h('i'),
+      h('i'),
+    );
+    this.element = h(
+      'article',
+      {
+        class: 'tile',
+        data: { testid: 'tile', participant: participant.id, source, self: String(self) },
+      },
+      this.#avatar,
+      this.#video,
+      h(
+        'footer',
+        { class: 'tile-label' },
+        this.#muted,
+        this.#name,
+        this.#region,
+        self ? undefined : this.#quality,
+      ),
+      this.#hand,
+    );
+    this.element.style.setProperty('--hue', String(hue(participant.id)));
+    this.update(participant);
+    this.quality('none');
+  }
+
+  /** Shows the participant as it is now. */
+  update(participant: Participant): void {
+    const { presence } = participant;
+    const screen = this.source === 'screen';
+    const name = participant.name + (this.#self ? ' (you)' : '');
+    const region = regionName(participant.region);
+    setText(this.#name, screen ? `${name}: screen` : name);
+    setText(this.#region, region);
+    setText(this.#avatar, initials(participant.name));
+    this.#muted.hidden = screen || !presence.audio_muted;
+    this.#hand.hidden = screen || !presence.hand_raised;
+    this.element.dataset['region'] = participant.region;
+    this.element.dataset['muted'] = String(presence.audio_muted);
+    this.element.dataset['hand'] = String(presence.hand_raised);
+    this.element.dataset['video'] = String(screen || !presence.video_muted);
+    this.element.setAttribute('aria-label', `${screen ? `Screen of ${name}` : name}, ${region}`);
+  }
+
+  /** Plays a picture, or none. */
+  showVideo(track: MediaStreamTrack | undefined, trackId: string): void {
+    if (!track) {
+      this.#video.srcObject = null;
+      delete this.#video.dataset['trackId'];
+      return;
+    }
+    const playing = this.#video.srcObject instanceof MediaStream && this.#video.srcObject;
+    if (playing && playing.getTracks()[0] === track) return;
+    this.#video.srcObject = new MediaStream([track]);
+    this.#video.dataset['trackId'] = trackId;
+  }
+
+  /**
+   * Plays a sound beside those that play.
+   *
+   * @returns whether the browser plays it; some want a click first.
+   */
+  async playAudio(track: MediaStreamTrack, trackId: string): Promise<boolean> {
+    this.stopAudio(trackId);
+    const audio = h('audio', { attr: { autoplay: true, 'data-track-id': trackId } });
+    audio.srcObject = new MediaStream([track]);
+    this.#audios.set(trackId, audio);
+    this.element.append(audio);
+    try {
+      await audio.play();
+      return true;
+    } catch (error) {
+      return !(error instanceof DOMException && error.name === 'NotAllowedError');
+    }
+  }
+
+  /** Ends a sound. */
+  stopAudio(trackId: string): void {
+    const audio = this.#audios.get(trackId);
+    if (!audio) return;
+    audio.srcObject = null;
+    audio.remove();
+    this.#audios.delete(trackId);
+  }
+
+  /** Plays again what the browser held back; to be called from a click. */
+  resumeAudio(): void {
+    for (const audio of this.#audios.values()) {
+      audio.play().catch(() => {
+        // Still held back: the note that asks for a click stays.
+      });
+    }
+  }
+
+  /** Shows whether the participant speaks. */
+  speaking(speaks: boolean): void {
+    this.element.dataset['speaking'] = String(speaks);
+  }
+
+  /** Shows how well the participant's media arrives. */
+  quality(quality: Quality): void {
+    this.#quality.dataset['quality'] = quality;
+    this.#quality.setAttribute('aria-label', QUALITY_WORDS[quality]);
+    this.#quality.title = QUALITY_WORDS[quality];
+  }
+
+  /** Leaves the stage. */
+  remove(): void {
+    for (const id of [...this.#audios.keys()]) this.stopAudio(id);
+    this.#video.srcObject = null;
+    fill(this.element);
+    this.element.remove();
+  }
+}

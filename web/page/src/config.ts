@@ -1,0 +1,87 @@
+/** What the edge says about itself in `/config.json`. */
+export interface PageConfig {
+  /** The coordinator's base URL. */
+  coordinator: string;
+  /** The edge that served the page. */
+  edge: string;
+  /** Its region. */
+  region: string;
+  /** Whether the mesh is for development. */
+  dev: boolean;
+}
+
+/** What the page's address asks for. */
+export interface Route {
+  /** The meeting to join; absent on the landing page. */
+  meeting: string | undefined;
+  invite: string | undefined;
+  hostKey: string | undefined;
+  token: string | undefined;
+  name: string;
+  /** Join without a click. */
+  autojoin: boolean;
+  /** Be placed as if coming from this address; only a development mesh allows it. */
+  clientAddress: string | undefined;
+  audio: boolean;
+  video: boolean;
+}
+
+/** Reads the page's address: `/m/{meeting}` or `/m/{meeting}/{invite}`, and the query. */
+export function parseRoute(location: Pick<Location, 'pathname' | 'search'>): Route {
+  const [, prefix, meeting, invite] = location.pathname.split('/').map(decodeURIComponent);
+  const query = new URLSearchParams(location.search);
+  const text = (name: string): string | undefined => query.get(name) || undefined;
+  return {
+    meeting: prefix === 'm' && meeting ? meeting : undefined,
+    invite: invite || text('invite'),
+    hostKey: text('host_key'),
+    token: text('token'),
+    name: text('name') ?? '',
+    autojoin: query.get('autojoin') === '1',
+    clientAddress: text('as'),
+    audio: query.get('audio') !== '0',
+    video: query.get('video') !== '0',
+  };
+}
+
+/**
+ * The page's own address for a pasted join link: its meeting and secrets, at this edge.
+ * `undefined` when the text is no join link.
+ */
+export function localJoinPath(text: string): string | undefined {
+  let url: URL;
+  try {
+    url = new URL(text.trim(), 'https://any.example');
+  } catch {
+    return undefined;
+  }
+  return /^\/m\/mtg_[A-Za-z0-9]+/.test(url.pathname) ? url.pathname + url.search : undefined;
+}
+
+/** Asks the edge about itself. @throws Error when it does not answer as an edge does. */
+export async function loadConfig(): Promise<PageConfig> {
+  const response = await fetch('/config.json', { cache: 'no-store' });
+  if (!response.ok) throw new Error(`the edge is not ready yet (status ${response.status})`);
+  return (await response.json()) as PageConfig;
+}
+
+const NAME_KEY = 'sluice.name';
+
+/** The name that was used last in this browser. */
+export function rememberedName(): string {
+  try {
+    return localStorage.getItem(NAME_KEY) ?? '';
+  } catch {
+    // Storage is off in some private windows; a name is then typed each time.
+    return '';
+  }
+}
+
+/** Remembers a name for the next meeting. */
+export function rememberName(name: string): void {
+  try {
+    localStorage.setItem(NAME_KEY, name);
+  } catch {
+    // As above.
+  }
+}

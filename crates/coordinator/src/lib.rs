@@ -1,1 +1,16 @@
 //! The coordinator: REST, GeoIP, DNS, store, and the distribution of plans.
+//!
+//! A shell: it owns sockets, clocks and the disk, and `sluice-placement` decides.
+
+mod api;
+pub mod config;
+mod control;
+mod dns;
+pub mod geoip;
+pub mod registry;
+mod run;
+mod state;
+pub mod store;
+pub mod tokens;
+
+pub use run::{CoordinatorError, run};

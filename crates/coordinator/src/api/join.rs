@@ -1,0 +1,362 @@
+//! Joining: who comes, in which role, to which edge.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use sluice_placement::{Preference, rank};
+use sluice_types::access::{JOIN_AUDIENCE, JoinClaims, Role};
+use sluice_types::ids::{EdgeId, MeetingId, ParticipantId};
+use sluice_types::rest::{
+    Admission, EdgeCandidate, IceServer, JoinRequest, JoinResponse, NAME_CHARS_MAX, Waiting,
+};
+
+use super::auth::{MaybeCaller, is_host_key, is_invite};
+use super::client::{ClientQuery, position};
+use super::meetings::{blocking, random};
+use super::problem::{Problem, field};
+use crate::state::{Shared, wall_ms};
+use crate::store::StoredMeeting;
+use crate::tokens::turn_credential;
+
+/// How long one who waits should wait before asking again.
+const RETRY_AFTER_MS: u32 = 2_000;
+
+/// `POST /v1/meetings/{id}/join`.
+pub(super) async fn join(
+    State(shared): State<Shared>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    query: Result<Query<ClientQuery>, QueryRejection>,
+    id: Result<Path<MeetingId>, PathRejection>,
+    caller: MaybeCaller,
+    body: Result<Json<JoinRequest>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let started = Instant::now();
+    let Json(request) = match body {
+        // Nobody needs to say anything.
+        Err(JsonRejection::MissingJsonContentType(_)) => Json(JoinRequest::default()),
+        body => body?,
+    };
+    let asked = Asked {
+        from,
+        headers,
+        query: query?.0,
+        request,
+    };
+    let Path(id) = id?;
+    let result = admit(&shared, id, &caller, &asked).await;
+    let outcome = match &result {
+        Ok(JoinResponse::Admitted(_)) => "admitted",
+        Ok(JoinResponse::Waiting(_)) => "waiting",
+        Err(_) => "refused",
+    };
+    metrics::counter!("sluice_coordinator_joins_total", "result" => outcome).increment(1);
+    metrics::histogram!("sluice_coordinator_join_seconds").record(started.elapsed());
+    let response = result?;
+    let status = match &response {
+        JoinResponse::Admitted(_) => StatusCode::OK,
+        JoinResponse::Waiting(_) => StatusCode::ACCEPTED,
+    };
+    Ok((
+        status,
+        [(header::CACHE_CONTROL, "no-store")],
+        Json(response),
+    )
+        .into_response())
+}
+
+/// `POST /v1/meetings/{id}/whip`: sends a WHIP client (RFC 9725) on to its edge.
+pub(super) async fn whip(
+    State(shared): State<Shared>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    query: Result<Query<ClientQuery>, QueryRejection>,
+    id: Result<Path<MeetingId>, PathRejection>,
+    caller: MaybeCaller,
+) -> Result<Response, Problem> {
+    let bearer = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let request = JoinRequest {
+        invite: bearer.and_then(|token| token.parse().ok()),
+        ..JoinRequest::default()
+    };
+    let asked = Asked {
+        from,
+        headers: headers.clone(),
+        query: query?.0,
+        request,
+    };
+    let Path(id) = id?;
+    match admit(&shared, id.clone(), &caller, &asked).await? {
+        JoinResponse::Admitted(admission) => {
+            let location = format!(
+                "{}/v1/whip/{id}?token={}",
+                admission.sfu_endpoint, admission.join_token
+            );
+            let fields = [
+                (header::LOCATION, location),
+                (header::CACHE_CONTROL, "no-store".to_owned()),
+            ];
+            Ok((StatusCode::TEMPORARY_REDIRECT, fields).into_response())
+        }
+        JoinResponse::Waiting(_) => Err(Problem::forbidden(
+            "the meeting has a waiting room, in which a WHIP client cannot wait",
+        )),
+    }
+}
+
+struct Asked {
+    from: SocketAddr,
+    headers: HeaderMap,
+    query: ClientQuery,
+    request: JoinRequest,
+}
+
+/// The highest role that the proof allows, the role when none is asked for, and a name.
+struct Proof {
+    most: Role,
+    usual: Role,
+    name: Option<String>,
+}
+
+const fn rank_of(role: Role) -> u8 {
+    match role {
+        Role::Host => 3,
+        Role::Speaker => 2,
+        Role::Attendee => 1,
+        Role::Viewer => 0,
+    }
+}
+
+fn prove(
+    meeting: &StoredMeeting,
+    caller: &MaybeCaller,
+    request: &JoinRequest,
+) -> Result<Proof, Problem> {
+    if let Some(key) = &request.host_key {
+        if !is_host_key(meeting, key) {
+            return Err(Problem::forbidden(
+                "the host key is not that of this meeting",
+            ));
+        }
+        return Ok(Proof {
+            most: Role::Host,
+            usual: Role::Host,
+            name: None,
+        });
+    }
+    if let Some(caller) = &caller.0 {
+        if caller.tenant != meeting.tenant {
+            return Err(Problem::not_found("no such meeting"));
+        }
+        return match &caller.grants {
+            None => Ok(Proof {
+                most: Role::Host,
+                usual: Role::Speaker,
+                name: None,
+            }),
+            Some(grants) if grants.meeting == meeting.id => Ok(Proof {
+                most: grants.role,
+                usual: grants.role,
+                name: grants.name.clone(),
+            }),
+            Some(_) => Err(Problem::forbidden("the user token is for another meeting")),
+        };
+    }
+    match &request.invite {
+        Some(invite) if is_invite(meeting, invite) => Ok(Proof {
+            most: Role::Speaker,
+            usual: Role::Speaker,
+            name: None,
+        }),
+        Some(_) => Err(Problem::forbidden("the invite is not that of this meeting")),
+        None => Err(Problem::unauthorized(
+            "prove that you may join: an API token, the `invite` of the join link, or the `host_key`",
+        )),
+    }
+}
+
+async fn admit(
+    shared: &Shared,
+    id: MeetingId,
+    caller: &MaybeCaller,
+    asked: &Asked,
+) -> Result<JoinResponse, Problem> {
+    let looked_up = id.clone();
+    let meeting = blocking(shared, move |store| store.meeting(&looked_up))
+        .await?
+        .ok_or_else(|| Problem::not_found("no such meeting"))?;
+    let proof = prove(&meeting, caller, &asked.request)?;
+    if meeting.ended {
+        return Err(Problem::gone("the meeting was ended"));
+    }
+    let role = asked.request.role.unwrap_or(proof.usual);
+    if rank_of(role) > rank_of(proof.most) {
+        return Err(Problem::forbidden(format!(
+            "role `{}` is asked for; at most `{}` is allowed",
+            role.as_str(),
+            proof.most.as_str()
+        )));
+    }
+    let name = proof
+        .name
+        .or_else(|| asked.request.name.clone())
+        .unwrap_or_else(|| "Guest".to_owned());
+    let name = name.trim().to_owned();
+    if name.is_empty() || name.chars().count() > NAME_CHARS_MAX {
+        return Err(Problem::fields(vec![field(
+            "name",
+            &name,
+            "1 to 80 characters",
+        )]));
+    }
+    let mut participant = ParticipantId::from_random(random()?);
+    if meeting.settings.waiting_room && role != Role::Host {
+        let waits = asked.request.participant_id.clone().unwrap_or(participant);
+        let said = shared
+            .registry()
+            .wait(shared.now(), &id, &waits, &name, wall_ms())
+            .ok_or_else(|| Problem::unavailable("too many wait already"))?;
+        match said {
+            Some(true) => participant = waits,
+            Some(false) => return Err(Problem::forbidden("the host did not admit you")),
+            None => {
+                return Ok(JoinResponse::Waiting(Waiting {
+                    status: "waiting".to_owned(),
+                    participant_id: waits,
+                    retry_after_ms: RETRY_AFTER_MS,
+                }));
+            }
+        }
+    }
+    let edges = choose(shared, &id, asked)?;
+    let max = meeting.settings.max_participants;
+    if !shared.registry().take_seat(shared.now(), &id, max) {
+        return Err(Problem::conflict(
+            "meeting-full",
+            format!("all {max} places of the meeting are taken"),
+        ));
+    }
+    answer(shared, id, participant, role, name, &edges)
+        .map(|admission| JoinResponse::Admitted(Box::new(admission)))
+}
+
+/// The edges that could serve, the best first.
+fn choose(shared: &Shared, id: &MeetingId, asked: &Asked) -> Result<Vec<EdgeId>, Problem> {
+    let found = position(shared, asked.from, &asked.headers, &asked.query);
+    let registry = shared.registry();
+    let fallback = registry.topology().coordinator().fallback_region();
+    let preference = Preference {
+        // Nobody knows where the client is: the fallback region is as good a guess as the operator's.
+        position: found.or_else(|| registry.topology().region(fallback).map(|r| r.position())),
+        measured_ms: asked.request.round_trips_ms.clone().unwrap_or_default(),
+    };
+    let mut edges = rank(&registry.candidates(id), &preference);
+    edges.truncate(1 + registry.topology().coordinator().candidates() as usize);
+    if edges.is_empty() {
+        return Err(Problem::unavailable("no edge has room"));
+    }
+    Ok(edges)
+}
+
+fn answer(
+    shared: &Shared,
+    id: MeetingId,
+    participant: ParticipantId,
+    role: Role,
+    name: String,
+    edges: &[EdgeId],
+) -> Result<Admission, Problem> {
+    let registry = shared.registry();
+    let candidate = |edge: &EdgeId| {
+        let state = registry.edge(edge)?;
+        Some(EdgeCandidate {
+            edge: edge.clone(),
+            region: state.registration.region.clone(),
+            sfu_endpoint: state.registration.sfu_endpoint.clone(),
+            signal_endpoint: state.registration.signal_endpoint.clone(),
+        })
+    };
+    let mut candidates = edges.iter().filter_map(candidate);
+    let chosen = candidates
+        .next()
+        .ok_or_else(|| Problem::unavailable("no edge has room"))?;
+    let candidates = candidates.collect();
+    let settings = registry.topology().coordinator();
+    let now_s = wall_ms() / 1_000;
+    let expires_at = now_s + u64::from(settings.join_token_s());
+    let claims = JoinClaims {
+        iss: registry.topology().name().to_owned(),
+        aud: JOIN_AUDIENCE.to_owned(),
+        iat: now_s,
+        exp: expires_at,
+        meeting_id: id,
+        participant_id: participant.clone(),
+        name,
+        role,
+        grants: role.grants(),
+        edge: chosen.edge.clone(),
+    };
+    let turn_until = now_s + u64::from(settings.turn_credential_s());
+    let ice_servers = ice_servers(shared, &registry, &chosen, &participant, turn_until);
+    let join_token = shared
+        .signer
+        .sign(&claims)
+        .map_err(|error| Problem::internal(&error))?;
+    Ok(Admission {
+        participant_id: participant,
+        join_token,
+        expires_at,
+        role,
+        sfu_endpoint: chosen.sfu_endpoint,
+        signal_endpoint: chosen.signal_endpoint,
+        ice_servers,
+        region: chosen.region,
+        edge: chosen.edge,
+        candidates,
+    })
+}
+
+fn ice_servers(
+    shared: &Shared,
+    registry: &crate::registry::Registry,
+    chosen: &EdgeCandidate,
+    participant: &ParticipantId,
+    until: u64,
+) -> Vec<IceServer> {
+    let turn = registry
+        .topology()
+        .region(&chosen.region)
+        .and_then(|region| region.turn());
+    let (stun, relays) = match (&shared.config.turn_override, turn) {
+        (Some(at), _) => (
+            vec![format!("stun:{at}")],
+            vec![
+                format!("turn:{at}?transport=udp"),
+                format!("turn:{at}?transport=tcp"),
+            ],
+        ),
+        (None, Some(turn)) => (turn.stun_urls(), turn.turn_urls()),
+        (None, None) => return Vec::new(),
+    };
+    let mut servers = vec![IceServer {
+        urls: stun,
+        username: None,
+        credential: None,
+    }];
+    if let Some(secret) = &shared.config.turn_secret {
+        let (username, credential) = turn_credential(secret, participant, until);
+        servers.push(IceServer {
+            urls: relays,
+            username: Some(username),
+            credential: Some(credential),
+        });
+    }
+    servers
+}

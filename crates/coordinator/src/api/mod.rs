@@ -1,0 +1,86 @@
+//! REST, version 1.
+
+mod auth;
+mod client;
+mod join;
+mod limit;
+mod meetings;
+mod openapi;
+mod ops;
+mod problem;
+mod waiting;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tower_http::cors::CorsLayer;
+
+pub(crate) use self::limit::Limiter;
+use self::problem::Problem;
+use crate::state::Shared;
+
+/// The longest body, in bytes.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Every route of the coordinator.
+pub(crate) fn router(shared: Shared) -> Router {
+    Router::new()
+        .route("/v1/meetings", post(meetings::create).get(meetings::list))
+        .route(
+            "/v1/meetings/{id}",
+            get(meetings::read)
+                .patch(meetings::change)
+                .delete(meetings::end),
+        )
+        .route("/v1/meetings/{id}/join", post(join::join))
+        .route("/v1/meetings/{id}/whip", post(join::whip))
+        .route("/v1/meetings/{id}/waiting", get(waiting::list))
+        .route(
+            "/v1/meetings/{id}/waiting/{participant}/admit",
+            post(waiting::admit),
+        )
+        .route(
+            "/v1/meetings/{id}/waiting/{participant}/deny",
+            post(waiting::deny),
+        )
+        .route("/v1/ops/state", get(ops::state))
+        .route("/.well-known/jwks.json", get(jwks))
+        .route("/openapi.json", get(openapi::document))
+        .route("/docs", get(openapi::page))
+        .route("/docs.js", get(openapi::script))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route(
+            "/metrics",
+            get(|State(shared): State<Shared>| async move { shared.metrics.render() }),
+        )
+        .fallback(|| async { Problem::not_found("there is no such route") })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(axum::middleware::from_fn_with_state(
+            shared.clone(),
+            limit::by_address,
+        ))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        // Pages of any origin may call: tokens, never cookies, say who they are.
+        .layer(CorsLayer::very_permissive())
+        .with_state(shared)
+}
+
+async fn jwks(State(shared): State<Shared>) -> Response {
+    let fields = [
+        ("content-type", "application/jwk-set+json"),
+        ("cache-control", "public, max-age=300"),
+    ];
+    (fields, shared.signer.jwks().to_owned()).into_response()
+}
+
+/// Ready: somebody could be sent to an edge.
+async fn ready(State(shared): State<Shared>) -> Response {
+    let edges = shared.registry().edges().count();
+    if edges == 0 {
+        Problem::unavailable("no edge is registered").into_response()
+    } else {
+        "ready\n".into_response()
+    }
+}

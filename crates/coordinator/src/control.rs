@@ -1,0 +1,263 @@
+//! Edges: registration, heartbeats, demand, and the plans that follow from it.
+
+use std::time::{Duration, Instant};
+
+use sluice_meshnet::{MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
+use sluice_types::ids::{EdgeId, MeetingId};
+use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage, Registration, RoomPlan};
+use sluice_types::units::Time;
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::dns;
+use crate::state::{Shared, TO_EDGE};
+
+/// How long a registration may take.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a coordinator that was just started leaves rooms alone that were planned before: edges
+/// come back one after the other, and a plan without those that are still to come would end calls.
+const SETTLING: Duration = Duration::from_secs(6);
+
+/// How often silence is looked for.
+const SILENCE_CHECK: Duration = Duration::from_millis(500);
+
+/// Why an edge's line ends.
+#[derive(Debug, Error)]
+enum LineError {
+    #[error("the stream failed: {0}")]
+    Stream(#[from] sluice_meshnet::stream::StreamError),
+    #[error("no hello within {HELLO_TIMEOUT:?}")]
+    Late,
+    #[error("the first message is not a hello")]
+    NotHello,
+    #[error("{0}")]
+    Refused(String),
+    #[error("the edge closed the stream")]
+    Closed,
+    #[error("the edge does not keep up, or is registered anew")]
+    Replaced,
+}
+
+/// Accepts edges until `shutdown`.
+pub(crate) async fn serve(endpoint: MeshEndpoint, shared: Shared, shutdown: CancellationToken) {
+    let silence = tokio::spawn(watch_silence(shared.clone(), shutdown.clone()));
+    loop {
+        let connection = tokio::select! {
+            () = shutdown.cancelled() => break,
+            connection = endpoint.accept() => match connection {
+                Some(connection) => connection,
+                None => break,
+            },
+        };
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            let peer = connection.peer().clone();
+            if let Err(error) = serve_edge(&connection, &shared).await {
+                tracing::info!(%peer, %error, "an edge's line ended");
+            }
+        });
+    }
+    endpoint.close("the coordinator goes away").await;
+    // It ends with `shutdown` too, and fails only by a panic that has been reported.
+    let _ = silence.await;
+}
+
+async fn serve_edge(connection: &MeshConnection, shared: &Shared) -> Result<(), LineError> {
+    let (mut sender, mut receiver): (
+        MessageSender<CoordinatorMessage>,
+        MessageReceiver<EdgeMessage>,
+    ) = timeout(HELLO_TIMEOUT, connection.accept_messages())
+        .await
+        .map_err(|_| LineError::Late)??;
+    let hello = timeout(HELLO_TIMEOUT, receiver.recv())
+        .await
+        .map_err(|_| LineError::Late)??;
+    let Some(EdgeMessage::Hello(registration)) = hello else {
+        return Err(LineError::NotHello);
+    };
+    let (edge, number, line) = match register(connection, shared, registration).await {
+        Ok(registered) => registered,
+        Err(reason) => {
+            sender
+                .send(&CoordinatorMessage::Refuse {
+                    reason: reason.clone(),
+                })
+                .await?;
+            sender.finish().await;
+            return Err(LineError::Refused(reason));
+        }
+    };
+    tracing::info!(%edge, "an edge is registered");
+    let result = talk(&edge, shared, sender, receiver, line).await;
+    // Only the line is lost, perhaps: the edge counts until it was silent for too long.
+    shared.remove_line(&edge, number);
+    result
+}
+
+async fn register(
+    connection: &MeshConnection,
+    shared: &Shared,
+    registration: Registration,
+) -> Result<(EdgeId, u64, mpsc::Receiver<CoordinatorMessage>), String> {
+    let edge = registration.edge.clone();
+    if connection.peer().edge() != Some(&edge) {
+        return Err(format!(
+            "the hello names `{edge}`, the certificate `{}`",
+            connection.peer()
+        ));
+    }
+    let addresses = dns::resolve(&registration.backbone)
+        .await
+        .map_err(|error| error.to_string())?;
+    let backbone = registration.backbone.clone();
+    let now = shared.now();
+    let number = shared
+        .registry()
+        .register(now, registration, addresses.addresses.clone())
+        .map_err(|error| error.to_string())?;
+    let (line, queue) = mpsc::channel(TO_EDGE);
+    shared.add_line(edge.clone(), number, line);
+    let heartbeat = shared.registry().topology().coordinator().heartbeat();
+    shared.tell(
+        &edge,
+        CoordinatorMessage::Welcome {
+            mesh: shared.registry().topology().name().to_owned(),
+            jwks: shared.signer.jwks().to_owned(),
+            heartbeat_ms: heartbeat.0,
+            public_url: shared.public_url.clone(),
+        },
+    );
+    shared.publish_directory();
+    let rooms = shared.registry().active_rooms();
+    shared.replan(rooms);
+    dns::keep_fresh(shared.clone(), edge.clone(), backbone, addresses);
+    Ok((edge, number, queue))
+}
+
+async fn talk(
+    edge: &EdgeId,
+    shared: &Shared,
+    mut sender: MessageSender<CoordinatorMessage>,
+    mut receiver: MessageReceiver<EdgeMessage>,
+    mut line: mpsc::Receiver<CoordinatorMessage>,
+) -> Result<(), LineError> {
+    loop {
+        tokio::select! {
+            message = line.recv() => {
+                sender.send(&message.ok_or(LineError::Replaced)?).await?;
+            }
+            message = receiver.recv() => {
+                match message?.ok_or(LineError::Closed)? {
+                    EdgeMessage::Hello(_) => return Err(LineError::NotHello),
+                    EdgeMessage::Heartbeat(heartbeat) => {
+                        let now = shared.now();
+                        shared.registry().heartbeat(now, edge, heartbeat);
+                    }
+                    EdgeMessage::Demand(demand) => take_demand(edge, shared, demand),
+                    EdgeMessage::Draining {} => {
+                        tracing::info!(%edge, "an edge is draining");
+                        shared.registry().drain(edge);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn take_demand(edge: &EdgeId, shared: &Shared, demand: sluice_types::mesh::control::RoomDemand) {
+    let room = demand.room.clone();
+    let replan = shared.registry().demand(edge, demand);
+    if replan {
+        shared.replan([room]);
+    }
+}
+
+/// Drops edges that were not heard of for long enough.
+async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
+    let silence = shared
+        .registry()
+        .topology()
+        .coordinator()
+        .silent_after()
+        .duration();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(SILENCE_CHECK) => {}
+        }
+        let now = shared.now();
+        let silent = shared.registry().silent(now, silence);
+        for (edge, number) in silent {
+            tracing::warn!(%edge, ?silence, "an edge is silent and dropped");
+            let rooms = shared.registry().drop_edge(&edge, number);
+            shared.remove_line(&edge, number);
+            shared.replan(rooms.unwrap_or_default());
+            shared.publish_directory();
+        }
+    }
+}
+
+/// Plans rooms, one after the other: gives each new plan an epoch that is on the disk before any
+/// edge hears of it.
+pub(crate) async fn plan(shared: Shared, mut rooms: mpsc::UnboundedReceiver<MeetingId>) {
+    while let Some(room) = rooms.recv().await {
+        let early = SETTLING.saturating_sub(shared.now().since(Time::ZERO));
+        if !early.is_zero()
+            && shared
+                .store
+                .last_epoch(&room)
+                .is_ok_and(|last| last.is_some())
+        {
+            let shared = shared.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(early).await;
+                shared.replan([room]);
+            });
+            continue;
+        }
+        let started = Instant::now();
+        let replanned = shared.registry().replan(&room);
+        let Some(replanned) = replanned else {
+            continue;
+        };
+        metrics::histogram!("sluice_coordinator_plan_seconds").record(started.elapsed());
+        let (store, id) = (shared.store.clone(), room.clone());
+        let epoch = match tokio::task::spawn_blocking(move || store.next_epoch(&id)).await {
+            Ok(Ok(epoch)) => epoch,
+            Ok(Err(error)) => {
+                tracing::error!(meeting = %room, %error, "a plan cannot be kept and is not sent");
+                continue;
+            }
+            Err(_) => return,
+        };
+        shared.registry().set_epoch(&room, epoch);
+        let plan = RoomPlan {
+            room: room.clone(),
+            epoch,
+            trees: replanned.trees,
+        };
+        for broken in shared.registry().broken(&room) {
+            tracing::warn!(meeting = %room, %epoch, ?broken, "a plan breaks a limit");
+        }
+        metrics::counter!("sluice_coordinator_plans_total").increment(1);
+        tracing::info!(meeting = %room, %epoch, trees = plan.trees.len(), "planned");
+        let mut told = std::collections::BTreeSet::new();
+        for tree in &plan.trees {
+            told.insert(tree.root.clone());
+            told.extend(tree.branches.iter().map(|branch| branch.edge.clone()));
+        }
+        // Released edges hear of the plan too: they serve their children until those have moved.
+        for edge in told.iter().chain(&replanned.released) {
+            shared.tell(edge, CoordinatorMessage::Plan(plan.clone()));
+        }
+        for edge in &replanned.released {
+            let (room, reason) = (room.clone(), None);
+            if plan.trees.is_empty() {
+                shared.tell(edge, CoordinatorMessage::End { room, reason });
+            }
+        }
+    }
+}

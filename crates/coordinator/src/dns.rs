@@ -1,0 +1,229 @@
+//! Where edges are, by name: A, AAAA and SRV records, asked for again when their time to live is
+//! over, so that a change of address needs no restart.
+
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::proto::rr::{RData, RecordType};
+use sluice_types::ids::EdgeId;
+use thiserror::Error;
+
+use crate::state::Shared;
+
+/// The shortest and the longest time between two questions, whatever the records say.
+const REFRESH_MIN: Duration = Duration::from_secs(5);
+const REFRESH_MAX: Duration = Duration::from_secs(3_600);
+
+/// The most addresses of one edge.
+const ADDRESSES_MAX: usize = 16;
+
+/// Why a name leads nowhere.
+#[derive(Debug, Error)]
+pub(crate) enum ResolveError {
+    #[error("`{0}` is neither `host:port` nor a name with SRV records (`_service._udp.…`)")]
+    Form(String),
+    #[error("`{name}` cannot be resolved: {reason}")]
+    Lookup { name: String, reason: String },
+}
+
+/// Addresses, and until when they may be used; for ever when they were literal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Resolved {
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) until: Option<Instant>,
+}
+
+fn resolver() -> Result<&'static TokioResolver, String> {
+    static RESOLVER: OnceLock<Result<TokioResolver, String>> = OnceLock::new();
+    RESOLVER
+        .get_or_init(|| {
+            TokioResolver::builder_tokio()
+                .and_then(|builder| builder.build())
+                .map_err(|error| error.to_string())
+        })
+        .as_ref()
+        .map_err(Clone::clone)
+}
+
+/// The addresses of `IP:port`, `name:port` or `_service._udp.name`.
+pub(crate) async fn resolve(endpoint: &str) -> Result<Resolved, ResolveError> {
+    if let Ok(address) = endpoint.parse() {
+        return Ok(Resolved {
+            addresses: vec![address],
+            until: None,
+        });
+    }
+    resolve_with(endpoint, None).await
+}
+
+async fn resolve_with(
+    endpoint: &str,
+    with: Option<&TokioResolver>,
+) -> Result<Resolved, ResolveError> {
+    let failed = |name: &str, reason: String| ResolveError::Lookup {
+        name: name.to_owned(),
+        reason,
+    };
+    let resolver = match with {
+        Some(resolver) => resolver,
+        None => resolver().map_err(|reason| failed(endpoint, reason))?,
+    };
+    let mut until = None;
+    let mut targets = Vec::new();
+    if endpoint.starts_with('_') {
+        let found = resolver
+            .lookup(endpoint, RecordType::SRV)
+            .await
+            .map_err(|error| failed(endpoint, error.to_string()))?;
+        until = Some(found.valid_until());
+        for record in found.answers() {
+            if let RData::SRV(srv) = &record.data {
+                targets.push((srv.priority, srv.target.to_utf8(), srv.port));
+            }
+        }
+        targets.sort();
+    } else {
+        let (host, port) = endpoint
+            .rsplit_once(':')
+            .and_then(|(host, port)| Some((host, port.parse().ok()?)))
+            .ok_or_else(|| ResolveError::Form(endpoint.to_owned()))?;
+        targets.push((0, host.to_owned(), port));
+    }
+    let mut addresses = Vec::new();
+    for (_, host, port) in targets {
+        let found = resolver
+            .lookup_ip(host.as_str())
+            .await
+            .map_err(|error| failed(&host, error.to_string()))?;
+        let valid = found.valid_until();
+        until = Some(until.map_or(valid, |until: Instant| until.min(valid)));
+        addresses.extend(found.iter().map(|ip| SocketAddr::new(ip, port)));
+    }
+    addresses.truncate(ADDRESSES_MAX);
+    if addresses.is_empty() {
+        return Err(failed(endpoint, "no address".to_owned()));
+    }
+    Ok(Resolved { addresses, until })
+}
+
+/// Asks again whenever the answer is too old, for as long as the edge is registered, and tells every
+/// edge when it changed. A name that cannot be resolved for a while keeps its last addresses.
+pub(crate) fn keep_fresh(shared: Shared, edge: EdgeId, endpoint: String, first: Resolved) {
+    let Some(mut until) = first.until else {
+        return;
+    };
+    let mut addresses = first.addresses;
+    tokio::spawn(async move {
+        loop {
+            let wait = until.saturating_duration_since(Instant::now());
+            tokio::time::sleep(wait.clamp(REFRESH_MIN, REFRESH_MAX)).await;
+            let registered = shared
+                .registry()
+                .edge(&edge)
+                .is_some_and(|state| state.registration.backbone == endpoint);
+            if !registered {
+                return;
+            }
+            match resolve(&endpoint).await {
+                Ok(fresh) => {
+                    until = fresh.until.unwrap_or_else(Instant::now);
+                    if fresh.addresses != addresses {
+                        tracing::info!(%edge, "an edge has other addresses");
+                        addresses.clone_from(&fresh.addresses);
+                        shared.registry().set_addresses(&edge, fresh.addresses);
+                        shared.publish_directory();
+                    }
+                }
+                Err(error) => tracing::warn!(%edge, %error, "the last addresses stay"),
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+    use hickory_resolver::net::runtime::TokioRuntimeProvider;
+    use hickory_resolver::proto::op::{Message, MessageType, OpCode};
+    use hickory_resolver::proto::rr::{Name, Record, rdata};
+    use tokio::net::UdpSocket;
+
+    use super::*;
+
+    /// Answers A, AAAA and SRV for `edge.test`, with a time to live of 7 s.
+    async fn name_server() -> SocketAddr {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+        let address = socket.local_addr().expect("bound");
+        tokio::spawn(async move {
+            let mut buffer = [0; 1_500];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+                let question = Message::from_vec(&buffer[..length]).expect("DNS");
+                let query = question.queries[0].clone();
+                let mut answer =
+                    Message::new(question.metadata.id, MessageType::Response, OpCode::Query);
+                let data = match query.query_type() {
+                    RecordType::A => Some(RData::A(rdata::A(Ipv4Addr::new(192, 0, 2, 7)))),
+                    RecordType::AAAA => Some(RData::AAAA(rdata::AAAA(Ipv6Addr::LOCALHOST))),
+                    RecordType::SRV => {
+                        let target = Name::from_ascii("edge.test.").expect("a name");
+                        Some(RData::SRV(rdata::SRV::new(0, 0, 7_409, target)))
+                    }
+                    _ => None,
+                };
+                answer.add_query(query.clone());
+                if let Some(data) = data {
+                    answer.add_answer(Record::from_rdata(query.name().clone(), 7, data));
+                }
+                let bytes = answer.to_vec().expect("DNS");
+                let _ = socket.send_to(&bytes, from).await;
+            }
+        });
+        address
+    }
+
+    async fn resolver() -> TokioResolver {
+        let address = name_server().await;
+        let mut connection = ConnectionConfig::udp();
+        connection.port = address.port();
+        let server = NameServerConfig::new(address.ip(), true, vec![connection]);
+        let config = ResolverConfig::from_parts(None, vec![], vec![server]);
+        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            .build()
+            .expect("a resolver")
+    }
+
+    #[tokio::test]
+    async fn names_and_services_lead_to_addresses_for_their_time_to_live() {
+        let resolver = resolver().await;
+        for endpoint in ["edge.test.:7409", "_sluice._udp.edge.test."] {
+            let resolved = resolve_with(endpoint, Some(&resolver))
+                .await
+                .expect("known");
+            assert!(
+                resolved
+                    .addresses
+                    .contains(&"192.0.2.7:7409".parse().expect("an address")),
+                "{resolved:?}"
+            );
+            let left = resolved
+                .until
+                .expect("not for ever")
+                .saturating_duration_since(Instant::now());
+            assert!(left <= Duration::from_secs(7));
+        }
+    }
+
+    #[tokio::test]
+    async fn literal_addresses_need_no_names() {
+        let resolved = resolve("192.0.2.1:5").await.expect("an address");
+        assert_eq!(resolved.until, None);
+        assert!(matches!(
+            resolve("nonsense").await,
+            Err(ResolveError::Form(_))
+        ));
+    }
+}

@@ -1,0 +1,180 @@
+//! A whole coordinator, from its configuration to its end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sluice_meshnet::pki::CredentialFiles;
+use sluice_meshnet::{Credentials, Identity, MeshEndpoint, TransportSettings};
+use sluice_types::mesh::control::ALPN;
+use sluice_types::topology::{LoadError, load_dir};
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::router;
+use crate::config::CoordinatorConfig;
+use crate::control;
+use crate::geoip::{GeoIp, GeoIpError};
+use crate::registry::Registry;
+use crate::state::{Parts, Shared};
+use crate::store::{RedbStore, Store, StoreError};
+use crate::tokens::{Signer, SigningError, new_signing_key};
+
+/// How long open requests get at the end.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// How often GeoIP files are looked at for changes.
+const GEOIP_CHECK: Duration = Duration::from_secs(30);
+
+/// Why a coordinator does not run.
+#[derive(Debug, Error)]
+pub enum CoordinatorError {
+    /// The topology is of no use.
+    #[error("the topology cannot be loaded:\n{0}")]
+    Topology(String),
+    /// The mesh certificate cannot be used.
+    #[error("the mesh certificate: {0}")]
+    Credentials(#[from] sluice_meshnet::tls::CredentialsError),
+    /// The certificate is another process's.
+    #[error("the mesh certificate in {0} is not that of the coordinator")]
+    WrongCertificate(PathBuf),
+    /// The control listener does not start.
+    #[error(transparent)]
+    Endpoint(#[from] sluice_meshnet::endpoint::EndpointError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The signing key cannot be used.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    /// A GeoIP file cannot be used.
+    #[error(transparent)]
+    GeoIp(#[from] GeoIpError),
+    /// HTTP does not run.
+    #[error("HTTP at {address}: {source}")]
+    Http {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl From<LoadError> for CoordinatorError {
+    fn from(error: LoadError) -> Self {
+        Self::Topology(match error {
+            LoadError::Faults(faults) => faults
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("\n"),
+            other => other.to_string(),
+        })
+    }
+}
+
+/// Runs a coordinator until `shutdown`. `metrics` renders what the process records.
+///
+/// # Errors
+/// See [`CoordinatorError`].
+pub async fn run(
+    config: CoordinatorConfig,
+    metrics: PrometheusHandle,
+    shutdown: CancellationToken,
+) -> Result<(), CoordinatorError> {
+    let topology = load_dir(&config.topology)?;
+    let credentials = Credentials::from_files(&CredentialFiles::in_dir(&config.mesh_dir))?;
+    if *credentials.identity() != Identity::Coordinator {
+        return Err(CoordinatorError::WrongCertificate(config.mesh_dir.clone()));
+    }
+    let store: Arc<dyn Store> = Arc::new(RedbStore::open(&config.store)?);
+    let signer = Signer::new(&store.signing_key(&new_signing_key)?)?;
+    let geoip = GeoIp::open(&config.geoip)?;
+    let endpoint = MeshEndpoint::bind(
+        config.control_listen,
+        credentials,
+        &TransportSettings::control(),
+        &[ALPN],
+    )?;
+    let (replan, rooms) = mpsc::unbounded_channel();
+    let shared = Shared::new(Parts {
+        config: config.clone(),
+        store,
+        signer,
+        geoip: geoip.clone(),
+        metrics,
+        registry: Registry::new(topology),
+        replan,
+    });
+    let planner = tokio::spawn(control::plan(shared.clone(), rooms));
+    let edges = tokio::spawn(control::serve(endpoint, shared.clone(), shutdown.clone()));
+    let watcher = tokio::spawn(watch_geoip(geoip));
+    let handle = Handle::new();
+    let http = serve(&config, shared, handle.clone());
+    tokio::pin!(http);
+    tracing::info!(http = %config.http_listen, control = %config.control_listen, "the coordinator runs");
+    let result = tokio::select! {
+        result = &mut http => result,
+        () = shutdown.cancelled() => {
+            handle.graceful_shutdown(Some(GRACE));
+            http.await
+        }
+    };
+    shutdown.cancel();
+    // It says goodbye to edges; a panic in it has been reported.
+    let _ = edges.await;
+    planner.abort();
+    watcher.abort();
+    result
+}
+
+/// Reloads GeoIP files when they change, or at once on SIGHUP.
+async fn watch_geoip(geoip: GeoIp) {
+    let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
+    let Ok(mut hangup) = hangup else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => {}
+            () = tokio::time::sleep(GEOIP_CHECK) => {}
+        }
+        let geoip = geoip.clone();
+        // Reading a file of 100 MB takes a while; it panics never, or has said so.
+        let _ = tokio::task::spawn_blocking(move || geoip.reload()).await;
+    }
+}
+
+async fn serve(
+    config: &CoordinatorConfig,
+    shared: Shared,
+    handle: Handle<SocketAddr>,
+) -> Result<(), CoordinatorError> {
+    let failed = |source| CoordinatorError::Http {
+        address: config.http_listen,
+        source,
+    };
+    let service = router(shared).into_make_service_with_connect_info::<SocketAddr>();
+    match &config.tls {
+        Some((cert, key)) => {
+            let tls = RustlsConfig::from_pem_file(cert, key)
+                .await
+                .map_err(failed)?;
+            axum_server::bind_rustls(config.http_listen, tls)
+                .handle(handle)
+                .serve(service)
+                .await
+                .map_err(failed)
+        }
+        None => axum_server::bind(config.http_listen)
+            .handle(handle)
+            .serve(service)
+            .await
+            .map_err(failed),
+    }
+}

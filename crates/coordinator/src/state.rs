@@ -1,0 +1,170 @@
+//! What handlers and tasks of the coordinator share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use sluice_types::ids::{EdgeId, MeetingId};
+use sluice_types::mesh::control::CoordinatorMessage;
+use sluice_types::units::Time;
+use tokio::sync::mpsc;
+
+use crate::api::Limiter;
+use crate::config::CoordinatorConfig;
+use crate::geoip::GeoIp;
+use crate::registry::Registry;
+use crate::store::Store;
+use crate::tokens::Signer;
+
+/// Messages that wait for an edge. An edge that lets more pile up is disconnected; it registers
+/// again and is told everything anew.
+pub(crate) const TO_EDGE: usize = 4_096;
+
+/// Shared state; clones share it.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) config: CoordinatorConfig,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) signer: Signer,
+    pub(crate) geoip: GeoIp,
+    pub(crate) metrics: PrometheusHandle,
+    pub(crate) limiter: Limiter,
+    pub(crate) public_url: String,
+    pub(crate) page_url: String,
+    registry: Mutex<Registry>,
+    lines: Mutex<HashMap<EdgeId, (u64, mpsc::Sender<CoordinatorMessage>)>>,
+    replan: mpsc::UnboundedSender<MeetingId>,
+    started: Instant,
+}
+
+/// What [`Shared::new`] is given.
+pub(crate) struct Parts {
+    pub(crate) config: CoordinatorConfig,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) signer: Signer,
+    pub(crate) geoip: GeoIp,
+    pub(crate) metrics: PrometheusHandle,
+    pub(crate) registry: Registry,
+    /// Rooms to be planned; each is in it at most once for each change, so it needs no bound.
+    pub(crate) replan: mpsc::UnboundedSender<MeetingId>,
+}
+
+impl std::ops::Deref for Shared {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let settings = parts.registry.topology().coordinator();
+        let public_url = parts
+            .config
+            .public_url
+            .clone()
+            .unwrap_or_else(|| settings.public_url().to_owned());
+        let page_url = parts
+            .config
+            .page_url
+            .clone()
+            .unwrap_or_else(|| public_url.clone());
+        let limiter = Limiter::new(
+            parts.config.requests_per_address,
+            parts.config.requests_per_key,
+        );
+        Self(Arc::new(Inner {
+            config: parts.config,
+            store: parts.store,
+            signer: parts.signer,
+            geoip: parts.geoip,
+            metrics: parts.metrics,
+            limiter,
+            public_url,
+            page_url,
+            registry: Mutex::new(parts.registry),
+            lines: Mutex::default(),
+            replan: parts.replan,
+            started: Instant::now(),
+        }))
+    }
+}
+
+impl Inner {
+    pub(crate) fn now(&self) -> Time {
+        Time::ZERO + self.started.elapsed()
+    }
+
+    /// The registry; held for moments, never across an await.
+    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lines(&self) -> MutexGuard<'_, HashMap<EdgeId, (u64, mpsc::Sender<CoordinatorMessage>)>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add_line(
+        &self,
+        edge: EdgeId,
+        connection: u64,
+        line: mpsc::Sender<CoordinatorMessage>,
+    ) {
+        self.lines().insert(edge, (connection, line));
+    }
+
+    pub(crate) fn remove_line(&self, edge: &EdgeId, connection: u64) {
+        let mut lines = self.lines();
+        if lines
+            .get(edge)
+            .is_some_and(|(current, _)| *current == connection)
+        {
+            lines.remove(edge);
+        }
+    }
+
+    /// Tells an edge, if it is connected and keeps up.
+    pub(crate) fn tell(&self, edge: &EdgeId, message: CoordinatorMessage) {
+        let mut lines = self.lines();
+        if let Some((_, line)) = lines.get(edge)
+            && line.try_send(message).is_err()
+        {
+            tracing::warn!(%edge, "an edge does not keep up and is disconnected");
+            lines.remove(edge);
+        }
+    }
+
+    pub(crate) fn tell_all(&self, message: &CoordinatorMessage) {
+        let edges: Vec<_> = self.lines().keys().cloned().collect();
+        for edge in edges {
+            self.tell(&edge, message.clone());
+        }
+    }
+
+    /// Has rooms planned anew.
+    pub(crate) fn replan(&self, rooms: impl IntoIterator<Item = MeetingId>) {
+        for room in rooms {
+            // The planner is gone when this fails, and the process ends.
+            let _ = self.replan.send(room);
+        }
+    }
+
+    /// Every edge learns where the others are.
+    pub(crate) fn publish_directory(&self) {
+        let edges = self.registry().directory();
+        metrics::gauge!("sluice_coordinator_edges").set(edges.len() as f64);
+        self.tell_all(&CoordinatorMessage::Directory { edges });
+    }
+}
+
+/// The wall clock, in milliseconds since 1970.
+pub(crate) fn wall_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_millis() as u64
+}

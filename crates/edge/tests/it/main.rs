@@ -1,0 +1,14 @@
+//! A whole edge over real sockets: HTTP, signalling and WHIP on one side, the coordinator's line on
+//! the other.
+
+mod bounds;
+mod client;
+mod coordinator;
+mod edge;
+mod http;
+mod resume;
+mod room;
+mod sdp;
+mod token;
+mod upgrade;
+mod whip;

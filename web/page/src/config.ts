@@ -8,6 +8,8 @@ export interface PageConfig {
   region: string;
   /** Whether the mesh is for development. */
   dev: boolean;
+  /** What people call the regions, by name; a region that is missing goes by its own name. */
+  regions?: Record<string, string>;
 }
 
 /** What the page's address asks for. */

@@ -1,7 +1,16 @@
 import type { LeaveReason } from '../../sdk/src/index.ts';
 
-/** A region's name for people: `sao-paulo` becomes `Sao Paulo`. */
+let regionNames: Record<string, string> = {};
+
+/** Sets what people call the regions. */
+export function setRegionNames(names: Record<string, string>): void {
+  regionNames = names;
+}
+
+/** A region's name for people; one that nobody named is spelled out: `new-york`, `New York`. */
 export function regionName(region: string): string {
+  const given = regionNames[region];
+  if (given !== undefined) return given;
   return region
     .split('-')
     .map((word) => word.charAt(0).toUpperCase() + word.slice(1))

@@ -10,7 +10,7 @@ import {
 import { Call } from './call/call.ts';
 import { loadConfig, parseRoute, type PageConfig, type Route } from './config.ts';
 import { announce, type View } from './dom.ts';
-import { regionName } from './format.ts';
+import { regionName, setRegionNames } from './format.ts';
 import { Lobby, sentence, type Entry } from './lobby.ts';
 import { landing, notice, waiting } from './notices.ts';
 
@@ -133,6 +133,7 @@ async function start(): Promise<void> {
     show(notice('The edge does not answer', why, again), 'failed');
     return;
   }
+  setRegionNames(config.regions ?? {});
   if (!route.meeting) {
     show(landing(regionName(config.region)), 'landing');
   } else if (route.autojoin) {

@@ -7,9 +7,11 @@ export interface Fit {
   height: number;
 }
 
-/** The flattest and the tallest shape of a tile, width over height. */
+/** The flattest shape of a tile, width over height: a camera's own. */
 const ASPECT_MAX = 16 / 9;
-const ASPECT_MIN = 4 / 5;
+
+/** The tallest shape; an upright phone has more height to give away. */
+const ASPECT_MIN = { wide: 5 / 4, upright: 4 / 5 };
 
 /** Narrower tiles show nothing worth seeing; the area scrolls instead. Pixels. */
 const WIDTH_MIN = 104;
@@ -20,13 +22,14 @@ const WIDTH_MIN = 104;
  * Lengths are in pixels; `gap` is the room between tiles.
  */
 export function bestFit(width: number, height: number, count: number, gap: number): Fit {
+  const aspectMin = width < height ? ASPECT_MIN.upright : ASPECT_MIN.wide;
   let best: Fit = { columns: 1, width: 0, height: 0 };
   for (let columns = 1; columns <= Math.max(1, count); columns += 1) {
     const rows = Math.ceil(count / columns);
     const cellWidth = (width - gap * (columns - 1)) / columns;
     const cellHeight = (height - gap * (rows - 1)) / rows;
     const tileWidth = Math.min(cellWidth, cellHeight * ASPECT_MAX);
-    const tileHeight = Math.min(cellHeight, tileWidth / ASPECT_MIN);
+    const tileHeight = Math.min(cellHeight, tileWidth / aspectMin);
     // Of equal areas, fuller rows look calmer.
     if (tileWidth * tileHeight > best.width * best.height * 1.001) {
       best = { columns, width: tileWidth, height: tileHeight };

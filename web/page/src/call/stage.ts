@@ -153,10 +153,12 @@ export class Stage {
     this.element.dataset['layout'] = this.#focus.childElementCount > 0 ? 'focus' : 'grid';
     for (const area of [this.#focus, this.#grid]) {
       const fit = bestFit(area.clientWidth, area.clientHeight, area.childElementCount, GAP);
-      area.style.setProperty('--columns', String(fit.columns));
+      const used = fit.columns * fit.width + (fit.columns - 1) * GAP;
+      const inset = Math.max(0, Math.floor((area.clientWidth - used) / 2));
+      area.style.setProperty('--inset', `${inset}px`);
       area.style.setProperty('--tile-width', `${fit.width}px`);
       area.style.setProperty('--tile-height', `${fit.height}px`);
-      area.dataset['size'] = fit.width < 200 ? 'small' : 'large';
+      area.dataset['size'] = fit.width < 230 ? 'small' : 'large';
     }
   }
 

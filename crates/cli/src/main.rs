@@ -1,6 +1,10 @@
 //! The one binary of Sluice.
 #![forbid(unsafe_code)]
 
+mod dev;
+mod pki;
+mod process;
+mod servers;
 mod topology;
 
 use std::process::ExitCode;
@@ -17,6 +21,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a whole mesh on this machine, from topology.toml and regions/.
+    Dev(dev::DevArgs),
+    /// Run one edge.
+    Edge(Box<servers::EdgeArgs>),
+    /// Run the coordinator.
+    Coordinator(Box<servers::CoordinatorArgs>),
+    /// Make the mesh's certificate authority and certificates.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Pki(pki::PkiArgs),
     /// Check or draw the mesh that topology.toml and regions/ describe.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Topology(topology::TopologyArgs),
@@ -24,6 +37,10 @@ enum Command {
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Dev(args) => dev::run(args),
+        Command::Edge(args) => servers::run_edge(*args),
+        Command::Coordinator(args) => servers::run_coordinator(*args),
+        Command::Pki(args) => pki::run(args),
         Command::Topology(args) => topology::run(args),
     }
 }

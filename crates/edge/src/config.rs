@@ -1,5 +1,6 @@
 //! Configuration of an edge: a TOML file, then `SLUICE_…` variables, then flags; the later wins.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -63,6 +64,9 @@ pub struct EdgeSettings {
     /// Participants that the edge takes, 1 to 100000 [default: 1000]
     #[arg(long, env = "SLUICE_CAPACITY")]
     pub capacity: Option<u32>,
+    /// Other ways to peers than the coordinator tells, EDGE=IP:PORT, comma-separated. For development
+    #[arg(long, env = "SLUICE_BACKBONE_VIA", value_delimiter = ',')]
+    pub backbone_via: Option<Vec<String>>,
     /// The page offers development's client-address override [default: false]
     #[arg(long, env = "SLUICE_DEV")]
     pub dev: Option<bool>,
@@ -139,6 +143,8 @@ pub struct EdgeConfig {
     pub signal_endpoint: String,
     /// See [`EdgeSettings::capacity`].
     pub capacity: u32,
+    /// See [`EdgeSettings::backbone_via`].
+    pub backbone_via: BTreeMap<EdgeId, SocketAddr>,
     /// See [`EdgeSettings::dev`].
     pub dev: bool,
 }
@@ -180,6 +186,7 @@ impl EdgeSettings {
             initial_mtu: self.initial_mtu.or(other.initial_mtu),
             sfu_endpoint: self.sfu_endpoint.or(other.sfu_endpoint),
             capacity: self.capacity.or(other.capacity),
+            backbone_via: self.backbone_via.or(other.backbone_via),
             dev: self.dev.or(other.dev),
         }
     }
@@ -232,6 +239,21 @@ impl EdgeSettings {
             1_200..=9_000,
             "1200 to 9000",
         )?;
+        let backbone_via = self
+            .backbone_via
+            .unwrap_or_default()
+            .into_iter()
+            .map(|entry| {
+                entry
+                    .split_once('=')
+                    .and_then(|(edge, at)| Some((edge.parse().ok()?, at.parse().ok()?)))
+                    .ok_or(ConfigError::Value {
+                        key: "backbone_via",
+                        value: entry.clone(),
+                        allowed: "EDGE=IP:PORT",
+                    })
+            })
+            .collect::<Result<_, _>>()?;
         Ok(EdgeConfig {
             edge: self.edge.ok_or(ConfigError::Missing("edge"))?,
             region: self.region.ok_or(ConfigError::Missing("region"))?,
@@ -257,6 +279,7 @@ impl EdgeSettings {
             sfu_endpoint,
             signal_endpoint,
             capacity,
+            backbone_via,
             dev: self.dev.unwrap_or(false),
         })
     }

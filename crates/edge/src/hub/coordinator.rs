@@ -46,7 +46,14 @@ impl Hub {
         match message {
             CoordinatorMessage::Welcome { .. } | CoordinatorMessage::Refuse { .. } => {}
             CoordinatorMessage::Jwks { jwks } => self.keyring.replace_keys(&jwks),
-            CoordinatorMessage::Directory { edges } => self.backbone.update_directory(edges),
+            CoordinatorMessage::Directory { mut edges } => {
+                for edge in &mut edges {
+                    if let Some(&via) = self.config.backbone_via.get(&edge.edge) {
+                        edge.backbone = vec![via];
+                    }
+                }
+                self.backbone.update_directory(edges);
+            }
             CoordinatorMessage::Plan(plan) => {
                 tracing::info!(meeting = %plan.room, epoch = %plan.epoch, "following a plan");
                 self.mesh.apply_plan(&plan);

@@ -1,0 +1,116 @@
+import { beforeEach, expect, test } from 'vitest';
+import type { ReceivedTrack, TrackInfo } from '../src/protocol.ts';
+import { Roster } from '../src/roster.ts';
+import { FakePeer, required, snapshot, view } from './fakes.ts';
+
+const CAMERA: TrackInfo = { track_id: 'tr_1', kind: 'video', source: 'camera' };
+
+let roster: Roster;
+let peer: FakePeer;
+let told: string[];
+
+beforeEach(() => {
+  roster = new Roster();
+  peer = new FakePeer();
+  told = [];
+  roster.on('participantJoined', ({ id }) => told.push(`joined ${id}`));
+  roster.on('participantLeft', ({ participant }) => told.push(`left ${participant.id}`));
+  roster.on('trackPublished', ({ track }) => told.push(`published ${track.id}`));
+  roster.on('trackUnpublished', ({ track }) => told.push(`unpublished ${track.id}`));
+  roster.on('trackSubscribed', ({ track, mediaStreamTrack }) =>
+    told.push(`subscribed ${track.id} ${mediaStreamTrack.id}`),
+  );
+  roster.on('trackUnsubscribed', ({ track }) => told.push(`unsubscribed ${track.id}`));
+});
+
+function received(trackId: string, mid: string, participant = 'pt_a'): ReceivedTrack {
+  return { ...CAMERA, track_id: trackId, mid, participant_id: participant };
+}
+
+function receive(...tracks: ReceivedTrack[]): void {
+  roster.receive(tracks, () => peer.getTransceivers());
+}
+
+test('media that comes before its participant is matched when that is heard of', () => {
+  peer.receive('5');
+  receive(received('tr_1', '5'));
+  expect(told).toEqual([]);
+  roster.handle(snapshot([view('pt_a', { tracks: [CAMERA] })]));
+  expect(told).toEqual(['joined pt_a', 'subscribed tr_1 media-5']);
+});
+
+test('media that comes before its track is matched when that is published', () => {
+  roster.handle(snapshot([view('pt_a')]));
+  peer.receive('5');
+  receive(received('tr_1', '5'));
+  roster.handle({ type: 'room.track_published', participant_id: 'pt_a', track: CAMERA });
+  expect(told).toEqual(['joined pt_a', 'published tr_1', 'subscribed tr_1 media-5']);
+});
+
+test('an m-line that is reused leaves one track before it carries another', () => {
+  const other = { ...CAMERA, track_id: 'tr_2' };
+  roster.handle(snapshot([view('pt_a', { tracks: [CAMERA] }), view('pt_b', { tracks: [other] })]));
+  peer.receive('5');
+  receive(received('tr_1', '5'));
+  told.length = 0;
+  receive(received('tr_2', '5', 'pt_b'));
+  expect(told).toEqual(['unsubscribed tr_1', 'subscribed tr_2 media-5']);
+});
+
+test('a track that stays is not told again', () => {
+  roster.handle(snapshot([view('pt_a', { tracks: [CAMERA] })]));
+  peer.receive('5');
+  receive(received('tr_1', '5'));
+  told.length = 0;
+  receive(received('tr_1', '5'));
+  expect(told).toEqual([]);
+});
+
+test('an unpublished track does not come back with the next event', () => {
+  roster.handle(snapshot([view('pt_a', { tracks: [CAMERA] })]));
+  peer.receive('5');
+  receive(received('tr_1', '5'));
+  roster.handle({ type: 'room.track_unpublished', participant_id: 'pt_a', track_id: 'tr_1' });
+  told.length = 0;
+  roster.handle({ type: 'room.participant_joined', participant: view('pt_b') });
+  expect(told).toEqual(['joined pt_b']);
+});
+
+test('a fresh snapshot keeps those who stayed and lets go of the others', () => {
+  roster.handle(snapshot([view('pt_a'), view('pt_b')]));
+  const stayed = required(roster.participants.get('pt_a'));
+  told.length = 0;
+  roster.handle(snapshot([view('pt_a', { name: 'Ann' }), view('pt_c')]));
+  expect(told).toEqual(['left pt_b', 'joined pt_c']);
+  expect(roster.participants.get('pt_a')).toBe(stayed);
+  expect(stayed.name).toBe('Ann');
+});
+
+test('presence and path are the participant’s own', () => {
+  roster.handle(snapshot([view('pt_a')]));
+  roster.handle({
+    type: 'room.presence_changed',
+    participant_id: 'pt_a',
+    audio_muted: false,
+    video_muted: false,
+    hand_raised: true,
+    screen_sharing: false,
+  });
+  roster.handle({ type: 'room.path_changed', participant_id: 'pt_a', path: ['mumbai', 'paris'] });
+  const participant = required(roster.participants.get('pt_a'));
+  expect(participant.presence.hand_raised).toBe(true);
+  expect(participant.path).toEqual(['mumbai', 'paris']);
+});
+
+test('the own presence is kept too, and oneself is not among the others', () => {
+  roster.handle(snapshot());
+  roster.handle({ type: 'room.participant_joined', participant: view('pt_me') });
+  roster.handle({
+    type: 'room.presence_changed',
+    participant_id: 'pt_me',
+    ...view('pt_me').presence,
+    hand_raised: true,
+  });
+  expect(told).toEqual([]);
+  expect(roster.local?.presence.hand_raised).toBe(true);
+});

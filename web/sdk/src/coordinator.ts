@@ -66,8 +66,7 @@ export class Coordinator {
 
   /** Those in the waiting room. Needs the host key. */
   async waiting(): Promise<WaitingParticipant[]> {
-    const body = (await this.#request('GET', '/waiting')) as { waiting: WaitingParticipant[] };
-    return body.waiting;
+    return (await this.#request('GET', '/waiting')) as WaitingParticipant[];
   }
 
   /** Lets somebody in from the waiting room. Needs the host key. */
@@ -101,7 +100,6 @@ export class Coordinator {
     signal?: AbortSignal,
   ): Promise<unknown> {
     const { coordinator, meeting, token, hostKey } = this.#target;
-    const bearer = token ?? (body === undefined ? hostKey : undefined);
     const url = `${coordinator.replace(/\/$/, '')}/v1/meetings/${encodeURIComponent(meeting)}${path}`;
     if (signal?.aborted) throw new Aborted('the join was given up');
     let response: Response;
@@ -110,7 +108,9 @@ export class Coordinator {
         method,
         headers: {
           ...(body !== undefined && { 'content-type': 'application/json' }),
-          ...(bearer !== undefined && { authorization: `Bearer ${bearer}` }),
+          ...(token !== undefined && { authorization: `Bearer ${token}` }),
+          // A join says it in its body.
+          ...(hostKey !== undefined && body === undefined && { 'x-sluice-host-key': hostKey }),
         },
         ...(body !== undefined && { body: JSON.stringify(body) }),
         ...(signal && { signal }),

@@ -67,7 +67,11 @@ impl Mesh {
         let trees: Vec<_> = self
             .rooms
             .iter()
-            .flat_map(|(id, room)| room.trees.keys().map(move |root| (id.clone(), root.clone())))
+            .flat_map(|(id, room)| {
+                room.trees
+                    .keys()
+                    .map(move |root| (id.clone(), root.clone()))
+            })
             .collect();
         for (room, root) in trees {
             self.drop_if_retired(&room, &root);

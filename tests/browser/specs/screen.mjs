@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createMeeting } from '../lib/api.mjs';
+import { until } from '../lib/deadline.mjs';
+import { join } from './guests.mjs';
+import { mesh } from './mesh.mjs';
+
+/** The size of a participant's shared screen, as another sees it. */
+const screenSize = (participant) =>
+  participant.tab.evaluate(() => {
+    const video = document.querySelector('[data-source=screen] video[data-track-id]');
+    return video?.videoWidth ? `${video.videoWidth}x${video.videoHeight}` : undefined;
+  });
+
+test('a screen comes and goes beside the camera, as often as one likes', async () => {
+  const meeting = await createMeeting(mesh());
+  const ada = await join(meeting, { name: 'Ada', region: 'paris', colour: 'red', before: offerAScreen });
+  const bo = await join(meeting, { name: 'Bo', region: 'mumbai', colour: 'green' });
+  await bo.seesPictureOf('Ada');
+
+  for (let round = 0; round < 2; round += 1) {
+    await ada.press('screen');
+    await until('Bo to see the screen', () => screenSize(bo));
+    await ada.press('screen');
+    await until('the screen to be gone', async () => !(await screenSize(bo)));
+  }
+  assert.equal(await bo.seesPictureOf('Ada'), 'red');
+});
+
+/** Runs in the page: a headless browser has no screen to offer. */
+function offerAScreen() {
+  navigator.mediaDevices.getDisplayMedia = () => {
+    const canvas = document.createElement('canvas');
+    canvas.width = 640;
+    canvas.height = 480;
+    const context = canvas.getContext('2d');
+    setInterval(() => context.fillText(String(Date.now()), 20 * Math.random(), 240), 100);
+    return Promise.resolve(canvas.captureStream(10));
+  };
+}

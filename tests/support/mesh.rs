@@ -1,0 +1,230 @@
+//! A whole mesh in this process: a coordinator and edges, on free ports of loopback.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::{Value, json};
+use sluice_coordinator::config::CoordinatorSettings;
+use sluice_edge::config::EdgeSettings;
+use sluice_meshnet::{Identity, MeshCa};
+use sluice_types::ids::EdgeId;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::PATIENCE;
+
+/// The API key of the mesh.
+const KEY: &str = "testkey";
+const SECRET: &str = "testsecret-testsecret-testsecret-1";
+
+/// Three regions in a row: `west` and `east` are linked through `middle` alone.
+const TOPOLOGY: &str = r#"
+name = "test"
+regions = ["west", "middle", "east"]
+
+[[link]]
+ends = ["west", "middle"]
+round_trip_ms = 80
+capacity_mbps = 1000
+cost_per_gb = 0.02
+
+[[link]]
+ends = ["middle", "east"]
+round_trip_ms = 90
+capacity_mbps = 1000
+cost_per_gb = 0.05
+"#;
+
+/// A running mesh; it ends when it is dropped.
+pub struct TestMesh {
+    http: reqwest::Client,
+    coordinator: String,
+    shutdown: CancellationToken,
+    _work: tempfile::TempDir,
+}
+
+/// Who joined where.
+pub struct Admitted {
+    /// The WebSocket endpoint.
+    pub signal: String,
+    /// The join token.
+    pub token: String,
+    /// The region that was chosen.
+    pub region: String,
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .expect("a free port")
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn write_topology(dir: &Path) {
+    std::fs::write(dir.join("topology.toml"), TOPOLOGY).expect("written");
+    let regions = dir.join("regions");
+    std::fs::create_dir(&regions).expect("made");
+    for (name, latitude, longitude) in [
+        ("west", 40.0, -75.0),
+        ("middle", 50.0, 5.0),
+        ("east", 35.0, 139.0),
+    ] {
+        let text = format!(
+            "display_name = \"{name}\"\nlatitude = {latitude:?}\nlongitude = {longitude:?}\ndns = [\"{name}.test.example\"]\nedges = 1\n"
+        );
+        std::fs::write(regions.join(format!("{name}.toml")), text).expect("written");
+    }
+}
+
+impl TestMesh {
+    /// Starts it and waits until every edge is registered.
+    pub async fn start() -> Self {
+        let work = tempfile::tempdir().expect("a directory");
+        write_topology(work.path());
+        let ca = MeshCa::generate("test").expect("a CA");
+        let issue = |identity: Identity, name: &str| {
+            let dir = work.path().join(name);
+            ca.issue(&identity, Duration::from_secs(3_600))
+                .and_then(|issued| issued.save(&dir))
+                .expect("a certificate");
+            dir
+        };
+        let shutdown = CancellationToken::new();
+        let (http, control) = (loopback(free_port()), loopback(free_port()));
+        let metrics = || PrometheusBuilder::new().build_recorder().handle();
+        let config = CoordinatorSettings {
+            topology: Some(work.path().to_owned()),
+            http_listen: Some(http),
+            control_listen: Some(control),
+            mesh_dir: Some(issue(Identity::Coordinator, "coordinator")),
+            store: Some(work.path().join("store.redb")),
+            public_url: Some(format!("http://{http}")),
+            api_keys: Some(vec![
+                format!("{KEY}:{SECRET}:test:ops").parse().expect("a key"),
+            ]),
+            requests_per_address: Some(10_000),
+            ..CoordinatorSettings::default()
+        };
+        let config = config.resolve().expect("good settings");
+        tokio::spawn(sluice_coordinator::run(config, metrics(), shutdown.clone()));
+        for region in ["west", "middle", "east"] {
+            let edge: EdgeId = format!("{region}-1").parse().expect("an edge");
+            let (page, backbone) = (loopback(free_port()), loopback(free_port()));
+            let config = EdgeSettings {
+                mesh_dir: Some(issue(Identity::Edge(edge.clone()), edge.as_str())),
+                edge: Some(edge),
+                region: Some(region.parse().expect("a region")),
+                coordinator: Some(control.to_string()),
+                http_listen: Some(page),
+                media_listen: Some(page.ip()),
+                media_port: Some(0),
+                workers: Some(1),
+                ice_tcp_port: Some(0),
+                backbone_listen: Some(backbone),
+                backbone_endpoint: Some(backbone.to_string()),
+                sfu_endpoint: Some(format!("http://{page}")),
+                ..EdgeSettings::default()
+            };
+            let config = config.resolve().expect("good settings");
+            tokio::spawn(sluice_edge::run(config, metrics(), shutdown.clone()));
+        }
+        let mesh = Self {
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .build()
+                .expect("a client"),
+            coordinator: format!("http://{http}"),
+            shutdown,
+            _work: work,
+        };
+        mesh.until("three edges are registered", |state| {
+            state["edges"]
+                .as_array()
+                .is_some_and(|edges| edges.len() == 3)
+        })
+        .await;
+        mesh
+    }
+
+    fn token() -> String {
+        let claims = json!({ "iss": KEY, "exp": 4_000_000_000_u64 });
+        let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
+        jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("signed")
+    }
+
+    /// One request of REST: its status and its answer.
+    pub async fn call(&self, method: reqwest::Method, path: &str, body: &Value) -> (u16, Value) {
+        let response = self
+            .http
+            .request(method, format!("{}{path}", self.coordinator))
+            .bearer_auth(Self::token())
+            .json(body)
+            .send()
+            .await
+            .expect("the coordinator answers");
+        let status = response.status().as_u16();
+        let text = response.text().await.expect("a body");
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    /// What the ops view says, once it satisfies `wanted`.
+    pub async fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let mut last = Value::Null;
+        while tokio::time::Instant::now() < deadline {
+            let asked = self
+                .http
+                .get(format!("{}/v1/ops/state", self.coordinator))
+                .bearer_auth(Self::token())
+                .send()
+                .await;
+            if let Ok(response) = asked
+                && let Ok(state) = response.json().await
+            {
+                if wanted(&state) {
+                    return state;
+                }
+                last = state;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{what}: not within {PATIENCE:?}; last: {last:#}");
+    }
+
+    /// Creates a meeting and gives its id.
+    pub async fn meeting(&self) -> String {
+        let (status, meeting) = self
+            .call(reqwest::Method::POST, "/v1/meetings", &json!({}))
+            .await;
+        assert_eq!(status, 201, "{meeting}");
+        meeting["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Joins as somebody who is nearest to `region`.
+    pub async fn join(&self, meeting: &str, region: &str, name: &str) -> Admitted {
+        let mut round_trips = json!({ "west": 200, "middle": 200, "east": 200 });
+        round_trips[region] = json!(5);
+        let body = json!({ "name": name, "round_trips_ms": round_trips });
+        let path = format!("/v1/meetings/{meeting}/join");
+        let (status, admission) = self.call(reqwest::Method::POST, &path, &body).await;
+        assert_eq!(status, 200, "{admission}");
+        let text = |key: &str| admission[key].as_str().expect("text").to_owned();
+        Admitted {
+            signal: text("signal_endpoint"),
+            token: text("join_token"),
+            region: text("region"),
+        }
+    }
+}
+
+impl Drop for TestMesh {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}

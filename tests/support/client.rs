@@ -164,7 +164,6 @@ impl Client {
                 RTCRtpCodecParameters {
                     rtp_codec: codec.clone(),
                     payload_type,
-                    ..Default::default()
                 },
                 kind,
             )?;

@@ -6,6 +6,7 @@ mod view;
 mod wan;
 
 use std::io::{IsTerminal, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -140,6 +141,16 @@ fn edges(topology: &Topology, wanted: &[RegionName]) -> Result<Vec<DevEdge>, Str
     Ok(edges)
 }
 
+/// Another mesh on this machine would answer in this one's place.
+fn check_ports(edges: &[DevEdge]) -> Result<(), String> {
+    for port in std::iter::once(7_400).chain(edges.iter().map(|edge| edge.port)) {
+        TcpListener::bind(("127.0.0.1", port)).map_err(|error| {
+            format!("127.0.0.1:{port} cannot be used ({error}): does another mesh run here?")
+        })?;
+    }
+    Ok(())
+}
+
 fn say(line: std::fmt::Arguments<'_>) {
     // Nobody reads it when this fails.
     let _ = writeln!(std::io::stdout(), "{line}");
@@ -149,6 +160,7 @@ async fn run_mesh(args: DevArgs) -> Result<(), String> {
     let error = |error: std::io::Error| error.to_string();
     let topology = load(&args.topology)?;
     let edges = edges(&topology, &args.regions)?;
+    check_ports(&edges)?;
     let work = tempfile::tempdir().map_err(error)?;
     let logs = args
         .logs

@@ -45,7 +45,10 @@ fn record(at: &str, n: u8, version: u64, publishes: bool) -> ParticipantRecord {
     }
 }
 
-fn plan(epoch: u64, trees: &[(&str, &[(&str, &str, Option<&str>)])]) -> RoomPlan {
+/// A root and its branches: edge, parent, backup.
+type TreeSketch<'a> = (&'a str, &'a [(&'a str, &'a str, Option<&'a str>)]);
+
+fn plan(epoch: u64, trees: &[TreeSketch<'_>]) -> RoomPlan {
     RoomPlan {
         room: room(),
         epoch: Epoch(epoch),
@@ -190,7 +193,7 @@ impl World {
                 }
                 Output::KeyFrameWanted { track, .. } => self.key_frames.push((id.clone(), track)),
                 Output::RemoveLocal { participant, .. } => {
-                    self.removed.push((id.clone(), participant))
+                    self.removed.push((id.clone(), participant));
                 }
             }
         }
@@ -272,7 +275,7 @@ impl World {
 }
 
 /// a – b – c, with d as another way from a to c.
-const CHAIN: &[(&str, &[(&str, &str, Option<&str>)])] = &[
+const CHAIN: &[TreeSketch<'_>] = &[
     ("a", &[("b", "a", None), ("c", "b", Some("d"))]),
     ("c", &[("b", "c", None), ("a", "b", Some("d"))]),
 ];

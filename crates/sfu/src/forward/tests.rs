@@ -281,7 +281,7 @@ fn a_lost_packet_is_sent_again_once_and_a_repair_fills_the_gap() {
     let asked = received[1].1.sequence;
     for millis in [50, 55, 100] {
         room.ask(millis, |packet| {
-            rtcp::nack(packet, SINK_SSRC, &[u64::from(asked)])
+            rtcp::nack(packet, SINK_SSRC, &[u64::from(asked)]);
         });
     }
     let again: Vec<_> = room.received().split_off(received.len());

@@ -92,7 +92,7 @@ pub struct CoordinatorSettings {
     /// How clients reach REST [default: the topology's public_url]
     #[arg(long, env = "SLUICE_PUBLIC_URL")]
     pub public_url: Option<String>,
-    /// API keys, ID:SECRET[:TENANT[:ops]], comma-separated. Required
+    /// API keys, `ID:SECRET[:TENANT[:ops]]` in the environment, tables in the file. Required
     #[arg(skip)]
     pub api_keys: Option<Vec<ApiKey>>,
     /// The secret that is shared with every coturn (static-auth-secret) [default: none, so no TURN]

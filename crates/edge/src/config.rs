@@ -58,7 +58,7 @@ pub struct EdgeSettings {
     /// First size of QUIC packets on the backbone in bytes, 1200 to 9000 [default: 1200]
     #[arg(long, env = "SLUICE_INITIAL_MTU")]
     pub initial_mtu: Option<u16>,
-    /// HTTP endpoint that clients are given, for example https://paris-1.example. Required
+    /// HTTP endpoint that clients are given, such as `https://paris-1.example`. Required
     #[arg(long, env = "SLUICE_SFU_ENDPOINT")]
     pub sfu_endpoint: Option<String>,
     /// Participants that the edge takes, 1 to 100000 [default: 1000]

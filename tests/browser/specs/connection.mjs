@@ -8,15 +8,15 @@ import { mesh } from './mesh.mjs';
 /** Longer than an edge waits for a client to come back. Milliseconds. */
 const GONE_MS = 45_000;
 
-test('a client whose socket was cut resumes, and hears what it missed', async () => {
+test('a client whose socket was cut resumes, and hears what it missed', async (t) => {
   const meeting = await createMeeting(mesh());
-  const ada = await join(meeting, {
+  const ada = await join(t, meeting, {
     name: 'Ada',
     region: 'paris',
     colour: 'red',
     before: keepSockets,
   });
-  const bo = await join(meeting, { name: 'Bo', region: 'virginia', colour: 'green' });
+  const bo = await join(t, meeting, { name: 'Bo', region: 'virginia', colour: 'green' });
   await ada.seesPictureOf('Bo');
   const before = await bo.seesTileOf('Ada');
 
@@ -37,15 +37,15 @@ test('a client whose socket was cut resumes, and hears what it missed', async ()
   await until('Bo to see the hand', async () => (await bo.seesTileOf('Ada')).hand);
 });
 
-test('a client whose edge forgot it joins anew', async () => {
+test('a client whose edge forgot it joins anew', async (t) => {
   const meeting = await createMeeting(mesh());
-  const ada = await join(meeting, {
+  const ada = await join(t, meeting, {
     name: 'Ada',
     region: 'paris',
     colour: 'red',
     before: keepSockets,
   });
-  const bo = await join(meeting, { name: 'Bo', region: 'paris', colour: 'green' });
+  const bo = await join(t, meeting, { name: 'Bo', region: 'paris', colour: 'green' });
   await ada.press('microphone');
   await ada.tab.evaluate(() => {
     // The next socket says goodbye before it resumes, so that there is nothing to resume.
@@ -61,10 +61,10 @@ test('a client whose edge forgot it joins anew', async () => {
   assert.equal(await ada.seesPictureOf('Bo'), 'green');
 });
 
-test('a tab that was killed leaves the roster', async () => {
+test('a tab that was killed leaves the roster', async (t) => {
   const meeting = await createMeeting(mesh());
-  const ada = await join(meeting, { name: 'Ada', region: 'paris', colour: 'red' });
-  const bo = await join(meeting, { name: 'Bo', region: 'singapore', colour: 'green' });
+  const ada = await join(t, meeting, { name: 'Ada', region: 'paris', colour: 'red' });
+  const bo = await join(t, meeting, { name: 'Bo', region: 'singapore', colour: 'green' });
   await ada.seesPictureOf('Bo');
   await bo.tab.kill();
   await ada.missesTileOf('Bo', GONE_MS);

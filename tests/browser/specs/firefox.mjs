@@ -4,10 +4,10 @@ import { createMeeting } from '../lib/api.mjs';
 import { join } from './guests.mjs';
 import { mesh } from './mesh.mjs';
 
-test('Firefox and Chromium meet across regions', async () => {
+test('Firefox and Chromium meet across regions', async (t) => {
   const meeting = await createMeeting(mesh());
-  const ada = await join(meeting, { name: 'Ada', region: 'paris', colour: 'red' });
-  const fox = await join(meeting, { name: 'Fox', region: 'singapore', firefox: true });
+  const ada = await join(t, meeting, { name: 'Ada', region: 'paris', colour: 'red' });
+  const fox = await join(t, meeting, { name: 'Fox', region: 'singapore', firefox: true });
   assert.equal(await fox.seesPictureOf('Ada'), 'red');
   // Firefox's own fake camera shows a colour that changes; that it changes is what is looked for.
   await ada.seesPictureOf('Fox');

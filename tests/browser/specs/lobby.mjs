@@ -24,7 +24,7 @@ describe('the page before the meeting', () => {
     const { url } = mesh().edge('paris');
     await tab.goto(`${url}/`);
     await tab.page.fill('[data-testid=join-link]', `https://elsewhere.example${joinPath()}`);
-    await tab.page.keyboard.press('Enter');
+    await Promise.all([tab.page.waitForURL(/\/m\//), tab.page.keyboard.press('Enter')]);
     await until('the lobby', async () => (await state()) === 'lobby');
     assert.equal(new URL(tab.page.url()).origin, url);
   });

@@ -10,8 +10,8 @@ const HAND_MS = 500;
 
 test('three regions meet: they see and hear one another, a hand is raised, one leaves', async (t) => {
   const meeting = await createMeeting(mesh());
-  const ada = await join(meeting, { name: 'Ada', region: 'paris', colour: 'red' });
-  const bo = await join(meeting, { name: 'Bo', region: 'singapore', colour: 'green' });
+  const ada = await join(t, meeting, { name: 'Ada', region: 'paris', colour: 'red' });
+  const bo = await join(t, meeting, { name: 'Bo', region: 'singapore', colour: 'green' });
 
   await t.test('each is served by the edge of its own region', async () => {
     assert.equal((await ada.seesTileOf('Bo')).region, 'singapore');
@@ -41,7 +41,7 @@ test('three regions meet: they see and hear one another, a hand is raised, one l
     assert.ok(regions.length > 2, `Paris and Singapore have no link of their own: ${path}`);
   });
 
-  const cleo = await join(meeting, { name: 'Cléo', region: 'virginia', colour: 'blue' });
+  const cleo = await join(t, meeting, { name: 'Cléo', region: 'virginia', colour: 'blue' });
 
   await t.test('the third finds the others, and they find it', async () => {
     assert.equal(await cleo.seesPictureOf('Ada'), 'red');

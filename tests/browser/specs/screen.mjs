@@ -12,10 +12,10 @@ const screenSize = (participant) =>
     return video?.videoWidth ? `${video.videoWidth}x${video.videoHeight}` : undefined;
   });
 
-test('a screen comes and goes beside the camera, as often as one likes', async () => {
+test('a screen comes and goes beside the camera, as often as one likes', async (t) => {
   const meeting = await createMeeting(mesh());
-  const ada = await join(meeting, { name: 'Ada', region: 'paris', colour: 'red', before: offerAScreen });
-  const bo = await join(meeting, { name: 'Bo', region: 'mumbai', colour: 'green' });
+  const ada = await join(t, meeting, { name: 'Ada', region: 'paris', colour: 'red', before: offerAScreen });
+  const bo = await join(t, meeting, { name: 'Bo', region: 'mumbai', colour: 'green' });
   await bo.seesPictureOf('Ada');
 
   for (let round = 0; round < 2; round += 1) {

@@ -39,7 +39,7 @@ export class Tile {
     this.#muted = h('span', { class: 'tile-muted', attr: { title: 'Muted' } }, icon('micOff'));
     this.#hand = h(
       'span',
-      { class: 'tile-hand', data: { testid: 'hand' }, attr: { title: 'Hand raised' } },
+      { class: 'tile-hand', data: { testid: 'tile-hand' }, attr: { title: 'Hand raised' } },
       icon('hand'),
     );
     this.#quality = h(

@@ -8,6 +8,9 @@ import { until } from './deadline.mjs';
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 
+/** Where a development mesh's coordinator always is. */
+const COORDINATOR = 'http://127.0.0.1:7400';
+
 /** Five regions on three continents; Paris and Singapore have no link of their own. */
 const REGIONS = ['paris', 'frankfurt', 'mumbai', 'singapore', 'virginia'];
 
@@ -46,6 +49,7 @@ export class Mesh {
   static async start() {
     const binary = resolve(process.env.SLUICE_BIN ?? join(ROOT, 'target/debug/sluice'));
     if (!existsSync(binary)) throw new Error(`${binary} is missing: cargo build --bin sluice`);
+    if (await isTaken()) throw new Error(`something listens at ${COORDINATOR} already: end it first`);
     const dir = await mkdtemp(join(tmpdir(), 'sluice-browser-'));
     await shortTokens(dir);
     const ready = join(dir, 'ready.json');
@@ -96,6 +100,14 @@ export class Mesh {
     Object.assign(this, JSON.parse(text));
     return true;
   }
+}
+
+/** Whether another mesh runs on this machine. @returns {Promise<boolean>} */
+function isTaken() {
+  return fetch(`${COORDINATOR}/healthz`).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** The repository's own topology, with tokens that end soon. @param {string} dir */

@@ -12,7 +12,7 @@ export class People {
   readonly element: HTMLElement;
   readonly #room: Room;
   readonly #say: (text: string) => void;
-  readonly #here = h('div', { data: { testid: 'people' } });
+  readonly #here = h('div', { data: { testid: 'people-panel' } });
   readonly #waiting = h('section', { attr: { hidden: true }, data: { testid: 'waiting' } });
   readonly #subscriptions: Unsubscribe[];
   #timer: ReturnType<typeof setTimeout> | undefined;

@@ -61,7 +61,18 @@ async function make(colour) {
     `aevalsrc='0.6*sin(2*PI*(${220 + 60 * step}+90*floor(mod(t*5,4)))*t)` +
     `*(0.55+0.45*sin(2*PI*5*t))':s=48000:d=4`;
   await Promise.all([
-    run('ffmpeg', ['-y', '-v', 'error', '-filter_complex', scene, '-q:v', '3', '-pix_fmt', 'yuvj420p', video]),
+    run('ffmpeg', [
+      '-y',
+      '-v',
+      'error',
+      '-filter_complex',
+      scene,
+      '-q:v',
+      '3',
+      '-pix_fmt',
+      'yuvj420p',
+      video,
+    ]),
     run('ffmpeg', ['-y', '-v', 'error', '-f', 'lavfi', '-i', voice, '-ac', '1', audio]),
   ]);
   return { video, audio };
@@ -69,8 +80,7 @@ async function make(colour) {
 
 /** The colour that a picture's corners have, of those that there are. @param {number[]} rgb */
 export function nearestColour(rgb) {
-  const distance = ([, other]) =>
-    Math.hypot(...other.map((value, i) => value - (rgb[i] ?? 0)));
+  const distance = ([, other]) => Math.hypot(...other.map((value, i) => value - (rgb[i] ?? 0)));
   const [nearest] = Object.entries(COLOURS).sort((a, b) => distance(a) - distance(b));
   return distance(nearest) < 60 ? nearest[0] : `none (${rgb.map(Math.round).join(', ')})`;
 }

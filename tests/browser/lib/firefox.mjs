@@ -35,7 +35,8 @@ class Bidi {
       const waiting = this.#pending.get(message.id);
       if (!waiting) return;
       this.#pending.delete(message.id);
-      if (message.type === 'error') waiting.reject(new Error(`${message.error}: ${message.message}`));
+      if (message.type === 'error')
+        waiting.reject(new Error(`${message.error}: ${message.message}`));
       else waiting.resolve(message.result);
     });
     socket.on('close', () => {
@@ -136,8 +137,7 @@ function tab(bidi, context, end) {
   return {
     goto: (url) => bidi.send('browsingContext.navigate', { context, url, wait: 'complete' }),
     evaluate,
-    click: (selector) =>
-      evaluate((wanted) => document.querySelector(wanted)?.click(), selector),
+    click: (selector) => evaluate((wanted) => document.querySelector(wanted)?.click(), selector),
     kill: end,
     close: async () => {
       bidi.close();

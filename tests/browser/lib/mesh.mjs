@@ -49,7 +49,8 @@ export class Mesh {
   static async start() {
     const binary = resolve(process.env.SLUICE_BIN ?? join(ROOT, 'target/debug/sluice'));
     if (!existsSync(binary)) throw new Error(`${binary} is missing: cargo build --bin sluice`);
-    if (await isTaken()) throw new Error(`something listens at ${COORDINATOR} already: end it first`);
+    if (await isTaken())
+      throw new Error(`something listens at ${COORDINATOR} already: end it first`);
     const dir = await mkdtemp(join(tmpdir(), 'sluice-browser-'));
     await shortTokens(dir);
     const ready = join(dir, 'ready.json');

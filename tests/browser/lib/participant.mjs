@@ -183,7 +183,10 @@ function look(id) {
   let count = 0;
   for (let y = 0; y < 6; y += 1) {
     for (let x = 0; x < 8; x += 1) {
-      for (const [px, py] of [[47 - x, y], [x, 26 - y]]) {
+      for (const [px, py] of [
+        [47 - x, y],
+        [x, 26 - y],
+      ]) {
         for (let c = 0; c < 3; c += 1) sum[c] += data[(py * 48 + px) * 4 + c];
         count += 1;
       }

@@ -26,7 +26,10 @@ test('a client whose socket was cut resumes, and hears what it missed', async (t
   await ada.inState('connected');
 
   const protocols = await ada.tab.evaluate(() => window.sockets.at(-1).offered);
-  assert.ok(protocols.some((one) => one.startsWith('sluice.resume.')), protocols.join());
+  assert.ok(
+    protocols.some((one) => one.startsWith('sluice.resume.')),
+    protocols.join(),
+  );
   assert.equal(await ada.tab.evaluate(() => window.peers), 1, 'media went on without a pause');
   await until('Ada to see the hand', async () => (await ada.seesTileOf('Bo')).hand);
   assert.equal((await bo.seesTileOf('Ada')).id, before.id);

@@ -49,8 +49,8 @@ describe('the page before the meeting', () => {
     await keyboard.press('Enter');
     await until('to be in', async () => (await state()) === 'connected');
     const label = () =>
-      tab.evaluate(
-        () => document.querySelector('[data-testid=microphone]')?.getAttribute('aria-label'),
+      tab.evaluate(() =>
+        document.querySelector('[data-testid=microphone]')?.getAttribute('aria-label'),
       );
     assert.equal(await label(), 'Mute');
     await keyboard.press('m');

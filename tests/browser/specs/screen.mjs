@@ -14,7 +14,12 @@ const screenSize = (participant) =>
 
 test('a screen comes and goes beside the camera, as often as one likes', async (t) => {
   const meeting = await createMeeting(mesh());
-  const ada = await join(t, meeting, { name: 'Ada', region: 'paris', colour: 'red', before: offerAScreen });
+  const ada = await join(t, meeting, {
+    name: 'Ada',
+    region: 'paris',
+    colour: 'red',
+    before: offerAScreen,
+  });
   const bo = await join(t, meeting, { name: 'Bo', region: 'mumbai', colour: 'green' });
   await bo.seesPictureOf('Ada');
 

@@ -14,7 +14,8 @@ import { regionName, setRegionNames } from './format.ts';
 import { Lobby, sentence, type Entry } from './lobby.ts';
 import { landing, notice, waiting } from './notices.ts';
 
-type PageState = 'landing' | 'lobby' | 'joining' | 'connected' | 'reconnecting' | 'ended' | 'failed';
+type PageState =
+  'landing' | 'lobby' | 'joining' | 'connected' | 'reconnecting' | 'ended' | 'failed';
 
 let current: View | undefined;
 
@@ -108,7 +109,8 @@ function fail(config: PageConfig, route: Route, error: unknown): void {
 
 function failureWords(error: unknown): [string, string] {
   if (error instanceof RequestRefused) {
-    if (error.status === 404) return ['No such meeting', 'The link is wrong, or the meeting is gone.'];
+    if (error.status === 404)
+      return ['No such meeting', 'The link is wrong, or the meeting is gone.'];
     if (error.status === 410) return ['The meeting is over', 'A host ended it for all.'];
     if (error.status === 401 || error.status === 403) {
       return ['You cannot join', sentence(error.message)];

@@ -2,7 +2,11 @@ import { localJoinPath } from './config.ts';
 import { h, setText, type View } from './dom.ts';
 
 /** A page with a heading, some words, and what can be done. */
-export function notice(title: string, text: string, action?: { label: string; run: () => void }): View {
+export function notice(
+  title: string,
+  text: string,
+  action?: { label: string; run: () => void },
+): View {
   const element = h(
     'main',
     { class: 'notice' },
@@ -62,7 +66,12 @@ export function landing(region: string | undefined): View {
     h(
       'form',
       { class: 'card', on: { submit } },
-      h('p', { class: 'brand' }, h('img', { attr: { src: '/icon.svg', alt: '', width: 28 } }), 'Sluice'),
+      h(
+        'p',
+        { class: 'brand' },
+        h('img', { attr: { src: '/icon.svg', alt: '', width: 28 } }),
+        'Sluice',
+      ),
       h('h1', {}, 'Meet across the planet'),
       h(
         'p',

@@ -1,6 +1,13 @@
 import { expect, test } from 'vitest';
 import { localJoinPath, parseRoute } from '../src/config.ts';
-import { bitrate, initials, milliseconds, pathNames, regionName, setRegionNames } from '../src/format.ts';
+import {
+  bitrate,
+  initials,
+  milliseconds,
+  pathNames,
+  regionName,
+  setRegionNames,
+} from '../src/format.ts';
 
 test('the address names the meeting, its secrets and how to join', () => {
   const route = parseRoute({

@@ -1,5 +1,12 @@
 import type { TransceiverLike } from './platform.ts';
-import type { MediaKind, ParticipantView, Presence, Role, TrackInfo, TrackSource } from './protocol.ts';
+import type {
+  MediaKind,
+  ParticipantView,
+  Presence,
+  Role,
+  TrackInfo,
+  TrackSource,
+} from './protocol.ts';
 
 /** A track that somebody else publishes. */
 export class RemoteTrack {

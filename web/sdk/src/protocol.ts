@@ -14,12 +14,7 @@ export type TrackSource = 'microphone' | 'camera' | 'screen' | 'screen_audio';
 
 /** Why a participant is no longer in the room. */
 export type LeaveReason =
-  | 'left'
-  | 'timed_out'
-  | 'removed'
-  | 'replaced'
-  | 'meeting_ended'
-  | 'edge_lost';
+  'left' | 'timed_out' | 'removed' | 'replaced' | 'meeting_ended' | 'edge_lost';
 
 /** What a participant shows of itself. */
 export interface Presence {

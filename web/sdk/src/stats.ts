@@ -218,7 +218,9 @@ function common(
     kind: entry.kind ?? 'video',
     bitrateBps: delta.bitrateBps,
     lossRatio:
-      direction === 'in' ? ratio(delta.lost, delta.packets + delta.lost) : (remote?.fractionLost ?? 0),
+      direction === 'in'
+        ? ratio(delta.lost, delta.packets + delta.lost)
+        : (remote?.fractionLost ?? 0),
     ...(codec !== undefined && { codec }),
     ...(jitter !== undefined && { jitterMs: jitter * 1_000 }),
     ...(entry.framesPerSecond !== undefined && { framesPerSecond: entry.framesPerSecond }),

@@ -46,7 +46,12 @@ describe('opening', () => {
     await platform.advance(5_000);
     expect(platform.lastSocket.url).toBe('ws://c');
     await platform.lastSocket.open();
-    await platform.lastSocket.say({ type: 'error', code: 'edge_full', message: 'full', fatal: true });
+    await platform.lastSocket.say({
+      type: 'error',
+      code: 'edge_full',
+      message: 'full',
+      fatal: true,
+    });
     expect(platform.lastSocket.url).toBe('ws://d');
     await platform.lastSocket.open();
     await platform.lastSocket.say(snapshot());
@@ -87,7 +92,12 @@ describe('resuming', () => {
     expect(socket.sent).toEqual([{ type: 'participant.resume', last_seq: 2 }]);
     await socket.say({ type: 'session.resumed', last_seq: 4 });
     await socket.say({ type: 'room.participant_joined', seq: 2, participant: view('pt_a') });
-    await socket.say({ type: 'room.participant_left', seq: 3, participant_id: 'pt_a', reason: 'left' });
+    await socket.say({
+      type: 'room.participant_left',
+      seq: 3,
+      participant_id: 'pt_a',
+      reason: 'left',
+    });
     expect(told).toEqual(['room.participant_joined', 'down', 'room.participant_left']);
     await socket.say({ type: 'room.participant_joined', seq: 4, participant: view('pt_b') });
     expect(told.slice(3)).toEqual(['room.participant_joined', 'up']);

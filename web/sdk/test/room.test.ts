@@ -4,7 +4,12 @@ import { MediaUnreachable, RequestRefused } from '../src/errors.ts';
 import type { Room } from '../src/room.ts';
 import { FakePlatform, admission, json, required, settle, snapshot, view } from './fakes.ts';
 
-const TARGET = { coordinator: 'http://coordinator/', meeting: 'mtg_1', invite: 'iv_1', name: 'Ada' };
+const TARGET = {
+  coordinator: 'http://coordinator/',
+  meeting: 'mtg_1',
+  invite: 'iv_1',
+  name: 'Ada',
+};
 
 let platform: FakePlatform;
 
@@ -73,7 +78,8 @@ describe('joining', () => {
   });
 
   test('fails with the coordinator’s problem document', async () => {
-    platform.answer = () => json({ type: 't', title: 'No', status: 403, detail: 'wrong invite' }, 403);
+    platform.answer = () =>
+      json({ type: 't', title: 'No', status: 403, detail: 'wrong invite' }, 403);
     const joining = new SluiceClient(platform).join(TARGET);
     await expect(joining).rejects.toMatchObject({ status: 403, message: 'wrong invite' });
     await expect(joining).rejects.toBeInstanceOf(RequestRefused);
@@ -149,7 +155,11 @@ describe('a socket that breaks', () => {
       if (!platform.lastSocket.closed) await platform.lastSocket.break();
     }
     expect(room.state).toBe('reconnecting');
-    expect(platform.sockets.every((one) => !one.protocols.includes('sluice.token.jwt') || one === platform.sockets[0])).toBe(true);
+    expect(
+      platform.sockets.every(
+        (one) => !one.protocols.includes('sluice.token.jwt') || one === platform.sockets[0],
+      ),
+    ).toBe(true);
   });
 
   test('fails in the end when nothing comes back', async () => {

@@ -75,7 +75,10 @@ test('the pair in use is found with and without a transport’s word', () => {
     { id: 'r', type: 'remote-candidate', candidateType: 'host', protocol: 'udp' },
   ];
   const transport = { id: 't', type: 'transport', selectedCandidatePairId: 'pair' };
-  for (const entries of [[pair, ...ends], [pair, ...ends, transport]]) {
+  for (const entries of [
+    [pair, ...ends],
+    [pair, ...ends, transport],
+  ]) {
     const read = new StatsReader().read(report(...entries), [], new Map());
     expect(read.transport).toMatchObject({
       roundTripMs: 50,
@@ -87,7 +90,14 @@ test('the pair in use is found with and without a transport’s word', () => {
 
 test('an own track has the loss and jitter that the edge reports', () => {
   const own = { track_id: 'tr_o', kind: 'audio', source: 'microphone', mid: '0' } as const;
-  const outbound = { id: 'o', type: 'outbound-rtp', kind: 'audio', mid: '0', timestamp: 1, remoteId: 'ro' };
+  const outbound = {
+    id: 'o',
+    type: 'outbound-rtp',
+    kind: 'audio',
+    mid: '0',
+    timestamp: 1,
+    remoteId: 'ro',
+  };
   const remote = { id: 'ro', type: 'remote-inbound-rtp', fractionLost: 0.25, jitter: 0.002 };
   const { tracks } = new StatsReader().read(report(outbound, remote), [own], new Map());
   expect(tracks[0]).toMatchObject({ trackId: 'tr_o', lossRatio: 0.25, jitterMs: 2 });

@@ -28,7 +28,13 @@ export class People {
       icon('link'),
       'Copy the join link',
     );
-    this.element = h('div', { class: 'people' }, this.#waiting, this.#here, inviteLink ? copy : undefined);
+    this.element = h(
+      'div',
+      { class: 'people' },
+      this.#waiting,
+      this.#here,
+      inviteLink ? copy : undefined,
+    );
     const show = (): void => this.#show();
     this.#subscriptions = [
       room.on('participantJoined', show),
@@ -123,7 +129,9 @@ export class People {
 
   #waitingRow(one: WaitingParticipant): HTMLElement {
     const decide = (admit: boolean): void => {
-      const decision = admit ? this.#room.admit(one.participant_id) : this.#room.deny(one.participant_id);
+      const decision = admit
+        ? this.#room.admit(one.participant_id)
+        : this.#room.deny(one.participant_id);
       decision.then(
         () => this.#showWaiting([]),
         (error: unknown) => this.#say(error instanceof Error ? sentence(error.message) : ''),
@@ -160,5 +168,9 @@ export class People {
 }
 
 function state(name: 'hand' | 'screen' | 'micOff' | 'cameraOff', label: string): HTMLElement {
-  return h('span', { class: 'state', attr: { role: 'img', 'aria-label': label, title: label } }, icon(name));
+  return h(
+    'span',
+    { class: 'state', attr: { role: 'img', 'aria-label': label, title: label } },
+    icon(name),
+  );
 }

@@ -1,4 +1,10 @@
-import type { Participant, Quality, Room, TrackSource, Unsubscribe } from '../../../sdk/src/index.ts';
+import type {
+  Participant,
+  Quality,
+  Room,
+  TrackSource,
+  Unsubscribe,
+} from '../../../sdk/src/index.ts';
 import { h } from '../dom.ts';
 import { bestFit } from './grid.ts';
 import { Tile, type TileSource } from './tile.ts';
@@ -28,7 +34,12 @@ export class Stage {
   constructor(room: Room, onSilenced: () => void) {
     this.#room = room;
     this.#onSilenced = onSilenced;
-    this.element = h('main', { class: 'stage', attr: { 'aria-label': 'Participants' } }, this.#focus, this.#grid);
+    this.element = h(
+      'main',
+      { class: 'stage', attr: { 'aria-label': 'Participants' } },
+      this.#focus,
+      this.#grid,
+    );
     this.#subscriptions = [
       room.on('participantJoined', (participant) => this.#add(participant)),
       room.on('participantLeft', ({ participant }) => this.#remove(participant)),

@@ -86,9 +86,7 @@ function trackFigures(track: TrackStats): HTMLElement {
     ...(track.kind === 'video' && track.direction === 'in' && track.freezes !== undefined
       ? row('Freezes', String(track.freezes))
       : []),
-    ...(track.limitation && track.limitation !== 'none'
-      ? row('Limited by', track.limitation)
-      : []),
+    ...(track.limitation && track.limitation !== 'none' ? row('Limited by', track.limitation) : []),
   );
 }
 

@@ -3,14 +3,7 @@ import { icon, type IconName } from '../icons.ts';
 
 /** What the toolbar's buttons do. */
 export type Action =
-  | 'microphone'
-  | 'camera'
-  | 'screen'
-  | 'hand'
-  | 'people'
-  | 'statistics'
-  | 'devices'
-  | 'leave';
+  'microphone' | 'camera' | 'screen' | 'hand' | 'people' | 'statistics' | 'devices' | 'leave';
 
 interface ButtonText {
   icon: IconName;

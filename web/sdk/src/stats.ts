@@ -24,6 +24,11 @@ export interface TrackStats {
   freezes?: number;
   /** 0 to 1. */
   audioLevel?: number;
+  /**
+   * Which encoding of an own picture this is: the simulcast layer's name, the scalability mode
+   * (https://www.w3.org/TR/webrtc-svc/), or both.
+   */
+  layer?: string;
   /** What keeps the encoder from sending more: `none`, `cpu`, `bandwidth` or `other`. */
   limitation?: string;
   /** The regions that the track crosses, the publisher's first. */
@@ -85,6 +90,8 @@ interface Entry {
   freezeCount?: number;
   audioLevel?: number;
   qualityLimitationReason?: string;
+  rid?: string;
+  scalabilityMode?: string;
   fractionLost?: number;
   currentRoundTripTime?: number;
   availableOutgoingBitrate?: number;
@@ -212,6 +219,7 @@ function common(
   const codec = entries.get(entry.codecId ?? '')?.mimeType?.split('/')[1];
   // What the edge says about the client's own track.
   const remote = direction === 'out' ? entries.get(entry.remoteId ?? '') : undefined;
+  const layer = [entry.rid, entry.scalabilityMode].filter(Boolean).join(' ');
   const jitter = direction === 'out' ? remote?.jitter : entry.jitter;
   return {
     direction,
@@ -228,6 +236,7 @@ function common(
     ...(entry.frameHeight !== undefined && { height: entry.frameHeight }),
     ...(entry.freezeCount !== undefined && { freezes: entry.freezeCount }),
     ...(entry.audioLevel !== undefined && { audioLevel: entry.audioLevel }),
+    ...(layer && { layer }),
     ...(entry.qualityLimitationReason !== undefined && {
       limitation: entry.qualityLimitationReason,
     }),

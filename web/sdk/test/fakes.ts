@@ -157,13 +157,11 @@ export class FakePlatform implements Platform {
     return this.answer(url, init);
   }
 
-  userMedia(): Promise<MediaStream> {
-    return Promise.reject(new DOMException('no', 'NotAllowedError'));
-  }
+  userMedia: (constraints: MediaStreamConstraints) => Promise<MediaStream> = () =>
+    Promise.reject(new DOMException('no', 'NotAllowedError'));
 
-  displayMedia(): Promise<MediaStream> {
-    return Promise.reject(new DOMException('no', 'NotAllowedError'));
-  }
+  displayMedia: () => Promise<MediaStream> = () =>
+    Promise.reject(new DOMException('no', 'NotAllowedError'));
 
   now(): number {
     return this.#now;

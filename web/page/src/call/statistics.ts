@@ -86,6 +86,7 @@ function trackFigures(track: TrackStats): HTMLElement {
     ...(track.kind === 'video' && track.direction === 'in' && track.freezes !== undefined
       ? row('Freezes', String(track.freezes))
       : []),
+    ...(track.layer ? row('Layer', track.layer) : []),
     ...(track.limitation && track.limitation !== 'none' ? row('Limited by', track.limitation) : []),
   );
 }

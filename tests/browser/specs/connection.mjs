@@ -64,6 +64,35 @@ test('a client whose edge forgot it joins anew', async (t) => {
   assert.equal(await ada.seesPictureOf('Bo'), 'green');
 });
 
+test('a client whose network changed restarts ICE, and the call goes on', async (t) => {
+  const meeting = await createMeeting(mesh());
+  const ada = await join(t, meeting, {
+    name: 'Ada',
+    region: 'paris',
+    colour: 'red',
+    before: keepSockets,
+  });
+  const bo = await join(t, meeting, { name: 'Bo', region: 'mumbai', colour: 'green' });
+  await bo.seesPictureOf('Ada');
+  const credentials = () =>
+    ada.tab.evaluate(() => ({
+      own: /a=ice-ufrag:(.+)/.exec(window.peer.currentLocalDescription.sdp)?.[1],
+      edge: /a=ice-ufrag:(.+)/.exec(window.peer.currentRemoteDescription.sdp)?.[1],
+    }));
+  const before = await credentials();
+
+  await ada.tab.evaluate(() => void window.dispatchEvent(new Event('online')));
+  const after = await until('both sides to have other credentials', async () => {
+    const now = await credentials();
+    return now.own !== before.own && now.edge !== before.edge ? now : undefined;
+  });
+  assert.notDeepEqual(after, before);
+  await ada.inState('connected');
+  assert.equal(await ada.tab.evaluate(() => window.peers), 1);
+  assert.equal(await bo.seesPictureOf('Ada'), 'red');
+  assert.equal(await ada.seesPictureOf('Bo'), 'green');
+});
+
 test('a tab that was killed leaves the roster', async (t) => {
   const meeting = await createMeeting(mesh());
   const ada = await join(t, meeting, { name: 'Ada', region: 'paris', colour: 'red' });
@@ -73,7 +102,7 @@ test('a tab that was killed leaves the roster', async (t) => {
   await ada.missesTileOf('Bo', GONE_MS);
 });
 
-/** Runs in the page: remembers its sockets and counts its peer connections. */
+/** Runs in the page: remembers its sockets and peer connections. */
 function keepSockets() {
   window.sockets = [];
   window.peers = 0;
@@ -90,6 +119,7 @@ function keepSockets() {
     constructor(configuration) {
       super(configuration);
       window.peers += 1;
+      window.peer = this;
     }
   };
 }

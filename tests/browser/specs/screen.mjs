@@ -32,6 +32,32 @@ test('a screen comes and goes beside the camera, as often as one likes', async (
   assert.equal(await bo.seesPictureOf('Ada'), 'red');
 });
 
+test('all share at once, so that offers cross, and all see it', async (t) => {
+  const meeting = await createMeeting(mesh());
+  const guests = [];
+  for (const [name, region, colour] of [
+    ['Ada', 'paris', 'red'],
+    ['Bo', 'paris', 'green'],
+    ['Cléo', 'mumbai', 'blue'],
+  ]) {
+    guests.push(await join(t, meeting, { name, region, colour, before: offerAScreen }));
+  }
+  const [ada, bo, cleo] = guests;
+  await Promise.all(guests.map((guest) => guest.press('screen')));
+  for (const guest of guests) {
+    await until(`${guest.name} to see all three screens`, () =>
+      guest.tab.evaluate(() => {
+        const screens = document.querySelectorAll('[data-source=screen] video[data-track-id]');
+        return screens.length === 3 && [...screens].every((video) => video.videoWidth > 0);
+      }),
+    );
+  }
+  await Promise.all(guests.map((guest) => guest.press('screen')));
+  assert.equal(await ada.seesPictureOf('Bo'), 'green');
+  assert.equal(await bo.seesPictureOf('Cléo'), 'blue');
+  assert.equal(await cleo.seesPictureOf('Ada'), 'red');
+});
+
 /** Runs in the page: a headless browser has no screen to offer. */
 function offerAScreen() {
   navigator.mediaDevices.getDisplayMedia = () => {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use sluice_sfu::room::EVENTS_KEPT_MAX;
 use sluice_types::access::JoinClaims;
 use sluice_types::ids::{MeetingId, ParticipantId};
 use sluice_types::signal::{ClientMessage, ErrorCode, ServerEvent, ServerMessage};
@@ -13,9 +14,10 @@ use tracing::Instrument;
 use crate::http::App;
 use crate::hub::{Hello, HubCommand, SocketHandle, ToSocket};
 
-/// Messages that wait for a slow client. When they are too many, its socket is closed; its session
-/// stays, and it resumes.
-const OUTGOING: usize = 256;
+/// Messages that wait for a slow client: all that a session keeps, so that a resumption fits at
+/// once, and as many new ones. When they are too many, the socket is closed; its session stays, and
+/// the client resumes.
+const OUTGOING: usize = 2 * EVENTS_KEPT_MAX;
 
 /// How long the first message may take.
 const FIRST_MESSAGE: Duration = Duration::from_secs(10);

@@ -94,3 +94,31 @@ async fn a_session_that_was_left_cannot_be_taken_up() {
     let refused = Client::with_resume_token(&edge, token).await.err();
     assert_eq!(refused.map(|refused| refused.status().as_u16()), Some(401));
 }
+
+/// More events than wait for a socket at most, and fewer than a session keeps.
+#[tokio::test]
+async fn a_long_absence_is_made_up_for_whole() {
+    const OTHERS: u8 = 8;
+    const EACH: u64 = 50;
+    let (edge, _line) = Edge::start().await;
+    let away = Joined::new(&edge, &claims(1, Role::Viewer)).await;
+    let seen = away.client.seq;
+    drop(away.client);
+    for n in 2..2 + OTHERS {
+        let mut other = Joined::new(&edge, &claims(n, Role::Viewer)).await.client;
+        for turn in 0..EACH {
+            other.hand(turn % 2 == 0).await;
+        }
+        for turn in 0..EACH {
+            assert_eq!(other.find(hand).await, (n, turn % 2 == 0));
+        }
+        other.send(&ClientMessage::Leave {}).await;
+        other.closed().await;
+    }
+    let missed = u64::from(OTHERS) * (EACH + 2);
+    let mut back = resume(&edge, &away.resume_token, seen).await;
+    assert_eq!(last_seq(back.event().await), seen + missed);
+    while back.seq < seen + missed {
+        back.event().await;
+    }
+}

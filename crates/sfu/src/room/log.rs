@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use sluice_types::signal::{ServerEvent, ServerMessage};
 
-/// The most events that are kept. A session that misses more cannot be resumed.
-const EVENTS_MAX: usize = 512;
+/// The most events that a session keeps. One that misses more cannot be resumed.
+pub const EVENTS_KEPT_MAX: usize = 512;
 
 /// The most bytes of session descriptions among them.
 const SDP_BYTES_MAX: usize = 512 * 1024;
@@ -35,7 +35,7 @@ impl EventLog {
         };
         self.sdp_bytes += sdp_bytes(&message);
         self.events.push_back(message.clone());
-        while self.events.len() > EVENTS_MAX || self.sdp_bytes > SDP_BYTES_MAX {
+        while self.events.len() > EVENTS_KEPT_MAX || self.sdp_bytes > SDP_BYTES_MAX {
             match self.events.pop_front() {
                 Some(oldest) => self.sdp_bytes -= sdp_bytes(&oldest),
                 None => break,

@@ -23,6 +23,7 @@ use sluice_types::signal::{
 };
 use sluice_types::units::Time;
 
+pub use self::log::EVENTS_KEPT_MAX;
 use self::log::EventLog;
 
 /// How long a session outlives its socket.

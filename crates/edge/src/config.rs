@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Deserialize;
 use sluice_types::ids::{EdgeId, RegionName};
+use sluice_types::units::Millis;
 use thiserror::Error;
 
 /// What may be set. Everything but the required settings has a default that suits production.
@@ -67,6 +68,10 @@ pub struct EdgeSettings {
     /// Other ways to peers than the coordinator tells, EDGE=IP:PORT, comma-separated. For development
     #[arg(long, env = "SLUICE_BACKBONE_VIA", value_delimiter = ',')]
     pub backbone_via: Option<Vec<String>>,
+    /// How long clients get to move when the edge is stopped, in milliseconds, at most 600000
+    /// [default: 500]
+    #[arg(long, env = "SLUICE_DRAIN_MS")]
+    pub drain_ms: Option<u32>,
     /// The page offers development's client-address override [default: false]
     #[arg(long, env = "SLUICE_DEV")]
     pub dev: Option<bool>,
@@ -145,6 +150,8 @@ pub struct EdgeConfig {
     pub capacity: u32,
     /// See [`EdgeSettings::backbone_via`].
     pub backbone_via: BTreeMap<EdgeId, SocketAddr>,
+    /// See [`EdgeSettings::drain_ms`].
+    pub drain: Millis,
     /// See [`EdgeSettings::dev`].
     pub dev: bool,
 }
@@ -187,6 +194,7 @@ impl EdgeSettings {
             sfu_endpoint: self.sfu_endpoint.or(other.sfu_endpoint),
             capacity: self.capacity.or(other.capacity),
             backbone_via: self.backbone_via.or(other.backbone_via),
+            drain_ms: self.drain_ms.or(other.drain_ms),
             dev: self.dev.or(other.dev),
         }
     }
@@ -254,6 +262,8 @@ impl EdgeSettings {
                     })
             })
             .collect::<Result<_, _>>()?;
+        let drain_ms = self.drain_ms.unwrap_or(500);
+        within("drain_ms", drain_ms, 0..=600_000, "0 to 600000")?;
         Ok(EdgeConfig {
             edge: self.edge.ok_or(ConfigError::Missing("edge"))?,
             region: self.region.ok_or(ConfigError::Missing("region"))?,
@@ -280,6 +290,7 @@ impl EdgeSettings {
             signal_endpoint,
             capacity,
             backbone_via,
+            drain: Millis(drain_ms),
             dev: self.dev.unwrap_or(false),
         })
     }

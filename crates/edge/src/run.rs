@@ -22,9 +22,6 @@ use crate::hub::{self, HubCommand, Parts};
 use crate::media::{Media, MediaConfig, MediaError};
 use crate::signal::Keyring;
 
-/// How long clients get to take in that they should join elsewhere.
-const DRAIN: Duration = Duration::from_millis(500);
-
 /// How long open requests get at the end.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -151,23 +148,32 @@ pub async fn run(
     tokio::pin!(http);
     tracing::info!(edge = %config.edge, region = %config.region, http = %config.http_listen, "the edge runs");
     let mut hub_task = hub_task;
-    let result = tokio::select! {
-        result = &mut http => result,
-        _ = &mut hub_task => Err(EdgeError::Hub),
-        () = shutdown.cancelled() => {
-            draining.store(true, Ordering::Relaxed);
-            // The hub is gone when this fails, and nobody is left to be told.
-            if hub.send(HubCommand::Drain).await.is_ok() {
-                tokio::time::sleep(DRAIN).await;
-            }
-            Ok(())
+    let drained = async {
+        shutdown.cancelled().await;
+        draining.store(true, Ordering::Relaxed);
+        // The hub is gone when this fails, and nobody is left to be told.
+        if hub.send(HubCommand::Drain).await.is_ok() {
+            tokio::time::sleep(config.drain.duration()).await;
         }
+    };
+    let (result, serves) = tokio::select! {
+        result = &mut http => (result, false),
+        _ = &mut hub_task => (Err(EdgeError::Hub), true),
+        // HTTP is served meanwhile, so that whoever asks is told that the edge goes away.
+        () = drained => (Ok(()), true),
     };
     stop.cancel();
     handle.graceful_shutdown(Some(GRACE));
-    if !hub_task.is_finished() {
-        let _ = tokio::time::timeout(GRACE, hub_task).await;
-    }
+    // Sockets still get their last messages. What takes longer is cut off.
+    let rest = async {
+        if serves {
+            let _ = http.await;
+        }
+        if !hub_task.is_finished() {
+            let _ = hub_task.await;
+        }
+    };
+    let _ = tokio::time::timeout(GRACE, rest).await;
     result
 }
 

@@ -24,7 +24,8 @@ fn claims(
     query: &TokenQuery,
     headers: &HeaderMap,
 ) -> Result<JoinClaims, Response> {
-    let unauthorized = |error: TokenError| problem(401, "unauthorized", &error.to_string());
+    let unauthorized =
+        |error: TokenError| problem(error.status(), error.kind(), &error.to_string());
     let token = query
         .token
         .as_deref()

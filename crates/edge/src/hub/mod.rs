@@ -6,6 +6,7 @@
 
 mod command;
 mod coordinator;
+mod drain;
 mod mesh;
 mod rooms;
 mod session;
@@ -104,6 +105,8 @@ struct Hub {
     published: BTreeMap<TrackId, (MeetingId, ParticipantId, Instant)>,
     incoming: BTreeMap<(EdgeId, RelayId), Incoming>,
     outgoing: BTreeMap<(EdgeId, RelayId), RelaySink>,
+    /// The edge is about to go away, and takes nobody more.
+    draining: bool,
     started: Instant,
 }
 
@@ -133,6 +136,7 @@ pub fn start(
         published: BTreeMap::new(),
         incoming: BTreeMap::new(),
         outgoing: BTreeMap::new(),
+        draining: false,
         started: Instant::now(),
     };
     let sources = Sources {

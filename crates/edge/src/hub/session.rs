@@ -143,6 +143,11 @@ impl Hub {
                 kind: "edge-full",
                 detail,
             }),
+            Err((ErrorCode::Draining, detail)) => Err(Refusal {
+                status: 503,
+                kind: "draining",
+                detail,
+            }),
             Err((_, detail)) => Err(Refusal {
                 status: 400,
                 kind: "bad-sdp",
@@ -159,7 +164,12 @@ impl Hub {
         hello: Hello,
     ) -> Result<(String, Vec<PublishedTrack>, ResumeToken), (ErrorCode, String)> {
         let (id, participant) = (&claims.meeting_id, &claims.participant_id);
-        if self.participants() >= self.config.capacity as usize {
+        if self.draining {
+            return Err((ErrorCode::Draining, "this edge is going away".to_owned()));
+        }
+        // Who joins again takes its own place.
+        let is_here = self.member(id, participant).is_some();
+        if !is_here && self.participants() >= self.config.capacity as usize {
             let full = format!("{} participants are here already", self.config.capacity);
             return Err((ErrorCode::EdgeFull, full));
         }
@@ -383,32 +393,5 @@ impl Hub {
         if gone {
             self.leave(room, participant, LeaveReason::TimedOut);
         }
-    }
-
-    /// Asks every client to join elsewhere, and the coordinator to send nobody new.
-    fn drain(&mut self) {
-        self.control.drain();
-        for (id, state) in &mut self.rooms {
-            let all: Vec<_> = state.members.keys().cloned().collect();
-            for participant in all {
-                let candidates = Vec::new();
-                state
-                    .room
-                    .tell(&participant, ServerEvent::Moved { candidates });
-            }
-            self.touched.insert(id.clone());
-        }
-    }
-
-    /// The edge ends: everybody has left.
-    pub(super) fn go_away(&mut self) {
-        for (id, state) in &mut self.rooms {
-            let all: Vec<_> = state.members.keys().cloned().collect();
-            for participant in all {
-                state.room.leave(&participant, LeaveReason::EdgeLost);
-            }
-            self.touched.insert(id.clone());
-        }
-        self.settle();
     }
 }

@@ -38,6 +38,26 @@ pub enum TokenError {
     OtherMeeting,
 }
 
+impl TokenError {
+    /// The HTTP status that says so: only an edge that knows no keys may yet let the bearer in.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::NoKeys => 503,
+            _ => 401,
+        }
+    }
+
+    /// The kind of problem.
+    #[must_use]
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::NoKeys => "not-registered",
+            _ => "unauthorized",
+        }
+    }
+}
+
 #[derive(Default)]
 struct Keys {
     mesh: String,

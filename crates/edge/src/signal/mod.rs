@@ -52,7 +52,7 @@ pub(crate) async fn upgrade(
         Err(error) => {
             metrics::counter!("sluice_edge_signal_refused_total").increment(1);
             tracing::debug!(%error, "an upgrade is refused");
-            return problem(401, "unauthorized", &error.to_string());
+            return problem(error.status(), error.kind(), &error.to_string());
         }
     };
     upgrade

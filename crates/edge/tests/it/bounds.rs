@@ -91,8 +91,8 @@ async fn a_message_that_is_too_long_ends_the_socket() {
 }
 
 #[tokio::test]
-async fn a_full_edge_takes_nobody_more_and_lets_those_inside_be() {
-    let (edge, _line) = Edge::with_capacity(1).await;
+async fn a_full_edge_takes_nobody_more_but_lets_those_inside_come_back() {
+    let (edge, _line) = Edge::with(|settings| settings.capacity = Some(1)).await;
     let mut inside = Joined::new(&edge, &claims(1, Role::Viewer)).await.client;
     let mut client = opened(&edge, 2).await;
     client.hello().await;
@@ -100,4 +100,6 @@ async fn a_full_edge_takes_nobody_more_and_lets_those_inside_be() {
     client.closed().await;
     inside.send(&ClientMessage::Ping {}).await;
     assert_eq!(inside.event().await, ServerEvent::Pong {});
+    // Its page was reloaded: it takes its own place.
+    Joined::new(&edge, &claims(1, Role::Viewer)).await;
 }

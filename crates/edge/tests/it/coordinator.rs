@@ -3,7 +3,7 @@
 use sluice_types::access::Role;
 use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage, RoomDemand};
 use sluice_types::room::LeaveReason;
-use sluice_types::signal::{ClientMessage, ServerEvent};
+use sluice_types::signal::{ClientMessage, ErrorCode, ServerEvent};
 
 use crate::client::{Client, Joined};
 use crate::edge::{Edge, Line};
@@ -113,7 +113,7 @@ async fn keys_are_replaced_but_not_by_what_cannot_be_read() {
 
 #[tokio::test]
 async fn an_edge_that_goes_away_says_so() {
-    let (edge, mut line) = Edge::start().await;
+    let (edge, mut line) = Edge::with(|settings| settings.drain_ms = Some(3_000)).await;
     let mut joined = Joined::new(&edge, &claims(1, Role::Viewer)).await;
     edge.shut_down();
     line.find(|message| (message == EdgeMessage::Draining {}).then_some(()))
@@ -123,6 +123,12 @@ async fn an_edge_that_goes_away_says_so() {
         _ => None,
     });
     moved.await;
+    assert_eq!(edge.status("/readyz").await, 503);
+    let token = edge.signer.token(&claims(2, Role::Viewer));
+    let late = Client::with_token(&edge, &token).await;
+    let mut late = late.unwrap_or_else(|refused| panic!("{refused:?}"));
+    late.hello().await;
+    assert_eq!(late.error().await, (ErrorCode::Draining, true));
     assert!(joined.client.closed().await.is_some(), "an orderly close");
     edge.stop().await;
 }

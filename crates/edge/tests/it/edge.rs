@@ -58,8 +58,8 @@ fn paris() -> EdgeId {
 }
 
 impl Edge {
-    /// An edge that nobody has registered yet.
-    pub(crate) async fn unregistered(capacity: u32) -> Self {
+    /// An edge that nobody has registered yet, with other settings than the default's.
+    pub(crate) async fn unregistered(change: impl FnOnce(&mut EdgeSettings)) -> Self {
         let ca = MeshCa::generate(MESH).expect("a CA");
         let certificates = TempDir::new().expect("a directory");
         let mesh_dir = certificates.path().join("mesh");
@@ -71,15 +71,15 @@ impl Edge {
             .expect("a certificate")
             .credentials()
             .expect("good credentials");
-        let settings = TransportSettings::control();
         let coordinator =
-            MeshEndpoint::bind(anywhere(), own, &settings, &[ALPN]).expect("an endpoint");
+            MeshEndpoint::bind(anywhere(), own, &TransportSettings::control(), &[ALPN])
+                .expect("an endpoint");
         let line = coordinator.local_address().expect("bound");
         // Another process may take the port before the edge does, but none here does.
         let http = TcpListener::bind(anywhere())
             .and_then(|reserved| reserved.local_addr())
             .expect("a port");
-        let config = EdgeSettings {
+        let mut settings = EdgeSettings {
             edge: Some(paris()),
             region: Some("paris".parse().expect("a region")),
             coordinator: Some(line.to_string()),
@@ -92,12 +92,12 @@ impl Edge {
             backbone_listen: Some(anywhere()),
             backbone_endpoint: Some("127.0.0.1:7419".into()),
             sfu_endpoint: Some(format!("http://{http}")),
-            capacity: Some(capacity),
+            drain_ms: Some(0),
             dev: Some(true),
             ..EdgeSettings::default()
-        }
-        .resolve()
-        .expect("a good configuration");
+        };
+        change(&mut settings);
+        let config = settings.resolve().expect("a good configuration");
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(sluice_edge::run(config, metrics, shutdown.clone()));
@@ -113,14 +113,14 @@ impl Edge {
         edge
     }
 
-    /// An edge that takes many, registered and ready.
+    /// An edge that is registered and ready.
     pub(crate) async fn start() -> (Self, Line) {
-        Self::with_capacity(100).await
+        Self::with(|_| {}).await
     }
 
-    /// An edge that takes so many, registered and ready.
-    pub(crate) async fn with_capacity(capacity: u32) -> (Self, Line) {
-        let edge = Self::unregistered(capacity).await;
+    /// The same, with other settings than the default's.
+    pub(crate) async fn with(change: impl FnOnce(&mut EdgeSettings)) -> (Self, Line) {
+        let edge = Self::unregistered(change).await;
         let line = edge.register().await;
         edge.until("/readyz", 200).await;
         (edge, line)
@@ -173,6 +173,12 @@ impl Edge {
             }
         })
         .await;
+    }
+
+    /// The status of a plain GET.
+    pub(crate) async fn status(&self, path: &str) -> u16 {
+        let answer = within(reqwest::get(self.url(path))).await;
+        answer.expect("an answer").status().as_u16()
     }
 
     /// Ends the edge in an orderly way.

@@ -82,7 +82,7 @@ async fn what_is_not_there_is_a_problem() {
 
 #[tokio::test]
 async fn an_edge_is_healthy_at_once_and_ready_with_its_keys() {
-    let edge = Edge::unregistered(100).await;
+    let edge = Edge::unregistered(|_| {}).await;
     assert_eq!(get(&edge, "/healthz").await.status(), 200);
     for path in ["/readyz", "/config.json"] {
         let answer = get(&edge, path).await;

@@ -1,0 +1,36 @@
+//! The edge's own end.
+
+use sluice_types::room::LeaveReason;
+use sluice_types::signal::ServerEvent;
+
+use super::Hub;
+
+impl Hub {
+    /// Asks every client to join elsewhere, and the coordinator to send nobody new.
+    pub(super) fn drain(&mut self) {
+        self.draining = true;
+        self.control.drain();
+        for (id, state) in &mut self.rooms {
+            let all: Vec<_> = state.members.keys().cloned().collect();
+            for participant in all {
+                let candidates = Vec::new();
+                state
+                    .room
+                    .tell(&participant, ServerEvent::Moved { candidates });
+            }
+            self.touched.insert(id.clone());
+        }
+    }
+
+    /// The edge ends: everybody has left.
+    pub(super) fn go_away(&mut self) {
+        for (id, state) in &mut self.rooms {
+            let all: Vec<_> = state.members.keys().cloned().collect();
+            for participant in all {
+                state.room.leave(&participant, LeaveReason::EdgeLost);
+            }
+            self.touched.insert(id.clone());
+        }
+        self.settle();
+    }
+}

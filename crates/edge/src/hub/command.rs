@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sluice_types::access::JoinClaims;
 use sluice_types::ids::{MeetingId, ParticipantId, ResumeToken};
 use sluice_types::room::Presence;
-use sluice_types::signal::{ClientMessage, PublishedMid, ServerMessage};
+use sluice_types::signal::{ClientMessage, ErrorCode, PublishedMid, ServerEvent, ServerMessage};
 use tokio::sync::{mpsc, oneshot};
 
 /// Commands that wait for the hub; when they are too many, sockets wait.
@@ -20,6 +20,20 @@ pub enum ToSocket {
     Message(Box<ServerMessage>),
     /// Close; the session is over.
     Close,
+}
+
+impl ToSocket {
+    /// A request failed.
+    pub(super) fn error(code: ErrorCode, message: String, fatal: bool) -> Self {
+        Self::Message(Box::new(ServerMessage {
+            seq: None,
+            event: ServerEvent::Error {
+                code,
+                message,
+                fatal,
+            },
+        }))
+    }
 }
 
 /// A socket, as the hub holds it.
@@ -48,6 +62,12 @@ impl SocketHandle {
     /// Queues something, unless too much waits already.
     pub(super) fn tell(&self, what: ToSocket) -> bool {
         self.sender.try_send(what).is_ok()
+    }
+
+    /// Refuses the client for good. Its socket may be gone already.
+    pub(super) fn turn_away(&self, code: ErrorCode, message: String) {
+        self.tell(ToSocket::error(code, message, true));
+        self.tell(ToSocket::Close);
     }
 }
 

@@ -120,9 +120,9 @@ impl Hub {
                     .collect(),
             })
             .collect();
+        let participants = rooms.iter().map(|room| room.participants).sum();
         rooms.sort_by_key(|room| std::cmp::Reverse(room.participants));
         rooms.truncate(ROOMS_REPORTED_MAX);
-        let participants = rooms.iter().map(|room| room.participants).sum();
         metrics::gauge!("sluice_edge_participants").set(f64::from(participants));
         metrics::gauge!("sluice_edge_rooms").set(self.rooms.len() as f64);
         metrics::gauge!("sluice_edge_tracks", "origin" => "local").set(self.published.len() as f64);

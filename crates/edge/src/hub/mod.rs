@@ -164,28 +164,34 @@ impl Hub {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            // A source that ends is a task that died: the edge must not go on without it.
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 _ = ticks.tick() => self.tick(),
-                Some(event) = sources.backbone.recv() => {
+                event = sources.backbone.recv() => {
+                    let Some(event) = event else { break };
                     self.take_backbone(event);
                     for _ in 0..BATCH {
                         let Ok(event) = sources.backbone.try_recv() else { break };
                         self.take_backbone(event);
                     }
                 }
-                Some(event) = sources.control.recv() => self.take_control(event),
-                Some(event) = sources.media.recv() => {
+                event = sources.control.recv() => {
+                    let Some(event) = event else { break };
+                    self.take_control(event);
+                }
+                event = sources.media.recv() => {
+                    let Some(event) = event else { break };
                     self.take_media(event);
                     for _ in 0..BATCH {
                         let Ok(event) = sources.media.try_recv() else { break };
                         self.take_media(event);
                     }
                 }
-                command = sources.commands.recv() => match command {
-                    Some(command) => self.obey(command),
-                    None => break,
-                },
+                command = sources.commands.recv() => {
+                    let Some(command) = command else { break };
+                    self.obey(command);
+                }
             }
             self.settle();
         }

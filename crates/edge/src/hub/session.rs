@@ -6,9 +6,7 @@ use sluice_sfu::room::{Joining, Room};
 use sluice_types::access::JoinClaims;
 use sluice_types::ids::{MeetingId, ParticipantId, ResumeToken};
 use sluice_types::room::LeaveReason;
-use sluice_types::signal::{
-    ClientMessage, ErrorCode, PublishedMid, PublishedTrack, ServerEvent, ServerMessage,
-};
+use sluice_types::signal::{ClientMessage, ErrorCode, PublishedMid, PublishedTrack, ServerEvent};
 
 use super::command::{Hello, HubCommand, Published, Refusal, SocketHandle, ToSocket};
 use super::{Hub, Member, RoomState};
@@ -27,23 +25,6 @@ fn digest(token: &ResumeToken) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest.as_ref());
     bytes
-}
-
-fn error(code: ErrorCode, message: String, fatal: bool) -> ToSocket {
-    ToSocket::Message(Box::new(ServerMessage {
-        seq: None,
-        event: ServerEvent::Error {
-            code,
-            message,
-            fatal,
-        },
-    }))
-}
-
-/// Refuses a socket for good. It may be gone already.
-fn turn_away(socket: &SocketHandle, code: ErrorCode, message: String) {
-    socket.tell(error(code, message, true));
-    socket.tell(ToSocket::Close);
 }
 
 impl Hub {
@@ -123,7 +104,7 @@ impl Hub {
                 }
                 self.publish(room, participant, tracks);
             }
-            Err((code, message)) => turn_away(&socket, code, message),
+            Err((code, message)) => socket.turn_away(code, message),
         }
     }
 
@@ -229,6 +210,12 @@ impl Hub {
         participant: &ParticipantId,
         tracks: Vec<PublishedTrack>,
     ) {
+        self.published.retain(|id, (_, of, _)| {
+            of != participant
+                || tracks
+                    .iter()
+                    .any(|published| published.track.track_id == *id)
+        });
         for published in &tracks {
             self.published
                 .entry(published.track.track_id.clone())
@@ -267,7 +254,7 @@ impl Hub {
                 metrics::counter!("sluice_edge_resumes_total").increment(1);
                 tracing::info!(meeting = %room, %participant, "resumed");
             }
-            Err(refused) => turn_away(&socket, refused.code(), refused.to_string()),
+            Err(refused) => socket.turn_away(refused.code(), refused.to_string()),
         }
     }
 
@@ -324,7 +311,7 @@ impl Hub {
                 .member(room, participant)
                 .and_then(|m| m.socket.as_ref())
         {
-            socket.tell(error(code, message, false));
+            socket.tell(ToSocket::error(code, message, false));
         }
     }
 

@@ -1,7 +1,10 @@
 //! What the coordinator is told, and what it does to rooms.
 
+use futures_util::future::join_all;
 use sluice_types::access::Role;
-use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage, RoomDemand};
+use sluice_types::mesh::control::{
+    CoordinatorMessage, EdgeMessage, ROOMS_REPORTED_MAX, RoomDemand,
+};
 use sluice_types::room::LeaveReason;
 use sluice_types::signal::{ClientMessage, ErrorCode, ServerEvent};
 
@@ -56,6 +59,26 @@ async fn heartbeats_tell_of_rooms_and_tracks() {
     reported.sort();
     assert_eq!(reported, published);
     assert!(report.tracks.iter().all(|track| track.name == "P1"));
+}
+
+#[tokio::test]
+async fn participants_of_rooms_that_are_not_reported_count_too() {
+    const ROOMS: u8 = 201;
+    let (edge, mut line) = Edge::with(|settings| settings.capacity = Some(1_000)).await;
+    let joins = (0..ROOMS).map(|n| {
+        let mut claims = claims(n, Role::Viewer);
+        claims.meeting_id = meeting(n);
+        let edge = &edge;
+        async move { Joined::new(edge, &claims).await }
+    });
+    let _inside = join_all(joins).await;
+    let reported = line.find(|message| match message {
+        EdgeMessage::Heartbeat(heartbeat) if heartbeat.participants == u32::from(ROOMS) => {
+            Some(heartbeat.rooms.len())
+        }
+        _ => None,
+    });
+    assert_eq!(reported.await, ROOMS_REPORTED_MAX);
 }
 
 #[tokio::test]

@@ -207,11 +207,15 @@ impl Line {
 
     /// The next message for which `wanted` gives something.
     pub(crate) async fn find<T>(&mut self, wanted: impl Fn(EdgeMessage) -> Option<T>) -> T {
-        loop {
-            let message = within(self.receiver.recv()).await.expect("read");
-            if let Some(found) = wanted(message.expect("a message")) {
-                return found;
+        // Heartbeats go on for ever; what is looked for must come in time.
+        within(async {
+            loop {
+                let message = self.receiver.recv().await.expect("read");
+                if let Some(found) = wanted(message.expect("a message")) {
+                    return found;
+                }
             }
-        }
+        })
+        .await
     }
 }

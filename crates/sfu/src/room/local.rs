@@ -9,21 +9,29 @@ use sluice_types::units::Time;
 use super::{EventLog, Joining, Local, Output, Room, RoomError};
 
 impl Room {
-    /// Somebody joins, in place of itself if it is here already.
+    /// Somebody joins, in place of itself if it is in already, here or elsewhere.
     pub fn join(&mut self, joining: Joining) {
         let id = joining.participant.clone();
         if self.locals.contains_key(&id) {
             self.leave(&id, LeaveReason::Replaced);
         }
+        // Of two stays the later one counts everywhere, whatever the edges' clocks say.
+        let joined_at_ms = match self.stay_elsewhere(&id) {
+            Some((earlier_ms, _)) => joining.at_ms.max(earlier_ms + 1),
+            None => joining.at_ms,
+        };
+        self.leave_elsewhere(&id);
+        // The clock tells stays apart even if the room was forgotten meanwhile; it may be set back.
+        let version = joining.at_ms.max(self.version + 1);
+        self.version = version;
         let record = ParticipantRecord {
             participant_id: id.clone(),
-            // Higher than of any earlier stay, since the clock went on.
-            version: joining.at_ms,
+            version,
             name: joining.name,
             role: joining.role,
             region: self.region.clone(),
             edge: self.edge.clone(),
-            joined_at_ms: joining.at_ms,
+            joined_at_ms,
             presence: joining.presence,
             tracks: Vec::new(),
         };
@@ -127,6 +135,7 @@ impl Room {
     fn changed(&mut self, participant: &ParticipantId) {
         if let Some(local) = self.locals.get_mut(participant) {
             local.record.version += 1;
+            self.version = self.version.max(local.record.version);
             self.outputs
                 .push_back(Output::LocalChanged(local.record.clone()));
         }
@@ -141,9 +150,11 @@ impl Room {
             participant: participant.clone(),
             reason,
         });
+        let version = local.record.version + 1;
+        self.version = self.version.max(version);
         self.outputs.push_back(Output::LocalLeft(Departure {
             participant: participant.clone(),
-            version: local.record.version + 1,
+            version,
             reason,
         }));
         self.tell_others(

@@ -140,6 +140,13 @@ struct Remote {
     roster: BTreeMap<ParticipantId, ParticipantRecord>,
 }
 
+/// Somebody in the room, wherever it is.
+struct Present<'a> {
+    record: &'a ParticipantRecord,
+    path: &'a [RegionName],
+    remote: bool,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Room {
@@ -148,8 +155,10 @@ pub struct Room {
     region: RegionName,
     locals: BTreeMap<ParticipantId, Local>,
     remotes: BTreeMap<EdgeId, Remote>,
-    /// Which other edge a participant is at; the latest to say so.
+    /// Which other edge a participant is at: the one that it joined last. Never one of `locals`.
     whereabouts: BTreeMap<ParticipantId, EdgeId>,
+    /// The highest version that any record or departure of this edge had.
+    version: u64,
     interest: BTreeSet<TrackId>,
     outputs: VecDeque<Output>,
 }
@@ -165,6 +174,7 @@ impl Room {
             locals: BTreeMap::new(),
             remotes: BTreeMap::new(),
             whereabouts: BTreeMap::new(),
+            version: 0,
             interest: BTreeSet::new(),
             outputs: VecDeque::new(),
         }
@@ -256,53 +266,83 @@ impl Room {
         ParticipantView::new(record, vec![self.region.clone()])
     }
 
-    /// Everybody else, in order of joining.
-    fn others(&self, than: &ParticipantId) -> Vec<ParticipantView> {
-        let locals = self
-            .locals
-            .values()
-            .map(|local| self.local_view(&local.record));
+    /// Everybody, in order of joining.
+    fn everybody(&self) -> Vec<Present<'_>> {
+        let locals = self.locals.values().map(|local| Present {
+            record: &local.record,
+            path: std::slice::from_ref(&self.region),
+            remote: false,
+        });
         let remotes = self.whereabouts.iter().filter_map(|(id, edge)| {
             let remote = self.remotes.get(edge)?;
-            Some(ParticipantView::new(
-                remote.roster.get(id)?,
-                remote.path.clone(),
-            ))
+            Some(Present {
+                record: remote.roster.get(id)?,
+                path: &remote.path,
+                remote: true,
+            })
         });
-        let mut all: Vec<_> = locals
-            .chain(remotes)
-            .filter(|view| view.participant_id != *than)
-            .collect();
-        all.sort_by(|a, b| {
-            (a.joined_at_ms, &a.participant_id).cmp(&(b.joined_at_ms, &b.participant_id))
-        });
+        let mut all: Vec<_> = locals.chain(remotes).collect();
+        all.sort_by_key(|present| (present.record.joined_at_ms, &present.record.participant_id));
         all
+    }
+
+    /// Everybody else, in order of joining.
+    fn others(&self, than: &ParticipantId) -> Vec<ParticipantView> {
+        self.everybody()
+            .into_iter()
+            .filter(|present| present.record.participant_id != *than)
+            .map(|present| ParticipantView::new(present.record, present.path.to_vec()))
+            .collect()
     }
 
     /// Says what everybody should receive, where that changed.
     fn refresh_wanted(&mut self) {
-        let mut interest = BTreeSet::new();
-        for id in self.locals.keys().cloned().collect::<Vec<_>>() {
-            let tracks = self.wanted_by(&id);
-            for (of, track) in &tracks {
-                if self.whereabouts.contains_key(of) && !self.locals.contains_key(of) {
-                    interest.insert(track.track_id.clone());
-                }
+        let everybody = self.everybody();
+        let tracks: Vec<_> = everybody
+            .iter()
+            .flat_map(|present| {
+                present
+                    .record
+                    .tracks
+                    .iter()
+                    .map(move |track| (present, track))
+            })
+            .collect();
+        let mut anybody_wants = vec![false; tracks.len()];
+        let mut changes = Vec::new();
+        for (id, local) in &self.locals {
+            let wanted = wanted_by(id, local.grants, &tracks);
+            for &index in &wanted {
+                anybody_wants[index] = true;
             }
-            let ids: Vec<_> = tracks
-                .iter()
-                .map(|(_, track)| track.track_id.clone())
-                .collect();
-            if let Some(local) = self.locals.get_mut(&id)
-                && local.wanted != ids
-            {
-                local.wanted = ids;
-                self.outputs.push_back(Output::Wanted {
-                    participant: id,
-                    tracks,
+            let ids = wanted.iter().map(|&index| &tracks[index].1.track_id);
+            if !ids.clone().eq(&local.wanted) {
+                let whole = wanted.iter().map(|&index| {
+                    let (publisher, track) = tracks[index];
+                    (publisher.record.participant_id.clone(), track.clone())
                 });
+                changes.push((id.clone(), ids.cloned().collect(), whole.collect()));
             }
         }
+        let interest: BTreeSet<_> = tracks
+            .iter()
+            .zip(anybody_wants)
+            .filter(|((publisher, _), wanted)| *wanted && publisher.remote)
+            .map(|((_, track), _)| track.track_id.clone())
+            .collect();
+        for (participant, ids, tracks) in changes {
+            if let Some(local) = self.locals.get_mut(&participant) {
+                local.wanted = ids;
+            }
+            self.outputs.push_back(Output::Wanted {
+                participant,
+                tracks,
+            });
+        }
+        self.change_interest(interest);
+    }
+
+    fn change_interest(&mut self, interest: BTreeSet<TrackId>) {
         let changed = |wanted| {
             move |track: &TrackId| Output::Interest {
                 track: track.clone(),
@@ -315,30 +355,32 @@ impl Room {
             .extend(self.interest.difference(&interest).map(changed(false)));
         self.interest = interest;
     }
+}
 
-    /// By default everything of everybody else, within bounds.
-    fn wanted_by(&self, participant: &ParticipantId) -> Vec<(ParticipantId, TrackInfo)> {
-        let subscribes = self
-            .locals
-            .get(participant)
-            .is_some_and(|local| local.grants.subscribe);
-        if !subscribes {
-            return Vec::new();
-        }
-        let (mut audio, mut video) = (0, 0);
-        let mut wanted = Vec::new();
-        for view in self.others(participant) {
-            for track in view.tracks {
-                let (count, most) = match track.kind {
-                    MediaKind::Audio => (&mut audio, RECEIVED_AUDIO_MAX),
-                    MediaKind::Video => (&mut video, RECEIVED_VIDEO_MAX),
-                };
-                if *count < most {
-                    *count += 1;
-                    wanted.push((view.participant_id.clone(), track));
-                }
-            }
-        }
-        wanted
+/// Which of all tracks a participant should be sent: by default everything of everybody else, within
+/// bounds.
+fn wanted_by(
+    participant: &ParticipantId,
+    grants: Grants,
+    tracks: &[(&Present<'_>, &TrackInfo)],
+) -> Vec<usize> {
+    if !grants.subscribe {
+        return Vec::new();
     }
+    let (mut audio, mut video) = (0, 0);
+    let mut wanted = Vec::new();
+    for (index, (publisher, track)) in tracks.iter().enumerate() {
+        let (count, most) = match track.kind {
+            MediaKind::Audio => (&mut audio, RECEIVED_AUDIO_MAX),
+            MediaKind::Video => (&mut video, RECEIVED_VIDEO_MAX),
+        };
+        if *count < most && publisher.record.participant_id != *participant {
+            *count += 1;
+            wanted.push(index);
+        }
+        if audio == RECEIVED_AUDIO_MAX && video == RECEIVED_VIDEO_MAX {
+            break;
+        }
+    }
+    wanted
 }

@@ -1,6 +1,6 @@
 //! Participants of other edges, as their rosters tell.
 
-use sluice_types::ids::{EdgeId, RegionName};
+use sluice_types::ids::{EdgeId, ParticipantId, RegionName};
 use sluice_types::mesh::backbone::Departure;
 use sluice_types::room::{LeaveReason, ParticipantRecord};
 use sluice_types::signal::{ParticipantView, ServerEvent};
@@ -52,28 +52,19 @@ impl Room {
 
     fn remote_upsert(&mut self, edge: &EdgeId, record: ParticipantRecord, path: &[RegionName]) {
         let id = record.participant_id.clone();
-        // The same participant, joined again at another edge: the later one counts.
-        let earlier_here = self
-            .locals
-            .get(&id)
-            .map(|local| local.record.joined_at_ms < record.joined_at_ms);
-        match earlier_here {
-            Some(true) => self.leave(&id, LeaveReason::Replaced),
-            Some(false) => return,
-            None => {}
+        // The same participant may have joined at several edges: the latest stay counts, here as
+        // everywhere.
+        let stay = (record.joined_at_ms, edge);
+        let here = self.locals.get(&id);
+        let known = here
+            .map(|local| (local.record.joined_at_ms, &self.edge))
+            .or_else(|| self.stay_elsewhere(&id));
+        if known.is_some_and(|known| known.1 != edge && known > stay) {
+            return;
         }
-        if let Some(other) = self
-            .whereabouts
-            .get(&id)
-            .filter(|other| *other != edge)
-            .cloned()
-        {
-            let departure = Departure {
-                participant: id.clone(),
-                version: u64::MAX,
-                reason: LeaveReason::Replaced,
-            };
-            self.remote_left(&other, &departure);
+        if known.is_some_and(|known| known != stay) {
+            self.leave(&id, LeaveReason::Replaced);
+            self.leave_elsewhere(&id);
         }
         self.whereabouts.insert(id.clone(), edge.clone());
         let before = self
@@ -111,6 +102,25 @@ impl Room {
                     reason: departure.reason,
                 },
             );
+        }
+    }
+
+    /// Since when, and at which other edge, a participant is in.
+    pub(super) fn stay_elsewhere(&self, participant: &ParticipantId) -> Option<(u64, &EdgeId)> {
+        let edge = self.whereabouts.get(participant)?;
+        let record = self.remotes.get(edge)?.roster.get(participant)?;
+        Some((record.joined_at_ms, edge))
+    }
+
+    /// Somebody's stay at another edge, if there is one, is over, since it joined again.
+    pub(super) fn leave_elsewhere(&mut self, participant: &ParticipantId) {
+        if let Some(edge) = self.whereabouts.get(participant).cloned() {
+            let departure = Departure {
+                participant: participant.clone(),
+                version: u64::MAX,
+                reason: LeaveReason::Replaced,
+            };
+            self.remote_left(&edge, &departure);
         }
     }
 }

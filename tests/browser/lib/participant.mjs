@@ -30,7 +30,7 @@ export class Participant {
    * @param {import('./mesh.mjs').Mesh} mesh
    * @param {import('./api.mjs').Meeting} meeting
    * @param {{ name: string, region: string, colour?: string, firefox?: boolean, host?: boolean,
-   *   before?: () => void, query?: string }} who
+   *   before?: () => void, token?: string }} who
    */
   static async join(mesh, meeting, who) {
     const participant = await Participant.open(mesh, meeting, who);
@@ -39,15 +39,16 @@ export class Participant {
   }
 
   /** As `join`, but does not wait until the participant is in. */
-  static async open(mesh, meeting, { name, region, colour, firefox, host, before, query = '' }) {
+  static async open(mesh, meeting, { name, region, colour, firefox, host, before, token }) {
     const tab = firefox
       ? await openFirefox()
       : await openChromium(colour ?? Object.keys(COLOURS)[0], before);
     const { url, client } = mesh.edge(region);
     const key = host ? `&host_key=${meeting.hostKey}` : '';
-    const path = `/m/${meeting.id}/${meeting.invite}`;
+    const proof = token ? `?token=${token}&` : `/${meeting.invite}?`;
+    const path = `/m/${meeting.id}${proof}`;
     await tab.goto(
-      `${url}${path}?name=${encodeURIComponent(name)}&as=${client}&autojoin=1${key}${query}`,
+      `${url}${path}name=${encodeURIComponent(name)}&as=${client}&autojoin=1${key}`,
     );
     return new Participant(name, tab);
   }

@@ -44,6 +44,9 @@ export class SluiceClient {
       ]);
       for (const problem of problems) options.onMediaError?.(problem);
       if (options.signal?.aborted) throw new Aborted('the join was given up');
+      // Devices start while the coordinator is asked, since both take their time; what the role
+      // turns out not to publish is let go of again.
+      if (admission.role === 'viewer') local.stop();
       const room = new Room(this.#platform, source, admission, local);
       const giveUp = (): void => room.leave();
       options.signal?.addEventListener('abort', giveUp);

@@ -130,13 +130,15 @@ export class Room extends Emitter<RoomEvents> {
     return this.#local.track(source);
   }
 
-  /** Unmutes or mutes the microphone, or takes another. @throws MediaError */
-  setMicrophone(choice: DeviceChoice): Promise<void> {
+  /** Unmutes or mutes the microphone, or takes another. @throws MediaError, NotAllowed */
+  async setMicrophone(choice: DeviceChoice): Promise<void> {
+    this.#requirePublisher();
     return this.#local.set('microphone', choice);
   }
 
-  /** Switches the camera on or off, or takes another. @throws MediaError */
-  setCamera(choice: DeviceChoice): Promise<void> {
+  /** Switches the camera on or off, or takes another. @throws MediaError, NotAllowed */
+  async setCamera(choice: DeviceChoice): Promise<void> {
+    this.#requirePublisher();
     return this.#local.set('camera', choice);
   }
 
@@ -205,6 +207,11 @@ export class Room extends Emitter<RoomEvents> {
       if (this.#state !== 'ended') this.#end('failed');
       throw error;
     }
+  }
+
+  #requirePublisher(): void {
+    if (this.#admission.role !== 'viewer') return;
+    throw new NotAllowed('a viewer publishes nothing: attendee, speaker or host is needed');
   }
 
   #connectedOnce(): Promise<void> {

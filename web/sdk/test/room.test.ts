@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { SluiceClient } from '../src/client.ts';
-import { MediaUnreachable, RequestRefused } from '../src/errors.ts';
+import { MediaUnreachable, NotAllowed, RequestRefused } from '../src/errors.ts';
 import type { Room } from '../src/room.ts';
 import { FakePlatform, admission, json, required, settle, snapshot, view } from './fakes.ts';
 
@@ -105,6 +105,13 @@ describe('joining', () => {
     await letIn();
     expect((await joining).state).toBe('connected');
   });
+});
+
+test('a viewer lets go of its devices and cannot take others', async () => {
+  platform.answer = () => json(admission({ role: 'viewer' }));
+  const room = await join();
+  await expect(room.setCamera(true)).rejects.toBeInstanceOf(NotAllowed);
+  await expect(room.setMicrophone(true)).rejects.toBeInstanceOf(NotAllowed);
 });
 
 describe('a socket that breaks', () => {

@@ -1,11 +1,10 @@
 //! Edges: registration, heartbeats, demand, and the plans that follow from it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sluice_meshnet::{MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
-use sluice_types::ids::{EdgeId, MeetingId};
-use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage, Registration, RoomPlan};
-use sluice_types::units::Time;
+use sluice_types::ids::EdgeId;
+use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage, Registration};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -16,10 +15,6 @@ use crate::state::{Shared, TO_EDGE};
 
 /// How long a registration may take.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long a coordinator that was just started leaves rooms alone that were planned before: edges
-/// come back one after the other, and a plan without those that are still to come would end calls.
-const SETTLING: Duration = Duration::from_secs(6);
 
 /// How often silence is looked for.
 const SILENCE_CHECK: Duration = Duration::from_millis(500);
@@ -131,9 +126,14 @@ async fn register(
         },
     );
     shared.publish_directory();
+    // What was planned while the edge had no line.
+    let plans = shared.registry().plans_of(&edge);
+    for plan in plans {
+        shared.tell(&edge, CoordinatorMessage::Plan(plan));
+    }
     let rooms = shared.registry().active_rooms();
     shared.replan(rooms);
-    dns::keep_fresh(shared.clone(), edge.clone(), backbone, addresses);
+    dns::keep_fresh(shared.clone(), edge.clone(), number, backbone, addresses);
     Ok((edge, number, queue))
 }
 
@@ -154,9 +154,14 @@ async fn talk(
                     EdgeMessage::Hello(_) => return Err(LineError::NotHello),
                     EdgeMessage::Heartbeat(heartbeat) => {
                         let now = shared.now();
-                        shared.registry().heartbeat(now, edge, heartbeat);
+                        let abandoned = shared.registry().heartbeat(now, edge, heartbeat);
+                        shared.replan(abandoned);
                     }
-                    EdgeMessage::Demand(demand) => take_demand(edge, shared, demand),
+                    EdgeMessage::Demand(demand) => {
+                        let room = demand.room.clone();
+                        let replan = shared.registry().demand(edge, demand);
+                        shared.replan(replan.then_some(room));
+                    }
                     EdgeMessage::Draining {} => {
                         tracing::info!(%edge, "an edge is draining");
                         shared.registry().drain(edge);
@@ -167,15 +172,7 @@ async fn talk(
     }
 }
 
-fn take_demand(edge: &EdgeId, shared: &Shared, demand: sluice_types::mesh::control::RoomDemand) {
-    let room = demand.room.clone();
-    let replan = shared.registry().demand(edge, demand);
-    if replan {
-        shared.replan([room]);
-    }
-}
-
-/// Drops edges that were not heard of for long enough.
+/// Drops edges that were not heard of for long enough, and seats that nobody took.
 async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
     let silence = shared
         .registry()
@@ -189,6 +186,7 @@ async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
             () = tokio::time::sleep(SILENCE_CHECK) => {}
         }
         let now = shared.now();
+        shared.registry().forget_old(now);
         let silent = shared.registry().silent(now, silence);
         for (edge, number) in silent {
             tracing::warn!(%edge, ?silence, "an edge is silent and dropped");
@@ -196,68 +194,6 @@ async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
             shared.remove_line(&edge, number);
             shared.replan(rooms.unwrap_or_default());
             shared.publish_directory();
-        }
-    }
-}
-
-/// Plans rooms, one after the other: gives each new plan an epoch that is on the disk before any
-/// edge hears of it.
-pub(crate) async fn plan(shared: Shared, mut rooms: mpsc::UnboundedReceiver<MeetingId>) {
-    while let Some(room) = rooms.recv().await {
-        let early = SETTLING.saturating_sub(shared.now().since(Time::ZERO));
-        if !early.is_zero()
-            && shared
-                .store
-                .last_epoch(&room)
-                .is_ok_and(|last| last.is_some())
-        {
-            let shared = shared.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(early).await;
-                shared.replan([room]);
-            });
-            continue;
-        }
-        let started = Instant::now();
-        let replanned = shared.registry().replan(&room);
-        let Some(replanned) = replanned else {
-            continue;
-        };
-        metrics::histogram!("sluice_coordinator_plan_seconds").record(started.elapsed());
-        let (store, id) = (shared.store.clone(), room.clone());
-        let epoch = match tokio::task::spawn_blocking(move || store.next_epoch(&id)).await {
-            Ok(Ok(epoch)) => epoch,
-            Ok(Err(error)) => {
-                tracing::error!(meeting = %room, %error, "a plan cannot be kept and is not sent");
-                continue;
-            }
-            Err(_) => return,
-        };
-        shared.registry().set_epoch(&room, epoch);
-        let plan = RoomPlan {
-            room: room.clone(),
-            epoch,
-            trees: replanned.trees,
-        };
-        for broken in shared.registry().broken(&room) {
-            tracing::warn!(meeting = %room, %epoch, ?broken, "a plan breaks a limit");
-        }
-        metrics::counter!("sluice_coordinator_plans_total").increment(1);
-        tracing::info!(meeting = %room, %epoch, trees = plan.trees.len(), "planned");
-        let mut told = std::collections::BTreeSet::new();
-        for tree in &plan.trees {
-            told.insert(tree.root.clone());
-            told.extend(tree.branches.iter().map(|branch| branch.edge.clone()));
-        }
-        // Released edges hear of the plan too: they serve their children until those have moved.
-        for edge in told.iter().chain(&replanned.released) {
-            shared.tell(edge, CoordinatorMessage::Plan(plan.clone()));
-        }
-        for edge in &replanned.released {
-            let (room, reason) = (room.clone(), None);
-            if plan.trees.is_empty() {
-                shared.tell(edge, CoordinatorMessage::End { room, reason });
-            }
         }
     }
 }

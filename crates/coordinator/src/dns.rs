@@ -1,6 +1,7 @@
 //! Where edges are, by name: A, AAAA and SRV records, asked for again when their time to live is
 //! over, so that a change of address needs no restart.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -99,7 +100,9 @@ async fn resolve_with(
             .map_err(|error| failed(&host, error.to_string()))?;
         let valid = found.valid_until();
         until = Some(until.map_or(valid, |until: Instant| until.min(valid)));
-        addresses.extend(found.iter().map(|ip| SocketAddr::new(ip, port)));
+        // Name servers rotate their answers, which is no change.
+        let ips: BTreeSet<_> = found.iter().collect();
+        addresses.extend(ips.into_iter().map(|ip| SocketAddr::new(ip, port)));
     }
     addresses.truncate(ADDRESSES_MAX);
     if addresses.is_empty() {
@@ -108,9 +111,15 @@ async fn resolve_with(
     Ok(Resolved { addresses, until })
 }
 
-/// Asks again whenever the answer is too old, for as long as the edge is registered, and tells every
-/// edge when it changed. A name that cannot be resolved for a while keeps its last addresses.
-pub(crate) fn keep_fresh(shared: Shared, edge: EdgeId, endpoint: String, first: Resolved) {
+/// Asks again whenever the answer is too old, for as long as the edge is registered over this
+/// connection, and tells every edge when it changed. A name that cannot be resolved for a while keeps its last addresses.
+pub(crate) fn keep_fresh(
+    shared: Shared,
+    edge: EdgeId,
+    connection: u64,
+    endpoint: String,
+    first: Resolved,
+) {
     let Some(mut until) = first.until else {
         return;
     };
@@ -122,7 +131,7 @@ pub(crate) fn keep_fresh(shared: Shared, edge: EdgeId, endpoint: String, first: 
             let registered = shared
                 .registry()
                 .edge(&edge)
-                .is_some_and(|state| state.registration.backbone == endpoint);
+                .is_some_and(|state| state.connection == connection);
             if !registered {
                 return;
             }

@@ -7,6 +7,7 @@ pub mod config;
 mod control;
 mod dns;
 pub mod geoip;
+mod planner;
 pub mod registry;
 mod run;
 mod state;

@@ -13,13 +13,14 @@ use sluice_meshnet::{Credentials, Identity, MeshEndpoint, TransportSettings};
 use sluice_types::mesh::control::ALPN;
 use sluice_types::topology::{LoadError, load_dir};
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::router;
 use crate::config::CoordinatorConfig;
 use crate::control;
 use crate::geoip::{GeoIp, GeoIpError};
+use crate::planner;
 use crate::registry::Registry;
 use crate::state::{Parts, Shared};
 use crate::store::{RedbStore, Store, StoreError};
@@ -55,6 +56,9 @@ pub enum CoordinatorError {
     /// A GeoIP file cannot be used.
     #[error(transparent)]
     GeoIp(#[from] GeoIpError),
+    /// A part of it that never ends did.
+    #[error("a task of the coordinator ended; the log says why")]
+    TaskEnded,
     /// HTTP does not run.
     #[error("HTTP at {address}: {source}")]
     Http {
@@ -101,7 +105,6 @@ pub async fn run(
         &TransportSettings::control(),
         &[ALPN],
     )?;
-    let (replan, rooms) = mpsc::unbounded_channel();
     let shared = Shared::new(Parts {
         config: config.clone(),
         store,
@@ -109,17 +112,19 @@ pub async fn run(
         geoip: geoip.clone(),
         metrics,
         registry: Registry::new(topology),
-        replan,
     });
-    let planner = tokio::spawn(control::plan(shared.clone(), rooms));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(planner::plan(shared.clone()));
+    tasks.spawn(watch_geoip(geoip));
     let edges = tokio::spawn(control::serve(endpoint, shared.clone(), shutdown.clone()));
-    let watcher = tokio::spawn(watch_geoip(geoip));
     let handle = Handle::new();
     let http = serve(&config, shared, handle.clone());
     tokio::pin!(http);
     tracing::info!(http = %config.http_listen, control = %config.control_listen, "the coordinator runs");
     let result = tokio::select! {
         result = &mut http => result,
+        // They work for as long as the coordinator does; without them it would only seem to run.
+        _ = tasks.join_next() => Err(CoordinatorError::TaskEnded),
         () = shutdown.cancelled() => {
             handle.graceful_shutdown(Some(GRACE));
             http.await
@@ -128,20 +133,25 @@ pub async fn run(
     shutdown.cancel();
     // It says goodbye to edges; a panic in it has been reported.
     let _ = edges.await;
-    planner.abort();
-    watcher.abort();
+    tasks.shutdown().await;
     result
 }
 
 /// Reloads GeoIP files when they change, or at once on SIGHUP.
 async fn watch_geoip(geoip: GeoIp) {
     let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
-    let Ok(mut hangup) = hangup else {
-        return;
-    };
+    let mut hangup = hangup
+        .inspect_err(|error| tracing::warn!(%error, "SIGHUP is not heard"))
+        .ok();
     loop {
+        let hung_up = async {
+            match &mut hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = hangup.recv() => {}
+            _ = hung_up => {}
             () = tokio::time::sleep(GEOIP_CHECK) => {}
         }
         let geoip = geoip.clone();

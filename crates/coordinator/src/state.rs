@@ -1,6 +1,6 @@
 //! What handlers and tasks of the coordinator share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use sluice_types::ids::{EdgeId, MeetingId};
 use sluice_types::mesh::control::CoordinatorMessage;
 use sluice_types::units::Time;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::api::Limiter;
 use crate::config::CoordinatorConfig;
@@ -19,7 +19,7 @@ use crate::tokens::Signer;
 
 /// Messages that wait for an edge. An edge that lets more pile up is disconnected; it registers
 /// again and is told everything anew.
-pub(crate) const TO_EDGE: usize = 4_096;
+pub(crate) const TO_EDGE: usize = 65_536;
 
 /// Shared state; clones share it.
 #[derive(Clone)]
@@ -36,7 +36,9 @@ pub(crate) struct Inner {
     pub(crate) page_url: String,
     registry: Mutex<Registry>,
     lines: Mutex<HashMap<EdgeId, (u64, mpsc::Sender<CoordinatorMessage>)>>,
-    replan: mpsc::UnboundedSender<MeetingId>,
+    /// Rooms to be planned; there are never more than rooms.
+    replan: Mutex<BTreeSet<MeetingId>>,
+    replan_asked: Notify,
     started: Instant,
 }
 
@@ -48,8 +50,6 @@ pub(crate) struct Parts {
     pub(crate) geoip: GeoIp,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) registry: Registry,
-    /// Rooms to be planned; each is in it at most once for each change, so it needs no bound.
-    pub(crate) replan: mpsc::UnboundedSender<MeetingId>,
 }
 
 impl std::ops::Deref for Shared {
@@ -88,7 +88,8 @@ impl Shared {
             page_url,
             registry: Mutex::new(parts.registry),
             lines: Mutex::default(),
-            replan: parts.replan,
+            replan: Mutex::default(),
+            replan_asked: Notify::new(),
             started: Instant::now(),
         }))
     }
@@ -147,9 +148,25 @@ impl Inner {
 
     /// Has rooms planned anew.
     pub(crate) fn replan(&self, rooms: impl IntoIterator<Item = MeetingId>) {
-        for room in rooms {
-            // The planner is gone when this fails, and the process ends.
-            let _ = self.replan.send(room);
+        let mut wanted = self.replan.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.extend(rooms);
+        if !wanted.is_empty() {
+            self.replan_asked.notify_one();
+        }
+    }
+
+    fn take_replan(&self) -> BTreeSet<MeetingId> {
+        std::mem::take(&mut self.replan.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits for rooms that are to be planned.
+    pub(crate) async fn rooms_to_plan(&self) -> BTreeSet<MeetingId> {
+        loop {
+            let rooms = self.take_replan();
+            if !rooms.is_empty() {
+                return rooms;
+            }
+            self.replan_asked.notified().await;
         }
     }
 

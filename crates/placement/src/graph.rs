@@ -72,6 +72,15 @@ impl Graph {
         self.edges.get(region).map_or(&[], Vec::as_slice)
     }
 
+    /// The regions that a region is linked with, with round trips in microseconds.
+    pub(crate) fn linked_with(
+        &self,
+        region: &RegionName,
+    ) -> impl Iterator<Item = (&RegionName, u64)> {
+        let linked = self.links.get(region).into_iter().flatten();
+        linked.map(|(other, round_trip_us)| (other, *round_trip_us))
+    }
+
     /// The round trip between two edges, in microseconds, when their regions are linked or the same.
     #[must_use]
     pub fn direct_us(&self, a: &EdgeId, b: &EdgeId) -> Option<u64> {

@@ -1,11 +1,11 @@
 //! Who calls, and what that allows.
 
 use axum::extract::FromRequestParts;
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use ring::digest::{SHA256, digest};
 use sluice_types::access::UserGrants;
-use sluice_types::ids::{HostKey, Invite};
+use sluice_types::ids::{ApiKeyId, HostKey, Invite};
 use subtle::ConstantTimeEq;
 
 use super::problem::Problem;
@@ -19,6 +19,7 @@ pub(super) const HOST_KEY_HEADER: &str = "x-sluice-host-key";
 /// A back end, or a user with a token that one made.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
+    pub(super) key: ApiKeyId,
     pub(super) tenant: String,
     pub(super) ops: bool,
     /// What the token is narrowed to.
@@ -36,34 +37,46 @@ impl Caller {
 }
 
 /// The caller of a request, if it shows a token at all.
+#[derive(Debug, Clone)]
 pub(crate) struct MaybeCaller(pub(super) Option<Caller>);
+
+/// What the `Authorization` of a request proves. Done once, before any route: limits depend on it.
+pub(super) fn identify(shared: &Shared, headers: &HeaderMap) -> Result<MaybeCaller, Problem> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else {
+        return Ok(MaybeCaller(None));
+    };
+    let token = value
+        .to_str()
+        .ok()
+        .and_then(bearer)
+        .ok_or_else(|| Problem::unauthorized("allowed: `Authorization: Bearer …`"))?;
+    // WHIP clients show an invite as their bearer token.
+    if token.parse::<Invite>().is_ok() {
+        return Ok(MaybeCaller(None));
+    }
+    let (claims, key) = verify_api_token(token, &shared.config.api_keys)
+        .map_err(|error| Problem::unauthorized(error.to_string()))?;
+    Ok(MaybeCaller(Some(Caller {
+        key: key.id.clone(),
+        tenant: key.tenant.clone().unwrap_or_else(|| key.id.to_string()),
+        ops: key.ops,
+        grants: claims.grants,
+    })))
+}
+
+/// The token of `Bearer …`, whose scheme may be written in any case (RFC 9110).
+pub(super) fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
 
 impl FromRequestParts<Shared> for MaybeCaller {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
-        let Some(value) = parts.headers.get(header::AUTHORIZATION) else {
-            return Ok(Self(None));
-        };
-        let token = value
-            .to_str()
-            .ok()
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .ok_or_else(|| Problem::unauthorized("allowed: `Authorization: Bearer …`"))?;
-        // WHIP clients show an invite as their bearer token.
-        if token.parse::<Invite>().is_ok() {
-            return Ok(Self(None));
-        }
-        let (claims, key) = verify_api_token(token, &shared.config.api_keys)
-            .map_err(|error| Problem::unauthorized(error.to_string()))?;
-        if !shared.limiter.allows_key(&key.id) {
-            return Err(Problem::too_many("this API key makes too many requests"));
-        }
-        Ok(Self(Some(Caller {
-            tenant: key.tenant.clone().unwrap_or_else(|| key.id.to_string()),
-            ops: key.ops,
-            grants: claims.grants,
-        })))
+    async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Self, Problem> {
+        let identified = parts.extensions.get::<Result<Self, Problem>>();
+        // No route is reached but through the limits, which identify.
+        identified.cloned().unwrap_or(Ok(Self(None)))
     }
 }
 

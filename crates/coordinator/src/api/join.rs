@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -15,10 +15,12 @@ use sluice_types::rest::{
     Admission, EdgeCandidate, IceServer, JoinRequest, JoinResponse, NAME_CHARS_MAX, Waiting,
 };
 
-use super::auth::{MaybeCaller, is_host_key, is_invite};
+use super::auth::{MaybeCaller, bearer, is_host_key, is_invite};
+use super::body::Body;
 use super::client::{ClientQuery, position};
 use super::meetings::{blocking, random};
 use super::problem::{Problem, field};
+use crate::registry::Word;
 use crate::state::{Shared, wall_ms};
 use crate::store::StoredMeeting;
 use crate::tokens::turn_credential;
@@ -34,14 +36,9 @@ pub(super) async fn join(
     query: Result<Query<ClientQuery>, QueryRejection>,
     id: Result<Path<MeetingId>, PathRejection>,
     caller: MaybeCaller,
-    body: Result<Json<JoinRequest>, JsonRejection>,
+    Body(request): Body<JoinRequest>,
 ) -> Result<Response, Problem> {
     let started = Instant::now();
-    let Json(request) = match body {
-        // Nobody needs to say anything.
-        Err(JsonRejection::MissingJsonContentType(_)) => Json(JoinRequest::default()),
-        body => body?,
-    };
     let asked = Asked {
         from,
         headers,
@@ -81,7 +78,7 @@ pub(super) async fn whip(
 ) -> Result<Response, Problem> {
     let bearer = headers
         .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        .and_then(|value| bearer(value.to_str().ok()?));
     let request = JoinRequest {
         invite: bearer.and_then(|token| token.parse().ok()),
         ..JoinRequest::default()
@@ -218,26 +215,27 @@ async fn admit(
     }
     let mut participant = ParticipantId::from_random(random()?);
     if meeting.settings.waiting_room && role != Role::Host {
-        let waits = asked.request.participant_id.clone().unwrap_or(participant);
-        let said = shared
+        let known = asked.request.participant_id.as_ref();
+        let word = shared
             .registry()
-            .wait(shared.now(), &id, &waits, &name, wall_ms())
-            .ok_or_else(|| Problem::unavailable("too many wait already"))?;
-        match said {
-            Some(true) => participant = waits,
-            Some(false) => return Err(Problem::forbidden("the host did not admit you")),
-            None => {
+            .wait(shared.now(), &id, known, participant, &name, wall_ms());
+        participant = match word {
+            Word::Admitted(waited) => waited,
+            Word::Denied => return Err(Problem::forbidden("the host did not admit you")),
+            Word::Full => return Err(Problem::unavailable("too many wait already")),
+            Word::Wait(participant_id) => {
                 return Ok(JoinResponse::Waiting(Waiting {
                     status: "waiting".to_owned(),
-                    participant_id: waits,
+                    participant_id,
                     retry_after_ms: RETRY_AFTER_MS,
                 }));
             }
-        }
+        };
     }
     let edges = choose(shared, &id, asked)?;
     let max = meeting.settings.max_participants;
-    if !shared.registry().take_seat(shared.now(), &id, max) {
+    let first = edges.first().ok_or_else(no_edge)?;
+    if !shared.registry().take_seat(shared.now(), &id, first, max) {
         return Err(Problem::conflict(
             "meeting-full",
             format!("all {max} places of the meeting are taken"),
@@ -257,12 +255,16 @@ fn choose(shared: &Shared, id: &MeetingId, asked: &Asked) -> Result<Vec<EdgeId>,
         position: found.or_else(|| registry.topology().region(fallback).map(|r| r.position())),
         measured_ms: asked.request.round_trips_ms.clone().unwrap_or_default(),
     };
-    let mut edges = rank(&registry.candidates(id), &preference);
+    let mut edges = rank(&registry.candidates(shared.now(), id), &preference);
     edges.truncate(1 + registry.topology().coordinator().candidates() as usize);
     if edges.is_empty() {
-        return Err(Problem::unavailable("no edge has room"));
+        return Err(no_edge());
     }
     Ok(edges)
+}
+
+fn no_edge() -> Problem {
+    Problem::unavailable("no edge has room")
 }
 
 fn answer(
@@ -284,9 +286,7 @@ fn answer(
         })
     };
     let mut candidates = edges.iter().filter_map(candidate);
-    let chosen = candidates
-        .next()
-        .ok_or_else(|| Problem::unavailable("no edge has room"))?;
+    let chosen = candidates.next().ok_or_else(no_edge)?;
     let candidates = candidates.collect();
     let settings = registry.topology().coordinator();
     let now_s = wall_ms() / 1_000;

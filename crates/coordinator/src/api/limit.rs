@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sluice_types::ids::ApiKeyId;
 
+use super::auth::{MaybeCaller, identify};
 use super::client::socket_client;
 use super::problem::Problem;
 use crate::state::Shared;
@@ -94,21 +95,34 @@ fn count(allowed: bool, by: &'static str) -> bool {
     allowed
 }
 
-/// Refuses addresses that ask too often, before anything else is done for them. Back ends, which ask
-/// for many users from one address, are limited by their key instead.
-pub(super) async fn by_address(
+/// Refuses those who ask too often, before anything else is done for them. Back ends, which ask for
+/// many users from one address, are limited by their key; everybody else by address, and so is who
+/// shows a token that proves nothing.
+pub(super) async fn by_caller(
     State(shared): State<Shared>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let path = request.uri().path();
-    let own = matches!(path, "/healthz" | "/readyz" | "/metrics");
-    let shows_token = request.headers().contains_key("authorization");
-    let client = socket_client(&shared, from, request.headers());
-    if !own && !shows_token && !shared.limiter.allows_address(client) {
-        return Problem::too_many("this address makes too many requests").into_response();
+    let is_probe = matches!(path, "/healthz" | "/readyz" | "/metrics");
+    let caller = identify(&shared, request.headers());
+    let refused = match &caller {
+        Ok(MaybeCaller(Some(caller))) if caller.grants.is_none() => {
+            let allowed = shared.limiter.allows_key(&caller.key);
+            (!allowed).then_some("this API key makes too many requests")
+        }
+        _ if is_probe => None,
+        _ => {
+            let client = socket_client(&shared, from, request.headers());
+            let allowed = shared.limiter.allows_address(client);
+            (!allowed).then_some("this address makes too many requests")
+        }
+    };
+    if let Some(refused) = refused {
+        return Problem::too_many(refused).into_response();
     }
+    request.extensions_mut().insert(caller);
     next.run(request).await
 }
 

@@ -1,21 +1,21 @@
 //! Meetings: created, read, changed, ended.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::Deserialize;
 use sluice_types::ids::{HostKey, Invite, MeetingId};
-use sluice_types::mesh::control::CoordinatorMessage;
 use sluice_types::rest::{
     CreateMeeting, FieldError, Meeting, MeetingPage, MeetingSettings, MeetingStatus,
     PARTICIPANTS_MAX, PatchMeeting, TITLE_CHARS_MAX,
 };
-use sluice_types::room::LeaveReason;
 
 use super::auth::{Caller, host_key_digest};
+use super::body::Body;
 use super::problem::{Problem, field};
+use crate::planner;
 use crate::state::{Shared, wall_ms};
 use crate::store::{Page, StoredMeeting};
 
@@ -104,10 +104,9 @@ fn view(shared: &Shared, meeting: StoredMeeting, host_key: Option<HostKey>) -> M
 pub(super) async fn create(
     State(shared): State<Shared>,
     caller: Caller,
-    body: Result<Json<CreateMeeting>, JsonRejection>,
+    Body(wanted): Body<CreateMeeting>,
 ) -> Result<(StatusCode, Json<Meeting>), Problem> {
     let caller = caller.back_end()?;
-    let Json(wanted) = body?;
     check(
         &wanted.title,
         wanted.scheduled_at.as_deref(),
@@ -176,10 +175,9 @@ pub(super) async fn change(
     State(shared): State<Shared>,
     caller: Caller,
     id: Result<Path<MeetingId>, PathRejection>,
-    body: Result<Json<PatchMeeting>, JsonRejection>,
+    Body(patch): Body<PatchMeeting>,
 ) -> Result<Json<Meeting>, Problem> {
     let before = own(&shared, caller, id).await?;
-    let Json(patch) = body?;
     if before.ended {
         return Err(Problem::gone("the meeting was ended"));
     }
@@ -214,11 +212,7 @@ pub(super) async fn end(
         after.ended = true;
         blocking(&shared, move |store| store.replace_meeting(&before, &after)).await?;
     }
-    let edges = shared.registry().end_room(&id);
-    for edge in edges {
-        let (room, reason) = (id.clone(), Some(LeaveReason::MeetingEnded));
-        shared.tell(&edge, CoordinatorMessage::End { room, reason });
-    }
+    planner::end(&shared, &id);
     tracing::info!(meeting = %id, "ended");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,7 @@
 //! REST, version 1.
 
 mod auth;
+mod body;
 mod client;
 mod join;
 mod limit;
@@ -10,11 +11,14 @@ mod ops;
 mod problem;
 mod waiting;
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use tower_http::cors::CorsLayer;
+use tower_http::cors::{AllowHeaders, AllowMethods, Any, CorsLayer};
 
 pub(crate) use self::limit::Limiter;
 use self::problem::Problem;
@@ -59,12 +63,21 @@ pub(crate) fn router(shared: Shared) -> Router {
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(axum::middleware::from_fn_with_state(
             shared.clone(),
-            limit::by_address,
+            limit::by_caller,
         ))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        // Pages of any origin may call: tokens, never cookies, say who they are.
-        .layer(CorsLayer::very_permissive())
+        .layer(cors())
         .with_state(shared)
+}
+
+/// Pages of any origin may call: tokens, never cookies, say who they are.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods(AllowMethods::mirror_request())
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([header::LOCATION, header::RETRY_AFTER])
+        .max_age(Duration::from_secs(3_600))
 }
 
 async fn jwks(State(shared): State<Shared>) -> Response {

@@ -102,11 +102,12 @@ pub trait Store: Send + Sync {
     /// When it can neither be read nor written.
     fn signing_key(&self, make: &dyn Fn() -> Vec<u8>) -> Result<Vec<u8>, StoreError>;
 
-    /// The next epoch of a room's plan: one that was never given before, not even before a crash.
+    /// The next epoch of each room's plan, kept in one write: none was ever given before, not even
+    /// before a crash.
     ///
     /// # Errors
-    /// When it cannot be written.
-    fn next_epoch(&self, room: &MeetingId) -> Result<Epoch, StoreError>;
+    /// When they cannot be written.
+    fn next_epochs(&self, rooms: &[MeetingId]) -> Result<Vec<Epoch>, StoreError>;
 
     /// The latest epoch of a room's plan, if it ever had one.
     ///

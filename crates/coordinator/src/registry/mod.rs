@@ -1,100 +1,31 @@
 //! What the coordinator knows of its edges and rooms right now. Pure state: it owns no socket and
 //! no clock, and everything in it comes back from the edges after a restart.
 
+mod edge;
+mod outlook;
+mod room;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sluice_placement::{Broken, Candidate, Graph, PlannedTrees, plan_trees};
+use sluice_placement::{Candidate, Graph};
 use sluice_types::ids::{EdgeId, Epoch, MeetingId, ParticipantId};
 use sluice_types::mesh::control::{
     EdgeAddress, Heartbeat, Registration, RelayTree, RoomDemand, RoomPlan,
 };
 use sluice_types::topology::Topology;
 use sluice_types::units::Time;
-use thiserror::Error;
 
-/// How long a join counts as taken before its edge reports it.
-const SEAT_LIFETIME: Duration = Duration::from_secs(60);
+pub use self::edge::{EdgeState, RegistrationError};
+pub use self::outlook::{Outlook, Replanned};
+use self::room::{Need, RoomState};
+pub use self::room::{Waiting, Word};
 
-/// The most who wait in one meeting, and how long without asking again.
-const WAITING_MAX: usize = 1_000;
-const WAITING_LIFETIME: Duration = Duration::from_secs(60);
-
-/// Why an edge is not registered.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum RegistrationError {
-    /// The topology does not have it.
-    #[error("the topology has no edge `{0}`")]
-    UnknownEdge(EdgeId),
-    /// The topology has it elsewhere.
-    #[error("edge `{edge}` belongs to region `{region}`")]
-    WrongRegion {
-        /// The edge.
-        edge: EdgeId,
-        /// Its region.
-        region: String,
-    },
-}
-
-/// An edge that is registered.
-#[derive(Debug, Clone)]
-pub struct EdgeState {
-    /// What it said of itself.
-    pub registration: Registration,
-    /// What it measured last.
-    pub heartbeat: Heartbeat,
-    /// When it was last heard of.
-    pub heard: Time,
-    /// Its backbone's addresses.
-    pub addresses: Vec<SocketAddr>,
-    /// It takes nobody new.
-    pub draining: bool,
-    /// Which connection it is registered over; a newer one replaces an older.
-    connection: u64,
-}
-
-/// One who waits to be admitted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
-    /// The name it gave.
-    pub name: String,
-    /// Since when, in milliseconds since 1970.
-    pub since_ms: u64,
-    /// What the host said; `None` while it has not.
-    pub admitted: Option<bool>,
-    asked: Time,
-}
-
-#[derive(Debug, Default)]
-struct RoomState {
-    demand: BTreeMap<EdgeId, RoomDemand>,
-    trees: Vec<RelayTree>,
-    epoch: Epoch,
-    broken: Vec<Broken>,
-    /// Joins that no edge has reported yet.
-    seats: VecDeque<Time>,
-    waiting: BTreeMap<ParticipantId, Waiting>,
-}
-
-impl RoomState {
-    fn participants(&self) -> u32 {
-        self.demand.values().map(|demand| demand.participants).sum()
-    }
-
-    fn is_idle(&self) -> bool {
-        self.demand.is_empty() && self.seats.is_empty() && self.waiting.is_empty()
-    }
-}
-
-/// A plan to be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replanned {
-    /// The plan, without its epoch yet.
-    pub trees: Vec<RelayTree>,
-    /// Edges that were in the plan before and are no longer.
-    pub released: BTreeSet<EdgeId>,
-}
+/// With this heartbeat an edge has repeated every demand that it still has.
+const BEATS_TO_REPEAT: u32 = 2;
 
 /// See the module.
 pub struct Registry {
@@ -144,24 +75,47 @@ impl Registry {
             });
         }
         self.next_connection += 1;
+        // The line was lost, perhaps, and the edge was not: it has whom it had.
+        let before = self.edges.remove(&edge);
         let state = EdgeState {
             registration,
-            heartbeat: Heartbeat::default(),
+            heartbeat: before.map(|before| before.heartbeat).unwrap_or_default(),
             heard: now,
             addresses,
             draining: false,
             connection: self.next_connection,
+            beats: 0,
+            underway: VecDeque::new(),
         };
         self.edges.insert(edge, state);
         Ok(self.next_connection)
     }
 
-    /// An edge measured itself.
-    pub fn heartbeat(&mut self, now: Time, edge: &EdgeId, heartbeat: Heartbeat) {
-        if let Some(state) = self.edges.get_mut(edge) {
-            state.heartbeat = heartbeat;
-            state.heard = now;
+    /// An edge measured itself; gives the rooms that must be planned anew, since the edge has not
+    /// asked for them again after it was connected anew.
+    pub fn heartbeat(&mut self, now: Time, edge: &EdgeId, heartbeat: Heartbeat) -> Vec<MeetingId> {
+        let Some(state) = self.edges.get_mut(edge) else {
+            return Vec::new();
+        };
+        state.heartbeat = heartbeat;
+        state.heard = now;
+        state.beats = state.beats.saturating_add(1);
+        if state.beats != BEATS_TO_REPEAT {
+            return Vec::new();
         }
+        let connection = state.connection;
+        let mut abandoned = Vec::new();
+        for (id, room) in &mut self.rooms {
+            if room
+                .needs
+                .get(edge)
+                .is_some_and(|need| need.connection != connection)
+            {
+                room.needs.remove(edge);
+                abandoned.push(id.clone());
+            }
+        }
+        abandoned
     }
 
     /// An edge takes nobody new any more.
@@ -186,7 +140,7 @@ impl Registry {
         }
         self.edges.remove(edge);
         for room in self.rooms.values_mut() {
-            room.demand.remove(edge);
+            room.needs.remove(edge);
         }
         Some(self.rooms_with(edge))
     }
@@ -209,7 +163,7 @@ impl Registry {
     pub fn active_rooms(&self) -> Vec<MeetingId> {
         self.rooms
             .iter()
-            .filter(|(_, room)| room.demand.len() > 1)
+            .filter(|(_, room)| room.needs.len() > 1)
             .map(|(id, _)| id.clone())
             .collect()
     }
@@ -226,64 +180,75 @@ impl Registry {
 
     /// A room's need at an edge changed; says whether the room must be planned anew.
     pub fn demand(&mut self, edge: &EdgeId, demand: RoomDemand) -> bool {
-        if !self.edges.contains_key(edge) {
+        let Some(state) = self.edges.get_mut(edge) else {
+            return false;
+        };
+        let known = self.rooms.get(&demand.room);
+        let before = known.and_then(|room| room.needs.get(edge)).cloned();
+        if demand.participants == 0 && before.is_none() {
             return false;
         }
-        let id = demand.room.clone();
-        let room = self.rooms.entry(id.clone()).or_default();
-        let before = room
-            .demand
-            .get(edge)
-            .map_or(0, |demand| demand.participants);
-        let arrived = demand.participants.saturating_sub(before) as usize;
-        room.seats.drain(..arrived.min(room.seats.len()));
-        let was = room.demand.contains_key(edge);
-        if demand.participants == 0 {
-            room.demand.remove(edge);
+        let counted = before.as_ref().map_or(0, |need| need.demand.participants);
+        let arrived = demand.participants.saturating_sub(counted) as usize;
+        state.arrive(arrived);
+        let connection = state.connection;
+        let room = self.rooms.entry(demand.room.clone()).or_default();
+        room.arrive(arrived);
+        let (was, is) = (before.is_some(), demand.participants > 0);
+        if is {
+            room.needs.insert(edge.clone(), Need { demand, connection });
         } else {
-            room.demand.insert(edge.clone(), demand);
+            room.needs.remove(edge);
         }
-        was != room.demand.contains_key(edge) || room.trees.is_empty()
+        was != is || room.trees.is_empty()
     }
 
-    /// Plans a room anew; `None` when its trees stay as they are.
-    pub fn replan(&mut self, id: &MeetingId) -> Option<Replanned> {
-        let up = self.edges.keys().cloned();
-        let graph = Graph::new(&self.topology, up);
-        let policy = self.topology.policy();
-        let room = self.rooms.get_mut(id)?;
-        let demand: BTreeSet<_> = room.demand.keys().cloned().collect();
-        let PlannedTrees { trees, broken } =
-            plan_trees(&graph, &demand, policy.hops_max(), policy.fan_out_max());
-        if trees == room.trees {
-            return None;
-        }
-        let members = |trees: &[RelayTree]| -> BTreeSet<EdgeId> {
-            trees
-                .iter()
-                .flat_map(|tree| {
-                    let branches = tree.branches.iter().map(|branch| branch.edge.clone());
-                    branches.chain([tree.root.clone()])
-                })
-                .collect()
+    /// The edges that are up, with the links between their regions.
+    #[must_use]
+    pub fn graph(&self) -> Graph {
+        Graph::new(&self.topology, self.edges.keys().cloned())
+    }
+
+    /// Rooms to be planned, as they are now.
+    #[must_use]
+    pub fn outlooks(&self, rooms: &BTreeSet<MeetingId>) -> Vec<Outlook> {
+        let outlook = |id: &MeetingId| {
+            let room = self.rooms.get(id)?;
+            Some(Outlook {
+                room: id.clone(),
+                demand: room.needs.keys().cloned().collect(),
+                trees: room.trees.clone(),
+            })
         };
-        let released = members(&room.trees)
-            .difference(&members(&trees))
-            .cloned()
-            .collect();
-        room.trees.clone_from(&trees);
-        room.broken = broken;
-        if room.is_idle() {
-            self.rooms.remove(id);
-        }
-        Some(Replanned { trees, released })
+        rooms.iter().filter_map(outlook).collect()
     }
 
-    /// A plan got its epoch.
-    pub fn set_epoch(&mut self, id: &MeetingId, epoch: Epoch) {
-        if let Some(room) = self.rooms.get_mut(id) {
-            room.epoch = epoch;
+    /// A plan has its epoch and is in force; gives the edges that hear of it: those that are in it,
+    /// and those that were in the one before. `None` when the room has ended meanwhile.
+    pub fn enact(
+        &mut self,
+        replanned: &Replanned,
+        epoch: Epoch,
+    ) -> Option<(BTreeSet<EdgeId>, BTreeSet<EdgeId>)> {
+        let room = self.rooms.get_mut(&replanned.room)?;
+        let before = room.members();
+        room.trees.clone_from(&replanned.trees);
+        room.broken.clone_from(&replanned.broken);
+        room.epoch = epoch;
+        let members = room.members();
+        let released = before.difference(&members).cloned().collect();
+        if room.is_idle() {
+            self.rooms.remove(&replanned.room);
         }
+        Some((members, released))
+    }
+
+    /// Forgets what nobody came back for.
+    pub fn forget_old(&mut self, now: Time) {
+        self.rooms.retain(|_, room| {
+            room.forget_old(now);
+            !room.is_idle()
+        });
     }
 
     /// The plans that an edge is in, for when it registers again.
@@ -302,12 +267,6 @@ impl Registry {
             .collect()
     }
 
-    /// What limits a room's plan breaks.
-    #[must_use]
-    pub fn broken(&self, id: &MeetingId) -> &[Broken] {
-        self.rooms.get(id).map_or(&[], |room| &room.broken)
-    }
-
     /// Where every edge is reached.
     #[must_use]
     pub fn directory(&self) -> Vec<EdgeAddress> {
@@ -324,7 +283,7 @@ impl Registry {
 
     /// Edges that take newcomers to a room.
     #[must_use]
-    pub fn candidates(&self, id: &MeetingId) -> Vec<Candidate> {
+    pub fn candidates(&self, now: Time, id: &MeetingId) -> Vec<Candidate> {
         let room = self.rooms.get(id);
         self.edges
             .iter()
@@ -335,9 +294,9 @@ impl Registry {
                     edge: edge.clone(),
                     region: region.name().clone(),
                     position: region.position(),
-                    participants: state.heartbeat.participants,
+                    participants: state.participants(now),
                     capacity: state.registration.capacity,
-                    has_room: room.is_some_and(|room| room.demand.contains_key(edge)),
+                    has_room: room.is_some_and(|room| room.needs.contains_key(edge)),
                 })
             })
             .collect()
@@ -367,79 +326,40 @@ impl Registry {
         self.rooms.get(id).map_or(0, RoomState::participants)
     }
 
-    /// Takes a seat for somebody who is about to join; `false` when all of `max` are taken.
-    pub fn take_seat(&mut self, now: Time, id: &MeetingId, max: u32) -> bool {
+    /// Takes a seat for somebody who is about to join at an edge; `false` when all of `max` are
+    /// taken.
+    pub fn take_seat(&mut self, now: Time, id: &MeetingId, edge: &EdgeId, max: u32) -> bool {
         let room = self.rooms.entry(id.clone()).or_default();
-        while room
-            .seats
-            .front()
-            .is_some_and(|taken| now.since(*taken) > SEAT_LIFETIME)
-        {
-            room.seats.pop_front();
+        let seated = room.take_seat(now, max);
+        if seated && let Some(state) = self.edges.get_mut(edge) {
+            state.expect_one(now);
         }
-        let taken = room.participants() as usize + room.seats.len();
-        if taken >= max as usize {
-            return false;
-        }
-        room.seats.push_back(now);
-        true
+        seated
     }
 
-    /// Somebody waits, or asks again; gives what the host said. `None` when too many wait.
+    /// Somebody wants to be admitted, as `known` if it asked before, else as `fresh`.
     pub fn wait(
         &mut self,
         now: Time,
         id: &MeetingId,
-        participant: &ParticipantId,
+        known: Option<&ParticipantId>,
+        fresh: ParticipantId,
         name: &str,
         since_ms: u64,
-    ) -> Option<Option<bool>> {
+    ) -> Word {
         let room = self.rooms.entry(id.clone()).or_default();
-        room.waiting
-            .retain(|_, waiting| now.since(waiting.asked) <= WAITING_LIFETIME);
-        if let Some(waiting) = room.waiting.get_mut(participant) {
-            waiting.asked = now;
-            let said = waiting.admitted;
-            if said.is_some() {
-                room.waiting.remove(participant);
-            }
-            return Some(said);
-        }
-        if room.waiting.len() >= WAITING_MAX {
-            return None;
-        }
-        let waiting = Waiting {
-            name: name.to_owned(),
-            since_ms,
-            admitted: None,
-            asked: now,
-        };
-        room.waiting.insert(participant.clone(), waiting);
-        Some(None)
+        room.wait(now, known, fresh, name, since_ms)
     }
 
     /// Those who wait for the host's word.
     pub fn waiting(&self, id: &MeetingId) -> impl Iterator<Item = (&ParticipantId, &Waiting)> {
-        self.rooms
-            .get(id)
-            .into_iter()
-            .flat_map(|room| &room.waiting)
-            .filter(|(_, waiting)| waiting.admitted.is_none())
+        self.rooms.get(id).into_iter().flat_map(RoomState::waiting)
     }
 
     /// The host admits somebody who waits, or not; `false` when nobody of that name does.
     pub fn admit(&mut self, id: &MeetingId, participant: &ParticipantId, admitted: bool) -> bool {
-        let waiting = self
-            .rooms
-            .get_mut(id)
-            .and_then(|room| room.waiting.get_mut(participant));
-        match waiting {
-            Some(waiting) => {
-                waiting.admitted = Some(admitted);
-                true
-            }
-            None => false,
-        }
+        let room = self.rooms.get_mut(id);
+        room.is_some_and(|room| room.admit(participant, admitted))
     }
 
     /// A meeting was ended; gives the edges to tell.
@@ -447,10 +367,8 @@ impl Registry {
         let Some(room) = self.rooms.remove(id) else {
             return BTreeSet::new();
         };
-        let planned = room.trees.iter().flat_map(|tree| {
-            let branches = tree.branches.iter().map(|branch| branch.edge.clone());
-            branches.chain([tree.root.clone()])
-        });
-        planned.chain(room.demand.keys().cloned()).collect()
+        let mut edges = room.members();
+        edges.extend(room.needs.into_keys());
+        edges
     }
 }

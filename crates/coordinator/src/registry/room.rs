@@ -1,0 +1,161 @@
+//! One room: what edges need of it, its plan, the seats that were given away, and who waits.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use sluice_placement::Broken;
+use sluice_types::ids::{EdgeId, Epoch, ParticipantId};
+use sluice_types::mesh::control::{RelayTree, RoomDemand};
+use sluice_types::units::Time;
+
+/// How long a join counts as taken before its edge reports it.
+const SEAT_LIFETIME: Duration = Duration::from_secs(60);
+
+/// The most who wait in one meeting, and how long without asking again. More are refused.
+const WAITING_MAX: usize = 1_000;
+const WAITING_LIFETIME: Duration = Duration::from_secs(60);
+
+/// One who waits to be admitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The name it gave.
+    pub name: String,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// What the host said; `None` while it has not.
+    pub admitted: Option<bool>,
+    asked: Time,
+}
+
+/// What one who asks to come in is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// The host has not spoken; ask again under this name.
+    Wait(ParticipantId),
+    /// Come in under this name.
+    Admitted(ParticipantId),
+    /// The host said no.
+    Denied,
+    /// Too many wait already.
+    Full,
+}
+
+/// An edge's need, and the connection over which it was told.
+#[derive(Debug, Clone)]
+pub(super) struct Need {
+    pub(super) demand: RoomDemand,
+    pub(super) connection: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct RoomState {
+    pub(super) needs: BTreeMap<EdgeId, Need>,
+    pub(super) trees: Vec<RelayTree>,
+    pub(super) epoch: Epoch,
+    pub(super) broken: Vec<Broken>,
+    /// When joins were answered that no edge has reported yet.
+    seats: VecDeque<Time>,
+    waiting: BTreeMap<ParticipantId, Waiting>,
+}
+
+impl RoomState {
+    pub(super) fn participants(&self) -> u32 {
+        let counted = self.needs.values().map(|need| need.demand.participants);
+        counted.fold(0, u32::saturating_add)
+    }
+
+    /// Every edge of the plan, carriers without participants included.
+    pub(super) fn members(&self) -> BTreeSet<EdgeId> {
+        members(&self.trees)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.needs.is_empty()
+            && self.trees.is_empty()
+            && self.seats.is_empty()
+            && self.waiting.is_empty()
+    }
+
+    /// Forgets seats and those who wait when their time is over.
+    pub(super) fn forget_old(&mut self, now: Time) {
+        let is_old = |taken: &Time| now.since(*taken) > SEAT_LIFETIME;
+        while self.seats.front().is_some_and(is_old) {
+            self.seats.pop_front();
+        }
+        self.waiting
+            .retain(|_, waiting| now.since(waiting.asked) <= WAITING_LIFETIME);
+    }
+
+    pub(super) fn take_seat(&mut self, now: Time, max: u32) -> bool {
+        self.forget_old(now);
+        let taken = self.participants() as usize + self.seats.len();
+        if taken >= max as usize {
+            return false;
+        }
+        self.seats.push_back(now);
+        true
+    }
+
+    /// Joins that an edge has reported now.
+    pub(super) fn arrive(&mut self, arrived: usize) {
+        self.seats.drain(..arrived.min(self.seats.len()));
+    }
+
+    pub(super) fn wait(
+        &mut self,
+        now: Time,
+        known: Option<&ParticipantId>,
+        fresh: ParticipantId,
+        name: &str,
+        since_ms: u64,
+    ) -> Word {
+        self.forget_old(now);
+        // Only a name that was given out here counts, or anybody could come in as somebody else.
+        if let Some(known) = known
+            && let Some(waiting) = self.waiting.get_mut(known)
+        {
+            waiting.asked = now;
+            return match waiting.admitted {
+                None => Word::Wait(known.clone()),
+                Some(true) => Word::Admitted(known.clone()),
+                Some(false) => Word::Denied,
+            };
+        }
+        if self.waiting.len() >= WAITING_MAX {
+            return Word::Full;
+        }
+        let waiting = Waiting {
+            name: name.to_owned(),
+            since_ms,
+            admitted: None,
+            asked: now,
+        };
+        self.waiting.insert(fresh.clone(), waiting);
+        Word::Wait(fresh)
+    }
+
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (&ParticipantId, &Waiting)> {
+        let undecided = |(_, waiting): &(&ParticipantId, &Waiting)| waiting.admitted.is_none();
+        self.waiting.iter().filter(undecided)
+    }
+
+    pub(super) fn admit(&mut self, participant: &ParticipantId, admitted: bool) -> bool {
+        let waiting = self.waiting.get_mut(participant);
+        waiting
+            .map(|waiting| waiting.admitted = Some(admitted))
+            .is_some()
+    }
+}
+
+/// Every edge of these trees.
+pub(super) fn members(trees: &[RelayTree]) -> BTreeSet<EdgeId> {
+    let of_tree = |tree: &RelayTree| {
+        let branches: Vec<_> = tree
+            .branches
+            .iter()
+            .map(|branch| branch.edge.clone())
+            .collect();
+        branches.into_iter().chain([tree.root.clone()])
+    };
+    trees.iter().flat_map(of_tree).collect()
+}

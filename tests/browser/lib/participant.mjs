@@ -47,9 +47,7 @@ export class Participant {
     const key = host ? `&host_key=${meeting.hostKey}` : '';
     const proof = token ? `?token=${token}&` : `/${meeting.invite}?`;
     const path = `/m/${meeting.id}${proof}`;
-    await tab.goto(
-      `${url}${path}name=${encodeURIComponent(name)}&as=${client}&autojoin=1${key}`,
-    );
+    await tab.goto(`${url}${path}name=${encodeURIComponent(name)}&as=${client}&autojoin=1${key}`);
     return new Participant(name, tab);
   }
 

@@ -243,7 +243,8 @@ function actions(room: Room): Action[] {
   const { role } = room.admission;
   const publishes: Action[] = role === 'viewer' ? [] : ['microphone', 'camera'];
   const shares: Action[] = role === 'host' || role === 'speaker' ? ['screen'] : [];
-  return [...publishes, ...shares, 'hand', 'people', 'statistics', 'devices', 'leave'];
+  const devices: Action[] = publishes.length > 0 ? ['devices'] : [];
+  return [...publishes, ...shares, 'hand', 'people', 'statistics', ...devices, 'leave'];
 }
 
 /** The address to send to others: the page's own, without what is the user's alone. */

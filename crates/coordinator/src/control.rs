@@ -7,6 +7,7 @@ use sluice_types::ids::EdgeId;
 use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage, Registration};
 use thiserror::Error;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -39,16 +40,18 @@ enum LineError {
 /// Accepts edges until `shutdown`.
 pub(crate) async fn serve(endpoint: MeshEndpoint, shared: Shared, shutdown: CancellationToken) {
     let silence = tokio::spawn(watch_silence(shared.clone(), shutdown.clone()));
+    let mut lines = JoinSet::new();
     loop {
         let connection = tokio::select! {
             () = shutdown.cancelled() => break,
+            Some(_) = lines.join_next() => continue,
             connection = endpoint.accept() => match connection {
                 Some(connection) => connection,
                 None => break,
             },
         };
         let shared = shared.clone();
-        tokio::spawn(async move {
+        lines.spawn(async move {
             let peer = connection.peer().clone();
             if let Err(error) = serve_edge(&connection, &shared).await {
                 tracing::info!(%peer, %error, "an edge's line ended");
@@ -56,6 +59,8 @@ pub(crate) async fn serve(endpoint: MeshEndpoint, shared: Shared, shutdown: Canc
         });
     }
     endpoint.close("the coordinator goes away").await;
+    // Each holds the store, which whoever starts next must be able to open.
+    lines.shutdown().await;
     // It ends with `shutdown` too, and fails only by a panic that has been reported.
     let _ = silence.await;
 }

@@ -1,0 +1,6 @@
+//! A whole coordinator over real sockets of loopback: REST by HTTP, edges by the control protocol.
+
+mod edges;
+mod join;
+mod meetings;
+mod support;

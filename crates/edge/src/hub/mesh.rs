@@ -24,13 +24,8 @@ impl Hub {
 
     pub(super) fn take_media(&mut self, event: MediaEvent) {
         match event {
-            MediaEvent::Connected { .. } => {}
+            MediaEvent::Connected { .. } | MediaEvent::Restored { .. } => {}
             MediaEvent::Lost { room, participant } => self.media_lost(&room, &participant),
-            MediaEvent::Restored { room, participant } => {
-                if let Some(member) = self.member(&room, &participant) {
-                    member.lost = false;
-                }
-            }
             MediaEvent::FirstPacket { track } => {
                 if let Some((_, _, since)) = self.published.get(&track) {
                     metrics::histogram!("sluice_edge_first_media_seconds").record(since.elapsed());

@@ -65,8 +65,6 @@ struct Member {
     /// It never had one: WHIP.
     socketless: bool,
     resume_digest: [u8; 32],
-    /// Its media is lost.
-    lost: bool,
 }
 
 /// A room and what belongs to it at this edge.

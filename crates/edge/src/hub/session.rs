@@ -173,7 +173,6 @@ impl Hub {
                 socketless: socket.is_none(),
                 socket,
                 resume_digest,
-                lost: false,
             },
         );
         let now = SystemTime::now()
@@ -351,33 +350,24 @@ impl Hub {
         }
     }
 
-    /// A client's socket is gone. It may be back; but when its media is lost too, it will not.
+    /// A client's socket is gone. It may be back within the resume window, however its media fares:
+    /// who changes networks loses both at once.
     fn disconnected(&mut self, room: &MeetingId, participant: &ParticipantId) {
         let now = self.now();
-        let lost = match self.member(room, participant) {
-            Some(member) => {
-                member.socket = None;
-                member.lost
-            }
-            None => return,
-        };
-        if lost {
-            self.leave(room, participant, LeaveReason::TimedOut);
-        } else if let Some(state) = self.rooms.get_mut(room) {
+        if let Some(member) = self.member(room, participant) {
+            member.socket = None;
+        }
+        if let Some(state) = self.rooms.get_mut(room) {
             state.room.disconnected(now, participant);
         }
     }
 
-    /// A participant's media is lost: without a socket, nothing of it is left.
+    /// A participant's media is lost. Of one that never had signalling nothing is left.
     pub(super) fn media_lost(&mut self, room: &MeetingId, participant: &ParticipantId) {
-        let gone = match self.member(room, participant) {
-            Some(member) => {
-                member.lost = true;
-                member.socket.is_none()
-            }
-            None => return,
-        };
-        if gone {
+        if self
+            .member(room, participant)
+            .is_some_and(|member| member.socketless)
+        {
             self.leave(room, participant, LeaveReason::TimedOut);
         }
     }

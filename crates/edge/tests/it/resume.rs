@@ -7,6 +7,7 @@ use sluice_types::signal::{ClientMessage, ErrorCode, ServerEvent};
 use crate::client::{Client, Joined};
 use crate::edge::Edge;
 use crate::token::{claims, participant};
+use crate::whip::{answer, offer};
 
 /// Takes up a session on a new socket.
 async fn resume(edge: &Edge, token: &ResumeToken, last_seq: u64) -> Client {
@@ -121,4 +122,28 @@ async fn a_long_absence_is_made_up_for_whole() {
     while back.seq < seen + missed {
         back.event().await;
     }
+}
+
+/// Who changes networks loses its socket and its media; whoever only published has left by then.
+#[tokio::test]
+async fn who_lost_its_media_too_still_comes_back() {
+    let (edge, _line) = Edge::start().await;
+    let away = Joined::new(&edge, &claims(1, Role::Viewer)).await;
+    let seen = away.client.seq;
+    drop(away.client);
+    let mut watcher = Joined::new(&edge, &claims(2, Role::Viewer)).await.client;
+    let token = edge.signer.token(&claims(3, Role::Speaker));
+    assert_eq!(
+        answer(offer(&edge, 1).bearer_auth(token)).await.status(),
+        201
+    );
+    // Neither ever sends a check, and the publisher came later.
+    let left = watcher.find(|event| match event {
+        ServerEvent::ParticipantLeft { participant_id, .. } => Some(participant_id),
+        _ => None,
+    });
+    assert_eq!(left.await, participant(3));
+    let mut back = resume(&edge, &away.resume_token, seen).await;
+    back.hand(true).await;
+    assert_eq!(watcher.find(hand).await, (1, true));
 }

@@ -18,13 +18,13 @@ fn request(edge: &Edge, method: Method, path: &str) -> RequestBuilder {
     reqwest::Client::new().request(method, edge.url(path))
 }
 
-fn offer(edge: &Edge, n: u8) -> RequestBuilder {
+pub(crate) fn offer(edge: &Edge, n: u8) -> RequestBuilder {
     request(edge, Method::POST, &format!("/v1/whip/{}", meeting(n)))
         .header(CONTENT_TYPE, "application/sdp")
         .body(sdp::OFFER)
 }
 
-async fn answer(request: RequestBuilder) -> Response {
+pub(crate) async fn answer(request: RequestBuilder) -> Response {
     within(request.send()).await.expect("an answer")
 }
 

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 fn main() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/dist/index.html");
+    // Asked at run time: checkouts may share their build outputs, and with them this program.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
+    let page = Path::new(&here).join("../../web/dist/index.html");
     println!("cargo::rerun-if-changed={}", page.display());
     if !page.exists() {
         println!("cargo::error=the meeting page is not built: run scripts/setup first");

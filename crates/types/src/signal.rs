@@ -26,6 +26,9 @@ pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 /// How long a client may be away and still resume, in milliseconds.
 pub const RESUME_WINDOW_MS: u32 = 30_000;
 
+/// The most speakers that one `room.speakers` names.
+pub const SPEAKERS_MAX: usize = 5;
+
 /// What the client says an m-line of its offer is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedMid {
@@ -33,6 +36,95 @@ pub struct PublishedMid {
     pub mid: String,
     /// Where the track comes from; microphone or camera, by the m-line's kind, when absent.
     pub source: TrackSource,
+    /// The height of the largest picture that it will send, in pixels; unknown when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u16>,
+}
+
+/// The most tracks that one `subscription.update` may name.
+pub const SUBSCRIPTIONS_MAX: usize = 256;
+
+/// How a client wants one track. A later one for the same track takes the place of an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscription {
+    /// The track.
+    pub track_id: TrackId,
+    /// How; the edge chooses again when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wish: Option<Wish>,
+}
+
+/// What a client wants of one track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Wish {
+    /// Whether to receive it at all. A track that is not subscribed has no m-line.
+    pub subscribed: bool,
+    /// Whether anybody sees it now. A video that is hidden keeps its m-line and costs nothing.
+    pub visible: bool,
+    /// The height at which it is shown, in physical pixels; any when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u16>,
+    /// The most pictures a second that are of use; any when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frame_rate: Option<u8>,
+    /// Which tracks get better first when not all can be at their best.
+    pub priority: Priority,
+}
+
+impl Default for Wish {
+    fn default() -> Self {
+        Self {
+            subscribed: true,
+            visible: true,
+            height: None,
+            frame_rate: None,
+            priority: Priority::Normal,
+        }
+    }
+}
+
+/// How much a track matters to one receiver.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Others first.
+    Low,
+    /// As any other.
+    #[default]
+    Normal,
+    /// Before others.
+    High,
+}
+
+/// Whether a video is being sent to the receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrackState {
+    /// It is.
+    Active,
+    /// It is not, since the receiver's network cannot carry it.
+    PausedByBandwidth,
+}
+
+/// One encoding of a simulcast track, and whether anybody wants it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EncodingState {
+    /// The encoding's `a=rid` (RFC 8851).
+    pub rid: String,
+    /// Whether to send it.
+    pub active: bool,
+}
+
+/// Somebody who speaks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Speaker {
+    /// Who.
+    pub participant_id: ParticipantId,
+    /// How loud, in decibels below the loudest possible: 0 to 127, lower is louder (RFC 6464).
+    pub level: u8,
 }
 
 /// What a client says to its edge.
@@ -77,6 +169,12 @@ pub enum ClientMessage {
     /// Leaves for good.
     #[serde(rename = "participant.leave")]
     Leave {},
+    /// How the client wants tracks that others publish.
+    #[serde(rename = "subscription.update")]
+    Subscribe {
+        /// The tracks whose subscriptions change; at most [`SUBSCRIPTIONS_MAX`].
+        tracks: Vec<Subscription>,
+    },
     /// Changes the sender's own presence.
     #[serde(rename = "presence.update")]
     Presence(PresenceChange),
@@ -207,6 +305,30 @@ pub enum ServerEvent {
         participant_id: ParticipantId,
         /// The regions from its edge to the receiver's, both included.
         path: Vec<RegionName>,
+    },
+    /// Who speaks, the dominant speaker first; empty when nobody does. Not numbered: the latest is
+    /// all that counts.
+    #[serde(rename = "room.speakers")]
+    Speakers {
+        /// At most [`SPEAKERS_MAX`].
+        speakers: Vec<Speaker>,
+    },
+    /// A video that the client receives was paused, or goes on. Not numbered.
+    #[serde(rename = "track.state")]
+    TrackState {
+        /// Which.
+        track_id: TrackId,
+        /// What it is now.
+        state: TrackState,
+    },
+    /// Which encodings of one of the client's own tracks anybody wants: the others need not be
+    /// sent. Not numbered.
+    #[serde(rename = "publish.encodings")]
+    Encodings {
+        /// The m-line that publishes the track.
+        mid: String,
+        /// All encodings of the track, lowest first.
+        encodings: Vec<EncodingState>,
     },
     /// The meeting is over for all.
     #[serde(rename = "room.ended")]

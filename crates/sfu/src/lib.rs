@@ -7,6 +7,7 @@
 
 pub mod codec;
 pub mod forward;
+pub mod layer;
 pub mod room;
 pub mod rtcp;
 pub mod rtp;

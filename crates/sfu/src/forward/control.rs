@@ -2,9 +2,13 @@
 
 use sluice_types::units::Time;
 
+use slab::Slab;
+
+use super::source::Source;
+use super::speakers::{Voice, VoiceOf};
 use super::{
-    FEEDBACK_INTERVAL, Forwarder, Origin, Outbox, PeerId, REPORT_INTERVAL, SinkId, SourceId, TICK,
-    Target,
+    ALLOCATION_INTERVAL, EncodingId, FEEDBACK_INTERVAL, Forwarder, Outbox, PeerId,
+    REPORT_INTERVAL, SinkId, SourceId, TICK, Target,
 };
 use crate::rtcp::{self, Control, SenderClock, controls};
 
@@ -22,13 +26,13 @@ impl Forwarder {
         }
         controls(packet, |control| match control {
             Control::SenderReport { ssrc, clock } => {
-                let source = self.peers[from.0]
+                let stream = self.peers[from.0]
                     .streams
                     .iter()
-                    .find(|&&(stream, _, repair)| stream == ssrc && !repair)
-                    .map(|&(_, source, _)| source);
-                if let Some(source) = source {
-                    self.handle_clock(now, source, clock, outbox);
+                    .find(|stream| stream.ssrc == ssrc && !stream.repair)
+                    .copied();
+                if let Some(stream) = stream {
+                    self.handle_clock(now, stream.source, stream.encoding, clock, outbox);
                 }
             }
             Control::Nack {
@@ -47,8 +51,10 @@ impl Forwarder {
             }
             Control::KeyFrameRequest { ssrc } => {
                 if let Some(sink) = self.sink_of(from, ssrc) {
-                    let source = self.sinks[sink.0].source;
-                    self.request_key_frame(now, source, outbox);
+                    let sink = &self.sinks[sink.0];
+                    let current = sink.current().or_else(|| sink.selection.choice());
+                    let encoding = current.map_or(EncodingId(0), |choice| choice.encoding);
+                    self.request_key_frame(now, sink.source, encoding, outbox);
                 }
             }
             Control::Reception { .. } | Control::TransportFeedback { .. } => {}
@@ -56,28 +62,39 @@ impl Forwarder {
     }
 
     /// A receiver at this edge or behind it needs a key frame.
-    pub fn request_key_frame(&mut self, now: Time, source: SourceId, outbox: &mut impl Outbox) {
+    pub fn request_key_frame(
+        &mut self,
+        now: Time,
+        source: SourceId,
+        encoding: EncodingId,
+        outbox: &mut impl Outbox,
+    ) {
         if self.sources.contains(source.0) {
             self.stats.key_frame_requests_received += 1;
-            self.want_key_frame(now, source, outbox);
+            self.want_key_frame(now, source, encoding, outbox);
         }
     }
 
-    /// A track's sender told its clocks, here or over the backbone.
+    /// The sender of an encoding told its clocks, here or over the backbone.
     pub fn handle_clock(
         &mut self,
         now: Time,
         source: SourceId,
+        encoding: EncodingId,
         clock: SenderClock,
         outbox: &mut impl Outbox,
     ) {
         let Some(source) = self.sources.get_mut(source.0) else {
             return;
         };
-        source.reception.sender_clock(now, clock);
+        let Some(at) = source.encodings.get_mut(encoding.index()) else {
+            return;
+        };
+        at.reception.sender_clock(now, clock);
         for sink in &source.sinks {
-            if let Target::Link(link) = self.sinks[sink.0].target {
-                outbox.relay_clock(link, clock);
+            let sink = &self.sinks[sink.0];
+            if let (Target::Link(link), true) = (sink.target, sink.encodings.has(encoding)) {
+                outbox.relay_clock(link, encoding, clock);
             }
         }
     }
@@ -101,7 +118,9 @@ impl Forwarder {
             return;
         }
         self.next_tick = now + TICK;
-        self.repair(now, outbox);
+        self.ask_for_missing(now, outbox);
+        self.listen(now, outbox);
+        self.share_out(now, outbox);
         if now >= self.next_feedback {
             self.next_feedback = now + FEEDBACK_INTERVAL;
             for (key, peer) in &mut self.peers {
@@ -118,33 +137,41 @@ impl Forwarder {
         }
     }
 
-    fn repair(&mut self, now: Time, outbox: &mut impl Outbox) {
-        for key in 0..self.sources.capacity() {
-            let Some(source) = self.sources.get_mut(key) else {
-                continue;
-            };
-            if let Origin::Peer { peer, .. } = source.origin {
-                source.reception.due(now, &mut self.numbers);
-                if !self.numbers.is_empty() {
-                    self.bytes.clear();
-                    rtcp::nack(&mut self.bytes, source.ssrc, &self.numbers);
-                    self.stats.nacks_sent += self.numbers.len() as u64;
-                    outbox.control(peer, &self.bytes);
-                }
-            }
-            if source.key_frames.due(now) {
-                self.ask_key_frame(SourceId(key), outbox);
+    /// Follows the voices.
+    fn listen(&mut self, now: Time, outbox: &mut impl Outbox) {
+        let sources = &mut self.sources;
+        self.speakers.advance(now, Voices(sources), |room, speakers| {
+            outbox.speakers(room, speakers);
+        });
+    }
+
+    /// Measures encodings, and shares out the downlinks whose turn it is.
+    fn share_out(&mut self, now: Time, outbox: &mut impl Outbox) {
+        for (_, source) in &mut self.sources {
+            for encoding in &mut source.encodings {
+                encoding.meter.tick(now);
             }
         }
+        for key in 0..self.peers.capacity() {
+            let Some(peer) = self.peers.get_mut(key) else {
+                continue;
+            };
+            if now >= peer.next_allocation {
+                peer.next_allocation = now + ALLOCATION_INTERVAL;
+                self.allocate(now, PeerId(key), outbox);
+            }
+        }
+        self.update_demand(now, outbox);
     }
 
     fn report_reception(&mut self, now: Time, outbox: &mut impl Outbox) {
         let mut blocks = Vec::new();
         for (key, peer) in &self.peers {
             blocks.clear();
-            for &(ssrc, source, repair) in &peer.streams {
-                if !repair {
-                    blocks.extend(self.sources[source.0].reception.report(now, ssrc));
+            for stream in peer.streams.iter().filter(|stream| !stream.repair) {
+                let encodings = &mut self.sources[stream.source.0].encodings;
+                if let Some(encoding) = encodings.get_mut(stream.encoding.index()) {
+                    blocks.extend(encoding.reception.report(now, stream.ssrc));
                 }
             }
             if !blocks.is_empty() {
@@ -160,7 +187,14 @@ impl Forwarder {
             self.bytes.clear();
             for sink in &peer.sinks {
                 let sink = &self.sinks[sink.0];
-                let clock = self.sources[sink.source.0].reception.clock_at(now);
+                let clock = sink.latest().and_then(|(latest, _)| {
+                    let encodings = &self.sources[sink.source.0].encodings;
+                    let clock = encodings[latest.encoding.index()].reception.clock_at(now)?;
+                    Some(SenderClock {
+                        rtp: clock.rtp.wrapping_add(sink.timestamp_offset()),
+                        ..clock
+                    })
+                });
                 if let (Target::Peer { ssrc, .. }, Some(clock), 1..) =
                     (sink.target, clock, sink.packets)
                 {
@@ -176,5 +210,14 @@ impl Forwarder {
                 outbox.control(PeerId(key), &self.bytes);
             }
         }
+    }
+}
+
+/// The voices of all tracks.
+struct Voices<'a>(&'a mut Slab<Source>);
+
+impl<'a> VoiceOf<'a> for Voices<'a> {
+    fn with<R>(&mut self, source: SourceId, f: impl FnOnce(&mut Voice) -> R) -> Option<R> {
+        self.0.get_mut(source.0).map(|source| f(&mut source.voice))
     }
 }

@@ -8,7 +8,7 @@ use crate::rtp::Header;
 /// The longest packet that is kept, in bytes. Browsers stay below 1,250.
 pub(super) const PACKET_BYTES_MAX: usize = 1_500;
 
-/// A video track's packets: 0.4 s at 2.5 Mbit/s, 160 KB once full.
+/// A video encoding's packets: 0.4 s at 2.5 Mbit/s, 160 KB once full.
 const VIDEO_PACKETS: usize = 128;
 
 /// An audio track's packets: 0.6 s.

@@ -4,28 +4,42 @@
 //! owns no socket and no key, reads no clock, and once warm allocates nothing for a forwarded
 //! packet.
 
+mod allocation;
 mod control;
+mod demand;
+mod downlink;
+mod encoding;
 mod feedback;
 mod history;
+mod incoming;
 mod key_frame;
-mod media;
+mod numbering;
+mod passing;
 mod reception;
+mod repair;
+mod selection;
 mod sink;
 mod source;
+mod speakers;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
 use slab::Slab;
-use sluice_types::room::MediaKind;
-use sluice_types::units::Time;
+use sluice_types::room::{MediaKind, TrackSource};
+use sluice_types::signal::Wish;
+use sluice_types::units::{Bitrate, Time};
 
+pub use self::encoding::EncodingId;
 use self::feedback::Arrivals;
+pub use self::selection::Choice;
 use self::sink::Sink;
-pub use self::sink::Target;
-pub use self::source::Origin;
+pub use self::sink::{EncodingSet, Target};
 use self::source::Source;
+pub use self::source::{AnnouncedEncoding, Origin};
+pub use self::speakers::AUDIBLE_MAX;
+use self::speakers::Speakers;
 use crate::codec::PayloadTypes;
 use crate::rtcp::SenderClock;
 use crate::rtp::{ExtensionIds, Outgoing};
@@ -35,6 +49,9 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// How often arrivals are reported to a publisher.
 const FEEDBACK_INTERVAL: Duration = Duration::from_millis(60);
+
+/// How often a participant's downlink is shared out anew.
+const ALLOCATION_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How often sender and receiver reports go out.
 const REPORT_INTERVAL: Duration = Duration::from_millis(1_000);
@@ -68,6 +85,25 @@ key!(
     SinkId
 );
 
+/// A room, as the shell names it: whose voices are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoomId(pub u64);
+
+/// A publisher, as the shell names it, here or at another edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OwnerId(pub u64);
+
+/// What a track is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Track {
+    /// Its room.
+    pub room: RoomId,
+    /// Its publisher.
+    pub owner: OwnerId,
+    /// What it shows.
+    pub source: TrackSource,
+}
+
 /// A relay that goes out, as the shell names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkId(pub u64);
@@ -100,12 +136,19 @@ pub trait Outbox {
     fn control(&mut self, peer: PeerId, packet: &[u8]);
     /// Sends a packet over the backbone.
     fn relay(&mut self, link: LinkId, kind: MediaKind, packet: &Outgoing<'_>);
-    /// Sends a track's sender clock over the backbone.
-    fn relay_clock(&mut self, link: LinkId, clock: SenderClock);
+    /// Sends an encoding's sender clock over the backbone.
+    fn relay_clock(&mut self, link: LinkId, encoding: EncodingId, clock: SenderClock);
     /// A track that comes over the backbone needs a key frame from further up.
-    fn key_frame_wanted(&mut self, source: SourceId);
+    fn key_frame_wanted(&mut self, source: SourceId, encoding: EncodingId);
     /// The first packet of a track came.
     fn first_packet(&mut self, source: SourceId);
+    /// These encodings of a track are wanted now, and no others.
+    fn encodings_wanted(&mut self, source: SourceId, encodings: EncodingSet);
+    /// A video that a participant receives is paused, for want of bandwidth, or goes on.
+    fn paused(&mut self, sink: SinkId, paused: bool);
+    /// Who speaks in a room: audio tracks, the dominant speaker's first, with their levels in
+    /// decibels below the loudest possible.
+    fn speakers(&mut self, room: RoomId, speakers: &[(SourceId, u8)]);
 }
 
 /// What was counted since the start.
@@ -131,6 +174,8 @@ pub struct Stats {
     pub nacks_sent: u64,
     /// Packets sent again.
     pub retransmitted_packets: u64,
+    /// Packets sent again to find out whether a path carries more.
+    pub probe_packets: u64,
     /// Packets that came by retransmission.
     pub recovered_packets: u64,
     /// Key-frame requests from participants and the backbone.
@@ -177,11 +222,20 @@ impl Drop {
     }
 }
 
+/// What comes from a participant under one SSRC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stream {
+    ssrc: u32,
+    source: SourceId,
+    encoding: EncodingId,
+    /// Whether it carries retransmissions.
+    repair: bool,
+}
+
 #[derive(Debug)]
 struct Peer {
     formats: Formats,
-    /// SSRCs that come from it, and whether they carry retransmissions.
-    streams: Vec<(u32, SourceId, bool)>,
+    streams: Vec<Stream>,
     /// Its m-lines, for streams whose SSRC is not known yet (RFC 8843, section 9.2).
     mids: Vec<(Box<[u8]>, SourceId)>,
     sinks: Vec<SinkId>,
@@ -189,6 +243,9 @@ struct Peer {
     arrivals: Arrivals,
     /// The last stream that came, which transport feedback has to name.
     last_ssrc: u32,
+    /// What everything that it wants would take.
+    needed: Bitrate,
+    next_allocation: Time,
 }
 
 /// The state of one media worker.
@@ -197,6 +254,7 @@ pub struct Forwarder {
     peers: Slab<Peer>,
     sources: Slab<Source>,
     sinks: Slab<Sink>,
+    speakers: Speakers,
     backbone: Formats,
     stats: Stats,
     next_tick: Time,
@@ -212,6 +270,7 @@ impl Default for Forwarder {
             peers: Slab::new(),
             sources: Slab::new(),
             sinks: Slab::new(),
+            speakers: Speakers::default(),
             backbone: Formats::backbone(),
             stats: Stats::default(),
             next_tick: Time::ZERO,
@@ -234,7 +293,8 @@ impl Forwarder {
     #[must_use]
     pub fn source_packets(&self, source: SourceId) -> Option<(u64, u64)> {
         let source = self.sources.get(source.0)?;
-        Some((source.packets, source.reception.lost()))
+        let lost = source.encodings.iter().map(|e| e.reception.lost()).sum();
+        Some((source.packets, lost))
     }
 
     /// Takes in a participant.
@@ -247,6 +307,8 @@ impl Forwarder {
             transport_sequence: 0,
             arrivals: Arrivals::default(),
             last_ssrc: 0,
+            needed: Bitrate::bps(0),
+            next_allocation: Time::ZERO,
         }))
     }
 
@@ -277,21 +339,33 @@ impl Forwarder {
     }
 
     /// Takes in a track.
-    pub fn add_source(&mut self, kind: MediaKind, origin: Origin) -> SourceId {
-        let key = SourceId(self.sources.insert(Source::new(kind, &origin)));
-        if let Origin::Peer {
+    pub fn add_source(&mut self, track: Track, origin: Origin) -> SourceId {
+        let key = SourceId(self.sources.insert(Source::new(track, origin)));
+        if track.source.kind() == MediaKind::Audio {
+            self.speakers.add(track.room, key);
+        }
+        let Origin::Peer {
             peer,
-            ssrc,
-            retransmission_ssrc,
+            encodings,
             mid,
             ..
-        } = origin
-            && let Some(peer) = self.peers.get_mut(peer.0)
-        {
-            peer.streams.extend(ssrc.map(|ssrc| (ssrc, key, false)));
-            peer.streams
-                .extend(retransmission_ssrc.map(|ssrc| (ssrc, key, true)));
-            peer.mids.push((mid, key));
+        } = &self.sources[key.0].origin
+        else {
+            return key;
+        };
+        if let Some(peer) = self.peers.get_mut(peer.0) {
+            for (place, told) in (0u8..).zip(encodings) {
+                let ssrcs = [(told.ssrc, false), (told.retransmission_ssrc, true)];
+                peer.streams.extend(ssrcs.into_iter().filter_map(|(ssrc, repair)| {
+                    Some(Stream {
+                        ssrc: ssrc?,
+                        source: key,
+                        encoding: EncodingId(place),
+                        repair,
+                    })
+                }));
+            }
+            peer.mids.push((mid.clone(), key));
         }
         key
     }
@@ -301,6 +375,7 @@ impl Forwarder {
         let Some(gone) = self.sources.try_remove(source.0) else {
             return;
         };
+        self.speakers.remove(gone.track.room, source);
         for sink in gone.sinks {
             self.forget_sink(sink);
         }
@@ -309,13 +384,13 @@ impl Forwarder {
             .peer()
             .and_then(|peer| self.peers.get_mut(peer.0))
         {
-            peer.streams.retain(|&(_, key, _)| key != source);
+            peer.streams.retain(|stream| stream.source != source);
             peer.mids.retain(|&(_, key)| key != source);
         }
     }
 
-    /// Sends a track to one more receiver; `None` when the track or the receiver is gone. A video
-    /// track is asked for a key frame, without which the receiver could decode nothing.
+    /// Sends a track to one more receiver; `None` when the track or the receiver is gone. A relay is
+    /// sent all encodings until [`Self::set_encodings`] says otherwise.
     pub fn add_sink(
         &mut self,
         now: Time,
@@ -323,26 +398,72 @@ impl Forwarder {
         target: Target,
         outbox: &mut impl Outbox,
     ) -> Option<SinkId> {
-        if !self.sources.contains(source.0) {
-            return None;
-        }
+        let kind = self.sources.get(source.0)?.kind;
         if let Target::Peer { peer, .. } = target
             && !self.peers.contains(peer.0)
         {
             return None;
         }
-        let sink = SinkId(self.sinks.insert(Sink::new(source, target)));
+        let sink = Sink::new(source, target, kind == MediaKind::Video);
+        let sink = SinkId(self.sinks.insert(sink));
         self.sources[source.0].sinks.push(sink);
-        if let Target::Peer { peer, .. } = target {
-            self.peers[peer.0].sinks.push(sink);
-        }
-        self.want_key_frame(now, source, outbox);
-        if let (Target::Link(link), Some(clock)) =
-            (target, self.sources[source.0].reception.clock_at(now))
-        {
-            outbox.relay_clock(link, clock);
+        match target {
+            Target::Peer { peer, .. } => {
+                self.peers[peer.0].sinks.push(sink);
+                self.allocate(now, peer, outbox);
+            }
+            Target::Link(link) => {
+                for (place, encoding) in (0u8..).zip(&self.sources[source.0].encodings) {
+                    if let Some(clock) = encoding.reception.clock_at(now) {
+                        outbox.relay_clock(link, EncodingId(place), clock);
+                    }
+                }
+                self.refresh_link(now, sink, outbox);
+            }
         }
         Some(sink)
+    }
+
+    /// Sends exactly these encodings over a relay from now on.
+    pub fn set_encodings(
+        &mut self,
+        now: Time,
+        sink: SinkId,
+        encodings: EncodingSet,
+        outbox: &mut impl Outbox,
+    ) {
+        if let Some(at) = self.sinks.get_mut(sink.0)
+            && std::mem::replace(&mut at.encodings, encodings) != encodings
+        {
+            self.refresh_link(now, sink, outbox);
+        }
+    }
+
+    /// A relay needs key frames of everything that newly travels over it.
+    fn refresh_link(&mut self, now: Time, sink: SinkId, outbox: &mut impl Outbox) {
+        let Some((source, set)) = self.sinks.get(sink.0).map(|at| (at.source, at.encodings)) else {
+            return;
+        };
+        for place in (0..3).map(EncodingId).filter(|&place| set.has(place)) {
+            self.want_key_frame(now, source, place, outbox);
+        }
+    }
+
+    /// A participant says how it wants a track; `None` lets the forwarder choose.
+    pub fn set_wish(
+        &mut self,
+        now: Time,
+        sink: SinkId,
+        wish: Option<Wish>,
+        outbox: &mut impl Outbox,
+    ) {
+        let Some(at) = self.sinks.get_mut(sink.0) else {
+            return;
+        };
+        at.wish = wish;
+        if let Target::Peer { peer, .. } = at.target {
+            self.allocate(now, peer, outbox);
+        }
     }
 
     /// Whether a sink is still there; it goes with its track and with its receiver.
@@ -355,8 +476,10 @@ impl Forwarder {
     pub fn refresh(&mut self, now: Time, peer: PeerId, outbox: &mut impl Outbox) {
         let sinks = self.peers.get(peer.0).map(|peer| peer.sinks.clone());
         for sink in sinks.into_iter().flatten() {
-            let source = self.sinks[sink.0].source;
-            self.want_key_frame(now, source, outbox);
+            let sink = &self.sinks[sink.0];
+            if let Some(choice) = sink.selection.choice() {
+                self.want_key_frame(now, sink.source, choice.encoding, outbox);
+            }
         }
     }
 

@@ -137,6 +137,17 @@ impl Reception {
         })
     }
 
+    /// What the clock of `other`, which runs at `rate` as this one does, showed when this one showed
+    /// `timestamp`; `None` before both senders told their clocks.
+    pub(super) fn same_moment(&self, timestamp: u32, other: &Self, rate: u32) -> Option<u32> {
+        let ((here, _), (there, _)) = (self.report?, other.report?);
+        // In 2³² parts of a second; the reports are seconds apart.
+        let apart = here.ntp.0.wrapping_sub(there.ntp.0) as i64;
+        let ticks = (i128::from(apart) * i128::from(rate)) >> 32;
+        let since = timestamp.wrapping_sub(here.rtp);
+        Some(there.rtp.wrapping_add(ticks as u32).wrapping_add(since))
+    }
+
     /// Writes the numbers to ask for now into `due`, sorted.
     pub(super) fn due(&mut self, now: Time, due: &mut Vec<u64>) {
         due.clear();

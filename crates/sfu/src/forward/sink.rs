@@ -2,14 +2,23 @@
 
 use std::time::Duration;
 
+use sluice_types::sequence::OnceWindow;
+use sluice_types::signal::Wish;
 use sluice_types::units::Time;
 
+use super::encoding::{EncodingId, Passing};
+use super::numbering::Numbering;
+use super::selection::{Choice, Selection};
 use super::{LinkId, PeerId, SourceId};
-use sluice_types::sequence::OnceWindow;
+use crate::layer::Counters;
 
 /// Where a sink's sequence numbers start: low enough that SRTP's rollover counter starts at zero
 /// on both sides, high enough for packets that come before the first one that was forwarded.
 const FIRST_INDEX: u64 = 1_024;
+
+/// How many sent packets are remembered for retransmission, by kind: as many as are kept.
+const SENT_VIDEO: usize = 128;
+const SENT_AUDIO: usize = 32;
 
 /// How many answered requests are remembered, and for how long one is not answered again.
 const ANSWERED: usize = 64;
@@ -35,12 +44,76 @@ pub enum Target {
     Link(LinkId),
 }
 
+/// A set of encodings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct EncodingSet(pub u8);
+
+impl EncodingSet {
+    /// All there can be.
+    pub const ALL: Self = Self(0b111);
+
+    /// Whether one is in it.
+    #[must_use]
+    pub const fn has(self, encoding: EncodingId) -> bool {
+        self.0 >> encoding.0 & 1 == 1
+    }
+
+    /// With one more.
+    #[must_use]
+    pub const fn with(self, encoding: EncodingId) -> Self {
+        Self(self.0 | 1 << encoding.0)
+    }
+}
+
+/// A packet as it went out, or is about to: enough to write it again from the one that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SentPacket {
+    pub(super) index: u64,
+    pub(super) number: u64,
+    pub(super) timestamp: u32,
+    pub(super) picture_id: u16,
+    pub(super) frame: u16,
+    pub(super) base_layer_index: u8,
+    pub(super) encoding: EncodingId,
+    pub(super) marker: bool,
+}
+
+impl SentPacket {
+    /// The payload's counters with the sink's values.
+    pub(super) fn counters(&self, publishers: &Counters) -> Counters {
+        let mut counters = *publishers;
+        if let Some(id) = &mut counters.picture_id {
+            id.value = self.picture_id & if id.wide { 0x7fff } else { 0x7f };
+        }
+        if let Some((_, value)) = &mut counters.base_layer_index {
+            *value = self.base_layer_index;
+        }
+        counters
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Sink {
     pub(super) source: SourceId,
     pub(super) target: Target,
-    offset: Option<i64>,
-    sent: OnceWindow,
+    /// How its receiver wants it, if it said so.
+    pub(super) wish: Option<Wish>,
+    pub(super) selection: Selection,
+    /// For a relay: the encodings that travel over it.
+    pub(super) encodings: EncodingSet,
+    /// Whether its receiver was told that it is paused.
+    pub(super) told_paused: bool,
+    /// Since when its choice waits for a key frame.
+    pub(super) waiting: Option<Time>,
+    numbering: Numbering,
+    used: OnceWindow,
+    pictures: Numbering,
+    base_layer_offset: u8,
+    frame_offset: u16,
+    timestamp_offset: u32,
+    latest: Option<SentPacket>,
+    latest_at: Time,
+    sent: Vec<Option<SentPacket>>,
     next_retransmission: u64,
     answered: [(u64, Time); ANSWERED],
     answers: usize,
@@ -50,12 +123,31 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    pub(super) fn new(source: SourceId, target: Target) -> Self {
+    pub(super) fn new(source: SourceId, target: Target, is_video: bool) -> Self {
+        let mut numbering = Numbering::default();
+        numbering.restart(0, FIRST_INDEX - 1);
+        let remembered = match target {
+            Target::Peer { .. } if is_video => SENT_VIDEO,
+            Target::Peer { .. } => SENT_AUDIO,
+            Target::Link(_) => 0,
+        };
         Self {
             source,
             target,
-            offset: None,
-            sent: OnceWindow::default(),
+            wish: None,
+            selection: Selection::default(),
+            encodings: EncodingSet::ALL,
+            told_paused: false,
+            waiting: None,
+            numbering,
+            used: OnceWindow::default(),
+            pictures: Numbering::default(),
+            base_layer_offset: 0,
+            frame_offset: 0,
+            timestamp_offset: 0,
+            latest: None,
+            latest_at: Time::ZERO,
+            sent: vec![None; remembered],
             next_retransmission: FIRST_INDEX,
             answered: [(u64::MAX, Time::ZERO); ANSWERED],
             answers: 0,
@@ -65,33 +157,117 @@ impl Sink {
         }
     }
 
-    /// The sink's number for the source's `number`; `None` when it was used already or lies before
-    /// all that can be sent. SRTP must never seal two packets under one index (RFC 7714,
-    /// section 8), so this is the only way to get one.
-    pub(super) fn take_index(&mut self, number: u64) -> Option<u64> {
-        let offset = *self
-            .offset
-            .get_or_insert(FIRST_INDEX as i64 - number as i64);
-        let index = number.checked_add_signed(offset)?;
-        self.sent.first_time(index).then_some(index)
+    /// The latest packet that went out, and when.
+    pub(super) fn latest(&self) -> Option<(SentPacket, Time)> {
+        Some((self.latest?, self.latest_at))
     }
 
-    /// The source's number behind a requested sequence number, the nearest to the latest sent.
-    pub(super) fn requested(&self, latest: u64, sequence: u16) -> Option<(u64, u16)> {
-        let offset = self.offset?;
-        let latest_index = latest.checked_add_signed(offset)?;
-        let distance = sequence.wrapping_sub(latest_index as u16) as i16;
-        let number = latest.checked_add_signed(i64::from(distance))?;
-        Some((number, sequence))
+    /// What is added to the publisher's timestamps.
+    pub(super) const fn timestamp_offset(&self) -> u32 {
+        self.timestamp_offset
     }
 
-    /// Takes the index of one retransmission of `number`; `None` when it was answered just now or
-    /// too many were.
-    pub(super) fn take_retransmission(&mut self, now: Time, number: u64) -> Option<u64> {
+    /// What goes out now.
+    pub(super) fn current(&self) -> Option<Choice> {
+        self.selection.current()
+    }
+
+    /// Whether no later packet of the encoding that goes out came before this one.
+    pub(super) fn is_newest(&self, passing: &Passing<'_>) -> bool {
+        let same = self
+            .selection
+            .current()
+            .is_none_or(|current| current.encoding == passing.encoding);
+        !same || self.numbering.is_newest(passing.number)
+    }
+
+    /// The stream goes on with another encoding, from this packet on, which gets `timestamp`.
+    pub(super) fn start(&mut self, passing: &Passing<'_>, timestamp: u32) {
+        self.numbering.restart(passing.number, 0);
+        if let Some(picture) = passing.picture {
+            self.pictures.restart(picture, 0);
+        }
+        let (base_layer_index, frame) = self
+            .latest
+            .map_or((0, 0), |latest| (latest.base_layer_index, latest.frame));
+        if let Some((_, index)) = passing.unit.counters.base_layer_index {
+            self.base_layer_offset = base_layer_index.wrapping_add(1).wrapping_sub(index);
+        }
+        if let Some(descriptor) = &passing.dependency {
+            self.frame_offset = frame.wrapping_add(1).wrapping_sub(descriptor.frame);
+        }
+        self.timestamp_offset = timestamp.wrapping_sub(passing.header.timestamp);
+    }
+
+    /// Numbers a packet that goes out; `None` when it was sent already or lies before all that can
+    /// be sent. SRTP must never seal two packets under one index (RFC 7714, section 8), so this and
+    /// [`Self::fill`] are the only ways to get one.
+    pub(super) fn number(&mut self, now: Time, passing: &Passing<'_>) -> Option<SentPacket> {
+        let index = self.numbering.pass(passing.number)?;
+        if !self.used.first_time(index) {
+            return None;
+        }
+        let picture_id = passing
+            .picture
+            .and_then(|picture| self.pictures.pass(picture))
+            .unwrap_or(0) as u16;
+        let base_layer_index = passing
+            .unit
+            .counters
+            .base_layer_index
+            .map_or(0, |(_, index)| index.wrapping_add(self.base_layer_offset));
+        let frame = passing.dependency.map_or(0, |descriptor| {
+            descriptor.frame.wrapping_add(self.frame_offset)
+        });
+        let ends = passing.unit.ends && self.selection.is_top(passing.unit.layer);
+        let packet = SentPacket {
+            index,
+            number: passing.number,
+            timestamp: passing.header.timestamp.wrapping_add(self.timestamp_offset),
+            picture_id,
+            frame,
+            base_layer_index,
+            encoding: passing.encoding,
+            marker: passing.header.marker || ends,
+        };
+        if self.latest.is_none_or(|latest| latest.index < index) {
+            self.latest = Some(packet);
+            self.latest_at = now;
+        }
+        let slots = self.sent.len() as u64;
+        if let Some(slot) = self.sent.get_mut((index % slots.max(1)) as usize) {
+            *slot = Some(packet);
+        }
+        Some(packet)
+    }
+
+    /// Leaves a packet out. When a place was kept open for it, the index of that place, under which
+    /// something has to be sent.
+    pub(super) fn fill(&mut self, passing: &Passing<'_>) -> Option<u64> {
+        if let Some(picture) = passing.picture {
+            self.pictures.leave_out(picture);
+        }
+        let index = self.numbering.leave_out(passing.number)?;
+        self.used.first_time(index).then_some(index)
+    }
+
+    /// The packet behind a requested sequence number, the nearest to the latest sent.
+    pub(super) fn requested(&self, sequence: u16) -> Option<SentPacket> {
+        let latest = self.numbering.latest();
+        let distance = sequence.wrapping_sub(latest as u16) as i16;
+        let index = latest.checked_add_signed(i64::from(distance))?;
+        let slots = self.sent.len() as u64;
+        let slot = self.sent.get((index % slots.max(1)) as usize)?;
+        slot.filter(|sent| sent.index == index)
+    }
+
+    /// Takes the index of one retransmission of the packet with the index `of`; `None` when it was
+    /// answered just now or too many were.
+    pub(super) fn take_retransmission(&mut self, now: Time, of: u64) -> Option<u64> {
         let just_now = self
             .answered
             .iter()
-            .any(|&(answered, then)| answered == number && now.since(then) < ANSWER_AGAIN);
+            .any(|&(answered, then)| answered == of && now.since(then) < ANSWER_AGAIN);
         if now.since(self.budget.0) >= BUDGET_INTERVAL {
             self.budget = (now, 0);
         }
@@ -99,10 +275,15 @@ impl Sink {
             return None;
         }
         self.budget.1 += 1;
-        self.answered[self.answers % ANSWERED] = (number, now);
+        self.answered[self.answers % ANSWERED] = (of, now);
         self.answers += 1;
+        Some(self.take_probe())
+    }
+
+    /// Takes the index of a packet of the retransmission stream that nobody asked for.
+    pub(super) fn take_probe(&mut self) -> u64 {
         let index = self.next_retransmission;
         self.next_retransmission += 1;
-        Some(index)
+        index
     }
 }

@@ -1,12 +1,33 @@
 //! A track that comes in.
 
-use sluice_types::room::MediaKind;
+use std::time::Duration;
 
-use super::history::History;
-use super::key_frame::KeyFrameRequests;
-use super::reception::Reception;
-use super::{PeerId, SinkId};
-use sluice_types::sequence::OnceWindow;
+use sluice_types::room::MediaKind;
+use sluice_types::units::Time;
+
+use super::demand::Demand;
+use super::encoding::{Encoding, EncodingId};
+use super::speakers::Voice;
+use super::{PeerId, SinkId, Track};
+use crate::layer::SPATIAL_MAX;
+
+/// When the others of a track go on for so long without it, an encoding has stopped.
+const STOPPED: Duration = Duration::from_millis(400);
+
+/// When nothing came for so long, an encoding has stopped whatever the others do. A still screen is
+/// sent about once a second.
+const SILENT: Duration = Duration::from_millis(4_000);
+
+/// One encoding as the client announced it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AnnouncedEncoding {
+    /// Its `a=rid`; `None` for a track with one encoding.
+    pub rid: Option<Box<[u8]>>,
+    /// Its SSRC, when the client said it beforehand.
+    pub ssrc: Option<u32>,
+    /// The SSRC of its retransmissions, likewise.
+    pub retransmission_ssrc: Option<u32>,
+}
 
 /// Where a track comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,16 +36,14 @@ pub enum Origin {
     Peer {
         /// Who.
         peer: PeerId,
-        /// The track's SSRC, when the client said it beforehand.
-        ssrc: Option<u32>,
-        /// The SSRC of its retransmissions, likewise.
-        retransmission_ssrc: Option<u32>,
+        /// The encodings, the lowest first; at most [`SPATIAL_MAX`] count.
+        encodings: Vec<AnnouncedEncoding>,
         /// The m-line, by which an SSRC that was not said beforehand is told.
         mid: Box<[u8]>,
         /// Whether the client answers requests for missing packets.
         repairs: bool,
     },
-    /// Another edge.
+    /// Another edge. Its encodings have their place for an SSRC.
     Backbone,
 }
 
@@ -40,34 +59,62 @@ impl Origin {
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) kind: MediaKind,
+    pub(super) track: Track,
     pub(super) origin: Origin,
-    /// The SSRC that came; 0 before.
-    pub(super) ssrc: u32,
-    pub(super) reception: Reception,
-    pub(super) seen: OnceWindow,
-    pub(super) history: History,
-    pub(super) key_frames: KeyFrameRequests,
+    pub(super) encodings: Vec<Encoding>,
     pub(super) sinks: Vec<SinkId>,
     pub(super) packets: u64,
+    pub(super) demand: Demand,
+    pub(super) voice: Voice,
 }
 
 impl Source {
-    pub(super) fn new(kind: MediaKind, origin: &Origin) -> Self {
-        let clock_rate = match kind {
-            MediaKind::Audio => 48_000,
-            MediaKind::Video => 90_000,
+    pub(super) fn new(track: Track, origin: Origin) -> Self {
+        let kind = track.source.kind();
+        let encodings = match &origin {
+            Origin::Peer {
+                encodings, repairs, ..
+            } => encodings
+                .iter()
+                .take(SPATIAL_MAX)
+                .map(|told| Encoding::new(kind, told.rid.clone(), *repairs))
+                .collect(),
+            Origin::Backbone => vec![Encoding::new(kind, None, false)],
         };
-        let repairs = matches!(origin, Origin::Peer { repairs: true, .. });
         Self {
             kind,
-            origin: origin.clone(),
-            ssrc: 0,
-            reception: Reception::new(clock_rate, repairs),
-            seen: OnceWindow::default(),
-            history: History::new(kind),
-            key_frames: KeyFrameRequests::default(),
+            track,
+            origin,
+            encodings,
             sinks: Vec::new(),
             packets: 0,
+            demand: Demand::default(),
+            voice: Voice::default(),
+        }
+    }
+
+    /// The encoding that a packet from another edge belongs to.
+    pub(super) fn relayed_encoding(&mut self, ssrc: u32) -> Option<EncodingId> {
+        let most = match self.kind {
+            MediaKind::Audio => 1,
+            MediaKind::Video => SPATIAL_MAX as u32,
+        };
+        let place = u8::try_from(ssrc).ok().filter(|_| ssrc < most)?;
+        while self.encodings.len() <= usize::from(place) {
+            self.encodings.push(Encoding::new(self.kind, None, false));
+        }
+        Some(EncodingId(place))
+    }
+
+    /// Whether packets of an encoding still come.
+    pub(super) fn is_alive(&self, now: Time, encoding: EncodingId) -> bool {
+        let latest = self.encodings.iter().filter_map(|e| e.last).max();
+        let last = self.encodings.get(encoding.index()).and_then(|e| e.last);
+        match (last, latest) {
+            (Some(last), Some(latest)) => {
+                now.since(last) < SILENT && latest.since(last) < STOPPED
+            }
+            _ => false,
         }
     }
 }

@@ -87,13 +87,16 @@ impl Structure {
         &self.targets
     }
 
-    /// The decode target with the highest layers that are not above `wish` in either direction.
+    /// The decode target with the highest layers that are not above `wish` in either direction, of
+    /// those that have their bit in `active`.
     #[must_use]
-    pub fn target_for(&self, wish: Layer) -> Option<u8> {
+    pub fn target_for(&self, wish: Layer, active: u32) -> Option<u8> {
         (0u8..)
             .zip(&self.targets)
-            .filter(|(_, reached)| {
-                reached.spatial <= wish.spatial && reached.temporal <= wish.temporal
+            .filter(|(number, reached)| {
+                active >> number & 1 == 1
+                    && reached.spatial <= wish.spatial
+                    && reached.temporal <= wish.temporal
             })
             .max_by_key(|&(number, reached)| (*reached, std::cmp::Reverse(number)))
             .map(|(number, _)| number)

@@ -111,7 +111,7 @@ fn a_structure_serves_the_descriptors_after_it() {
     assert_eq!(structure.resolutions(), [(1_280, 720)]);
     let temporal: Vec<_> = structure.targets().iter().map(|t| t.temporal).collect();
     assert_eq!(temporal, [0, 1]);
-    assert_eq!(structure.target_for(Layer::default()), Some(0));
+    assert_eq!(structure.target_for(Layer::default(), u32::MAX), Some(0));
     // Three bytes: template 2, frame 7.
     let (descriptor, _) = read(&[0xc2, 0, 7], Some(&structure)).expect("readable");
     assert_eq!(descriptor.layer.temporal, 1);

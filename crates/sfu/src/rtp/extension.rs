@@ -14,8 +14,9 @@ const ONE_BYTE_ID_MAX: u8 = 14;
 /// The largest value that a one-byte header can carry.
 const ONE_BYTE_VALUE_MAX: usize = 16;
 
-/// The longest block that is written, in bytes. What does not fit is left out.
-const BLOCK_BYTES_MAX: usize = 128;
+/// The longest block that is written, in bytes. What does not fit is left out. The dependency
+/// structure of three spatial and three temporal layers takes about 100.
+const BLOCK_BYTES_MAX: usize = 192;
 
 /// A header extension that the mesh knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -200,11 +201,13 @@ impl Default for ExtensionBlock {
 }
 
 impl ExtensionBlock {
-    /// Adds an element. What would make the block too long is left out.
-    pub fn push(&mut self, id: u8, value: &[u8]) {
-        let end = self.used + 2 + value.len();
+    /// Adds an element and gives its value as it stands in the block. What would make the block too
+    /// long is left out.
+    pub fn push(&mut self, id: u8, value: &[u8]) -> Option<&mut [u8]> {
+        let start = self.used + 2;
+        let end = start + value.len();
         if value.len() > u8::MAX as usize || end > BLOCK_BYTES_MAX {
-            return;
+            return None;
         }
         if id > ONE_BYTE_ID_MAX || value.is_empty() || value.len() > ONE_BYTE_VALUE_MAX {
             self.two_byte = true;
@@ -212,8 +215,10 @@ impl ExtensionBlock {
         self.elements[self.used] = id;
         // Checked above to fit.
         self.elements[self.used + 1] = value.len() as u8;
-        self.elements[self.used + 2..end].copy_from_slice(value);
         self.used = end;
+        let written = &mut self.elements[start..end];
+        written.copy_from_slice(value);
+        Some(written)
     }
 
     /// Whether there is nothing in it.
@@ -254,7 +259,7 @@ impl ExtensionBlock {
             ONE_BYTE_PROFILE
         };
         buffer[..2].copy_from_slice(&profile.to_be_bytes());
-        // At most 32 words.
+        // At most 49 words.
         buffer[2..4].copy_from_slice(&((at / 4 - 1) as u16).to_be_bytes());
         at
     }

@@ -25,6 +25,8 @@ fn written(extensions: &[(u8, Vec<u8>)], payload: &[u8]) -> Vec<u8> {
         extensions: &block,
         original_sequence: None,
         payload,
+        counters: crate::layer::Counters::default(),
+        padding: 0,
     }
     .write(&mut buffer)
     .expect("fits");

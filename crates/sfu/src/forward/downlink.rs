@@ -1,0 +1,342 @@
+//! One participant's downlink: which of its videos gets what.
+
+use sluice_types::room::{MediaKind, TrackSource};
+use sluice_types::signal::{Priority, Wish};
+use sluice_types::units::{Bitrate, Time};
+
+use super::allocation::{Demanded, Offer, allocate};
+use super::encoding::EncodingId;
+use super::selection::Choice;
+use super::sink::EncodingSet;
+use super::source::Source;
+use super::{Forwarder, OwnerId, Outbox, Peer, PeerId, SinkId, Target};
+use crate::layer::{Layer, SPATIAL_MAX, TEMPORAL_MAX};
+use crate::rtp::{Extension, ExtensionBlock};
+
+/// What an encoding of that place is taken to need before it is measured, of one, two or three.
+const NOMINAL: [Bitrate; SPATIAL_MAX] = [
+    Bitrate::kbps(150),
+    Bitrate::kbps(500),
+    Bitrate::kbps(1_700),
+];
+
+/// The height of the largest encoding before a key frame told it, in pixels.
+const NOMINAL_HEIGHT: u16 = 720;
+
+/// The picture rate of a whole stream; each temporal layer halves it.
+const FRAME_RATE: u8 = 30;
+
+impl Peer {
+    /// Gives a packet its transport-wide sequence number, where that was agreed upon.
+    pub(super) fn number_transport(
+        &mut self,
+        _now: Time,
+        _bytes: usize,
+        extensions: &mut ExtensionBlock,
+    ) {
+        if let Some(id) = self.formats.extensions.id(Extension::TransportCc) {
+            self.transport_sequence = self.transport_sequence.wrapping_add(1);
+            extensions.push(id, &self.transport_sequence.to_be_bytes());
+        }
+    }
+
+    /// What the participant's network carries, as far as it is known.
+    pub(super) fn budget(&self) -> Bitrate {
+        Bitrate::mbps(1_000_000)
+    }
+}
+
+/// How a video is wanted by a receiver that says nothing: who speaks large, a screen in full, the
+/// others the smaller the more there are.
+fn default_wish(source: &Source, dominant: Option<OwnerId>, videos: usize) -> Wish {
+    let matters = source.track.source == TrackSource::Screen
+        || dominant == Some(source.track.owner)
+        || videos <= 2;
+    let height = match videos {
+        _ if matters => None,
+        0..=6 => Some(360),
+        _ => Some(180),
+    };
+    Wish {
+        height,
+        priority: if matters {
+            Priority::High
+        } else {
+            Priority::Normal
+        },
+        ..Wish::default()
+    }
+}
+
+/// What a source offers to a wish.
+struct Offered {
+    /// The encoding that the wish is best served by, whether it is sent now or not.
+    ideal: EncodingId,
+}
+
+/// The bitrate of an encoding's layers, or what it is taken to be before it was measured.
+fn bitrate(source: &Source, choice: Choice) -> Bitrate {
+    let place = choice.encoding.index();
+    let measured = source.encodings[place].meter.up_to(choice.layer);
+    if measured > Bitrate::bps(0) {
+        return measured;
+    }
+    let from_top = source.encodings.len() - 1 - place;
+    NOMINAL[SPATIAL_MAX - 1 - from_top.min(SPATIAL_MAX - 1)]
+}
+
+/// Appends what can be had of a source now and is not more than wished, the lowest first.
+fn offer(source: &Source, now: Time, wish: &Wish, offers: &mut Vec<Offer>) -> Offered {
+    let count = source.encodings.len();
+    let last = count - 1;
+    let tallest = source.encodings[last].size.map_or(NOMINAL_HEIGHT, |size| size.1);
+    // Ten percent too few pixels are not worth four times the bits.
+    let enough = |height: u16| {
+        wish.height
+            .is_some_and(|wished| u32::from(height) * 10 >= u32::from(wished) * 9)
+    };
+    let height_of = |place: usize| {
+        let told = source.encodings[place].size.map(|size| size.1);
+        told.unwrap_or(tallest >> (last - place))
+    };
+    let ideal = (0..count).find(|&place| enough(height_of(place))).unwrap_or(last);
+    let alive = |place: usize| source.is_alive(now, EncodingId(place as u8));
+    let before = offers.len();
+    for place in (0..=ideal).filter(|&place| alive(place)) {
+        let first = offers.len() == before;
+        offer_layers(source, EncodingId(place as u8), wish, &enough, first, offers);
+    }
+    if offers.len() == before {
+        // Nothing as small comes: the next larger there is, or what comes first.
+        let place = (ideal..count).find(|&place| alive(place)).unwrap_or(0);
+        let choice = Choice {
+            encoding: EncodingId(place as u8),
+            layer: Layer {
+                spatial: 0,
+                temporal: TEMPORAL_MAX as u8 - 1,
+            },
+        };
+        let bitrate = if alive(place) {
+            bitrate(source, choice)
+        } else {
+            Bitrate::bps(0)
+        };
+        offers.push(Offer { choice, bitrate });
+    }
+    Offered {
+        // Three at most.
+        ideal: EncodingId(ideal as u8),
+    }
+}
+
+/// Appends the layers of one encoding. Of the larger ones only those are worth having that are
+/// nearly as smooth as the smaller one was.
+fn offer_layers(
+    source: &Source,
+    encoding: EncodingId,
+    wish: &Wish,
+    enough: &impl Fn(u16) -> bool,
+    first: bool,
+    offers: &mut Vec<Offer>,
+) {
+    let at = &source.encodings[encoding.index()];
+    let temporal_layers = at.meter.temporal_layers().max(1);
+    let highest = (0..temporal_layers)
+        .find(|&temporal| {
+            let rate = FRAME_RATE >> (temporal_layers - 1 - temporal).min(7);
+            wish.frame_rate.is_some_and(|wished| rate >= wished)
+        })
+        .unwrap_or(temporal_layers - 1);
+    let spatial_layers = at.spatial_layers();
+    let resolutions = at.structure.as_ref().map_or(&[][..], |s| s.resolutions());
+    let tallest = at.size.map_or(NOMINAL_HEIGHT, |size| size.1);
+    for spatial in 0..spatial_layers {
+        let lowest = if first && spatial == 0 {
+            0
+        } else {
+            highest.saturating_sub(1)
+        };
+        for temporal in lowest..=highest {
+            // A stream that was not measured yet may have more layers than it showed.
+            let whole = wish.frame_rate.is_none() && temporal + 1 == temporal_layers;
+            let choice = Choice {
+                encoding,
+                layer: Layer {
+                    spatial,
+                    temporal: if whole { TEMPORAL_MAX as u8 - 1 } else { temporal },
+                },
+            };
+            offers.push(Offer {
+                choice,
+                bitrate: bitrate(source, choice),
+            });
+        }
+        let height = resolutions
+            .get(usize::from(spatial))
+            .map_or(tallest >> (spatial_layers - 1 - spatial), |size| size.1);
+        if enough(height) {
+            break;
+        }
+    }
+}
+
+impl Forwarder {
+    /// Shares out a participant's downlink anew.
+    pub(super) fn allocate(&mut self, now: Time, key: PeerId, outbox: &mut impl Outbox) {
+        let Some(peer) = self.peers.get(key.0) else {
+            return;
+        };
+        let sinks: Vec<SinkId> = peer.sinks.clone();
+        let is_video = |sink: &&SinkId| {
+            self.sources[self.sinks[sink.0].source.0].kind == MediaKind::Video
+        };
+        let videos = sinks.iter().filter(is_video).count();
+        let budget = peer.budget();
+        let mut offers = Vec::with_capacity(videos * 6);
+        let mut entries = Vec::with_capacity(videos);
+        for &sink in sinks.iter().filter(is_video) {
+            let at = &self.sinks[sink.0];
+            let source = &self.sources[at.source.0];
+            let dominant = self
+                .speakers
+                .dominant(source.track.room)
+                .and_then(|voice| self.sources.get(voice.0))
+                .map(|voice| voice.track.owner);
+            let wish = at
+                .wish
+                .unwrap_or_else(|| default_wish(source, dominant, videos));
+            if !wish.visible {
+                entries.push((sink, wish.priority, 0..0, EncodingId(0)));
+                continue;
+            }
+            let start = offers.len();
+            let offered = offer(source, now, &wish, &mut offers);
+            entries.push((sink, wish.priority, start..offers.len(), offered.ideal));
+        }
+        let demanded: Vec<_> = entries
+            .iter()
+            .map(|(sink, priority, range, _)| Demanded {
+                priority: *priority,
+                offers: &offers[range.clone()],
+                current: self.sinks[sink.0].selection.choice(),
+            })
+            .collect();
+        let mut given = Vec::new();
+        allocate(budget, &demanded, &mut given);
+        let mut needed = 0;
+        let mut left = budget.as_bps();
+        for (video, place) in demanded.iter().zip(&given) {
+            needed += video.offers.last().map_or(0, |best| best.bitrate.as_bps());
+            left -= place.map_or(0, |place| video.offers[place].bitrate.as_bps().min(left));
+        }
+        for ((sink, _, range, ideal), place) in entries.into_iter().zip(given) {
+            let choice = place.map(|place| offers[range.clone()][place]);
+            needed += self.apply(now, sink, &range, choice, ideal, &mut left, outbox);
+        }
+        self.peers[key.0].needed = Bitrate::bps(needed);
+    }
+
+    /// Carries out what one video was given, and says what it would need beyond what was offered.
+    #[expect(clippy::too_many_arguments, reason = "one step of the allocation")]
+    fn apply(
+        &mut self,
+        now: Time,
+        key: SinkId,
+        offered: &std::ops::Range<usize>,
+        choice: Option<Offer>,
+        ideal: EncodingId,
+        left: &mut u64,
+        outbox: &mut impl Outbox,
+    ) -> u64 {
+        let sink = &mut self.sinks[key.0];
+        let source = sink.source;
+        sink.selection.choose(choice.map(|offer| offer.choice));
+        let paused = choice.is_none() && !offered.is_empty();
+        if std::mem::replace(&mut sink.told_paused, paused) != paused {
+            outbox.paused(key, paused);
+        }
+        let mut wanted = EncodingSet::default();
+        let mut more = 0;
+        if let Some(given) = choice {
+            wanted = wanted.with(given.choice.encoding);
+            if given.choice.encoding < ideal {
+                // The next larger one is not sent: it would have to be started first.
+                let next = EncodingId(given.choice.encoding.0 + 1);
+                let whole = Layer {
+                    spatial: SPATIAL_MAX as u8 - 1,
+                    temporal: TEMPORAL_MAX as u8 - 1,
+                };
+                let next_choice = Choice {
+                    encoding: next,
+                    layer: whole,
+                };
+                let cost = bitrate(&self.sources[source.0], next_choice).as_bps();
+                more = cost.saturating_sub(given.bitrate.as_bps());
+                if more <= *left {
+                    *left -= more;
+                    wanted = wanted.with(next);
+                }
+            }
+        }
+        sink.encodings = wanted;
+        match sink.selection.awaited() {
+            Some(encoding) => self.want_key_frame(now, source, encoding, outbox),
+            None => self.unblock(now, key, outbox),
+        }
+        more
+    }
+
+    /// A spatial layer that cannot be entered without one is waited for a little, then a key frame is
+    /// asked for.
+    fn unblock(&mut self, now: Time, key: SinkId, outbox: &mut impl Outbox) {
+        let sink = &mut self.sinks[key.0];
+        let stuck = match (sink.selection.choice(), sink.current()) {
+            (Some(choice), Some(current)) => {
+                let most = self.sources[sink.source.0].encodings[choice.encoding.index()]
+                    .spatial_layers()
+                    .saturating_sub(1);
+                choice.layer.spatial.min(most) != current.layer.spatial
+            }
+            _ => false,
+        };
+        if !stuck {
+            sink.waiting = None;
+            return;
+        }
+        let since = *sink.waiting.get_or_insert(now);
+        if now.since(since) >= ENTRY_PATIENCE
+            && let Some(choice) = sink.selection.choice()
+        {
+            let source = sink.source;
+            self.want_key_frame(now, source, choice.encoding, outbox);
+        }
+    }
+
+    /// Looks which encodings of which tracks anybody wants.
+    pub(super) fn update_demand(&mut self, now: Time, outbox: &mut impl Outbox) {
+        for (key, source) in &mut self.sources {
+            if source.kind != MediaKind::Video {
+                continue;
+            }
+            let mut wanted = EncodingSet::default();
+            for sink in &source.sinks {
+                wanted = EncodingSet(wanted.0 | self.sinks[sink.0].encodings.0);
+            }
+            if let Some(set) = source.demand.update(now, wanted) {
+                outbox.encodings_wanted(super::SourceId(key), set);
+            }
+        }
+    }
+
+    /// What a video sink is sent now; `None` for nothing, or when there is no such sink.
+    #[must_use]
+    pub fn sent_to(&self, sink: SinkId) -> Option<Choice> {
+        let sink = self.sinks.get(sink.0)?;
+        matches!(sink.target, Target::Peer { .. })
+            .then(|| sink.current())
+            .flatten()
+    }
+}
+
+/// How long a layer switch may wait for a frame that allows it before a key frame is asked for.
+const ENTRY_PATIENCE: std::time::Duration = std::time::Duration::from_millis(250);

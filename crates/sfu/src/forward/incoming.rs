@@ -1,0 +1,175 @@
+//! RTP that comes in: which encoding of which track it is, and whether it is new.
+
+use sluice_types::room::MediaKind;
+use sluice_types::units::Time;
+
+use super::encoding::EncodingId;
+use super::{Drop, Forwarder, Origin, Outbox, PeerId, SourceId, Stream};
+use crate::codec::{Codec, Payload};
+use crate::rtp::{Extension, Header};
+
+/// The most streams that one participant may send: its tracks' encodings, and their retransmissions.
+const STREAMS_MAX: usize = 32;
+
+/// Which place a kind has in [`super::Stats`].
+pub(super) const fn place(kind: MediaKind) -> usize {
+    match kind {
+        MediaKind::Audio => 0,
+        MediaKind::Video => 1,
+    }
+}
+
+impl Forwarder {
+    /// A participant's packet came, decrypted.
+    pub fn handle_media(
+        &mut self,
+        now: Time,
+        from: PeerId,
+        packet: &[u8],
+        outbox: &mut impl Outbox,
+    ) {
+        let Some(peer) = self.peers.get_mut(from.0) else {
+            return;
+        };
+        let Ok(mut header) = Header::parse(packet, &peer.formats.extensions) else {
+            return self.dropped(Drop::Malformed);
+        };
+        if let Some(&[high, low]) = header.extension(packet, Extension::TransportCc) {
+            peer.last_ssrc = header.ssrc;
+            peer.arrivals.note(now, u16::from_be_bytes([high, low]));
+        }
+        let payload = peer.formats.payload_types.payload(header.payload_type);
+        let Some(stream) = self.stream(from, &header, packet) else {
+            return self.dropped(Drop::UnknownSource);
+        };
+        let kind = place(self.sources[stream.source.0].kind);
+        self.stats.received_packets[kind] += 1;
+        self.stats.received_bytes[kind] += packet.len() as u64;
+        let codec = match payload {
+            Some(Payload::Media(codec)) if !stream.repair => codec,
+            Some(Payload::Retransmission(codec)) if stream.repair => {
+                // RFC 4588, section 4: the original sequence number, then the original payload.
+                // One without is padding with which a client probes for bandwidth.
+                let Some(sequence) = header.take_original_sequence(packet) else {
+                    return;
+                };
+                header.sequence = sequence;
+                self.stats.recovered_packets += 1;
+                codec
+            }
+            _ => return self.dropped(Drop::UnknownPayloadType),
+        };
+        let (source, encoding) = (stream.source, stream.encoding);
+        let original = !stream.repair;
+        self.publish(now, source, encoding, codec, &header, packet, original, outbox);
+    }
+
+    /// A packet of a track that comes over the backbone.
+    pub fn handle_relayed(
+        &mut self,
+        now: Time,
+        source: SourceId,
+        packet: &[u8],
+        outbox: &mut impl Outbox,
+    ) {
+        let Some(kind) = self.sources.get(source.0).map(|source| source.kind) else {
+            return self.dropped(Drop::UnknownSource);
+        };
+        let Ok(header) = Header::parse(packet, &self.backbone.extensions) else {
+            return self.dropped(Drop::Malformed);
+        };
+        let Some(encoding) = self.sources[source.0].relayed_encoding(header.ssrc) else {
+            return self.dropped(Drop::UnknownSource);
+        };
+        self.stats.relayed_in_packets[place(kind)] += 1;
+        match self.backbone.payload_types.payload(header.payload_type) {
+            Some(Payload::Media(codec)) => {
+                self.publish(now, source, encoding, codec, &header, packet, true, outbox);
+            }
+            _ => self.dropped(Drop::UnknownPayloadType),
+        }
+    }
+
+    /// The stream that a packet belongs to: by its SSRC, or for the first packet of a new SSRC by its
+    /// m-line and encoding (RFC 8843, section 9.2; RFC 8852).
+    fn stream(&mut self, from: PeerId, header: &Header, packet: &[u8]) -> Option<Stream> {
+        let peer = &mut self.peers[from.0];
+        let known = peer.streams.iter().find(|s| s.ssrc == header.ssrc).copied();
+        if known.is_some() || peer.streams.len() >= STREAMS_MAX {
+            return known;
+        }
+        let mid = header.extension(packet, Extension::Mid)?;
+        let source = peer
+            .mids
+            .iter()
+            .find_map(|(name, source)| (**name == *mid).then_some(*source))?;
+        let repair = matches!(
+            peer.formats.payload_types.payload(header.payload_type),
+            Some(Payload::Retransmission(_))
+        );
+        let rid = header
+            .extension(packet, Extension::RtpStreamId)
+            .or_else(|| header.extension(packet, Extension::RepairedRtpStreamId));
+        let encodings = &self.sources[source.0].encodings;
+        let place = match rid {
+            Some(rid) => encodings.iter().position(|e| e.rid.as_deref() == Some(rid))?,
+            None if encodings.len() == 1 => 0,
+            None => return None,
+        };
+        let stream = Stream {
+            ssrc: header.ssrc,
+            source,
+            // Three at most.
+            encoding: EncodingId(place as u8),
+            repair,
+        };
+        peer.streams.push(stream);
+        Some(stream)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of the packet's way")]
+    fn publish(
+        &mut self,
+        now: Time,
+        key: SourceId,
+        at: EncodingId,
+        codec: Codec,
+        header: &Header,
+        packet: &[u8],
+        original: bool,
+        outbox: &mut impl Outbox,
+    ) {
+        let source = &mut self.sources[key.0];
+        let encoding = &mut source.encodings[at.index()];
+        if original && matches!(source.origin, Origin::Peer { .. }) {
+            encoding.ssrc = header.ssrc;
+        }
+        let arrival =
+            encoding
+                .reception
+                .arrived(now, header.sequence, header.timestamp, original);
+        if !encoding.seen.first_time(arrival.number) {
+            return self.dropped(Drop::Duplicate);
+        }
+        encoding.last = Some(now);
+        source.packets += 1;
+        if source.packets == 1 {
+            outbox.first_packet(key);
+        }
+        encoding.history.keep(arrival.number, header, codec, packet);
+        if let (MediaKind::Audio, Some(&[level, ..])) =
+            (source.kind, header.extension(packet, Extension::AudioLevel))
+        {
+            source.voice.heard(level);
+        }
+        let passing = encoding.describe(at, arrival.number, codec, header, packet);
+        let mut next = 0;
+        while let Some(&sink) = self.sources[key.0].sinks.get(next) {
+            self.pass(now, sink, &passing, outbox);
+            next += 1;
+        }
+        if arrival.beyond_repair {
+            self.want_key_frame(now, key, at, outbox);
+        }
+    }
+}

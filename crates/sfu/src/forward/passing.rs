@@ -1,0 +1,329 @@
+//! From a source to one sink.
+
+use sluice_types::room::MediaKind;
+use sluice_types::units::Time;
+
+use super::encoding::{Encoding, EncodingId, Passing};
+use super::incoming::place;
+use super::selection::Verdict;
+use super::sink::SentPacket;
+use super::{Drop, Forwarder, Origin, Outbox, PeerId, SinkId, SourceId, Target};
+use crate::codec::Codec;
+use crate::layer::Counters;
+use crate::rtp::{Extension, ExtensionBlock, ExtensionIds, Header, Outgoing};
+
+/// Timestamps of two encodings that differ by more than this, in seconds, do not belong to one
+/// another; then the time of arrival counts.
+const ALIGNED_WITHIN_S: u32 = 3;
+
+/// A publisher's packet, and what to write over its payload's counters.
+pub(super) struct Written<'a> {
+    pub(super) codec: Codec,
+    pub(super) header: &'a Header,
+    pub(super) packet: &'a [u8],
+    pub(super) counters: Counters,
+}
+
+impl Forwarder {
+    /// Sends one packet to one sink.
+    pub(super) fn pass(
+        &mut self,
+        now: Time,
+        key: SinkId,
+        passing: &Passing<'_>,
+        outbox: &mut impl Outbox,
+    ) {
+        match self.sinks[key.0].target {
+            Target::Link(_) => self.pass_on(key, passing, outbox),
+            Target::Peer { peer, .. } => self.pass_to(now, key, peer, passing, outbox),
+        }
+    }
+
+    /// To another edge: as it came, so that whichever way a packet takes, its number is the same.
+    fn pass_on(&mut self, key: SinkId, passing: &Passing<'_>, outbox: &mut impl Outbox) {
+        let sink = &self.sinks[key.0];
+        let Target::Link(link) = sink.target else {
+            return;
+        };
+        let source = &self.sources[sink.source.0];
+        if !sink.encodings.has(passing.encoding) || !source.voice.audible {
+            return;
+        }
+        let kind = passing.codec.kind();
+        let mut extensions = ExtensionBlock::default();
+        copy_extensions(
+            &self.backbone.extensions,
+            passing.header,
+            passing.packet,
+            None,
+            &mut extensions,
+        );
+        self.stats.relayed_out_packets[place(kind)] += 1;
+        outbox.relay(
+            link,
+            kind,
+            &Outgoing {
+                marker: passing.header.marker,
+                payload_type: passing.codec.backbone_payload_type(),
+                index: passing.number,
+                timestamp: passing.header.timestamp,
+                ssrc: u32::from(passing.encoding.0),
+                extensions: &extensions,
+                original_sequence: None,
+                payload: passing.header.payload(passing.packet),
+                counters: Counters::default(),
+                padding: 0,
+            },
+        );
+    }
+
+    /// To a participant: what it chose, with its own numbers.
+    fn pass_to(
+        &mut self,
+        now: Time,
+        key: SinkId,
+        peer: PeerId,
+        passing: &Passing<'_>,
+        outbox: &mut impl Outbox,
+    ) {
+        let sink = &mut self.sinks[key.0];
+        let source = &self.sources[sink.source.0];
+        let encoding = &source.encodings[passing.encoding.index()];
+        let verdict = match source.kind {
+            MediaKind::Audio if !source.voice.audible => Verdict::LeaveOut,
+            MediaKind::Audio => Verdict::Pass {
+                starts: sink.latest().is_none(),
+            },
+            // Padding is for the publisher's own path.
+            MediaKind::Video if passing.header.payload(passing.packet).is_empty() => {
+                match sink.current() {
+                    Some(current) if current.encoding == passing.encoding => Verdict::LeaveOut,
+                    _ => Verdict::Foreign,
+                }
+            }
+            MediaKind::Video => {
+                let newest = sink.is_newest(passing);
+                let structure = encoding.structure.as_ref();
+                sink.selection.decide(
+                    passing,
+                    structure.map(|structure| (structure, encoding.active_targets)),
+                    newest,
+                )
+            }
+        };
+        match verdict {
+            Verdict::Foreign => return,
+            Verdict::LeaveOut => {
+                if let Some(index) = sink.fill(passing) {
+                    self.send_filler(now, key, index, passing, outbox);
+                }
+                return;
+            }
+            Verdict::Pass { starts: false } => {}
+            Verdict::Pass { starts: true } => {
+                sink.waiting = None;
+                let timestamp = match sink.latest() {
+                    None => passing.header.timestamp,
+                    Some((latest, at)) => {
+                        let before = &source.encodings[latest.encoding.index()];
+                        let offset = sink.timestamp_offset();
+                        continued(now, passing, encoding, before, offset, (latest, at))
+                    }
+                };
+                sink.start(passing, timestamp);
+            }
+        }
+        let Some(sent) = sink.number(now, passing) else {
+            return self.dropped(Drop::Duplicate);
+        };
+        let written = Written {
+            codec: passing.codec,
+            header: passing.header,
+            packet: passing.packet,
+            counters: sent.counters(&passing.unit.counters),
+        };
+        self.transmit(now, key, peer, &sent, &written, outbox);
+    }
+
+    /// Writes a packet for its sink and sends it.
+    pub(super) fn transmit(
+        &mut self,
+        now: Time,
+        key: SinkId,
+        to: PeerId,
+        sent: &SentPacket,
+        written: &Written<'_>,
+        outbox: &mut impl Outbox,
+    ) {
+        let &Written {
+            codec,
+            header,
+            packet,
+            counters,
+        } = written;
+        let sink = &mut self.sinks[key.0];
+        let Target::Peer { ssrc, .. } = sink.target else {
+            return;
+        };
+        let peer = &mut self.peers[to.0];
+        let Some(payload_type) = peer.formats.payload_types.of(codec) else {
+            return self.dropped(Drop::NoCodec);
+        };
+        let payload = header.payload(packet);
+        sink.packets = sink.packets.wrapping_add(1);
+        sink.bytes = sink.bytes.wrapping_add(payload.len() as u32);
+        let mut extensions = ExtensionBlock::default();
+        let frame = Some(sent.frame);
+        copy_extensions(&peer.formats.extensions, header, packet, frame, &mut extensions);
+        peer.number_transport(now, payload.len(), &mut extensions);
+        let kind = place(codec.kind());
+        self.stats.forwarded_packets[kind] += 1;
+        self.stats.forwarded_bytes[kind] += payload.len() as u64;
+        outbox.media(
+            to,
+            &Outgoing {
+                marker: sent.marker,
+                payload_type,
+                index: sent.index,
+                timestamp: sent.timestamp,
+                ssrc,
+                extensions: &extensions,
+                original_sequence: None,
+                payload,
+                counters,
+                padding: 0,
+            },
+        );
+    }
+
+    /// A packet that is left out came so late that its place is open: padding takes it, so that
+    /// nobody asks for it.
+    fn send_filler(
+        &mut self,
+        now: Time,
+        key: SinkId,
+        index: u64,
+        passing: &Passing<'_>,
+        outbox: &mut impl Outbox,
+    ) {
+        let sink = &self.sinks[key.0];
+        let (Target::Peer { peer: to, ssrc, .. }, Some((latest, _))) = (sink.target, sink.latest())
+        else {
+            return;
+        };
+        let peer = &mut self.peers[to.0];
+        let Some(payload_type) = peer.formats.payload_types.of(passing.codec) else {
+            return;
+        };
+        let mut extensions = ExtensionBlock::default();
+        peer.number_transport(now, 1, &mut extensions);
+        outbox.media(
+            to,
+            &Outgoing {
+                marker: false,
+                payload_type,
+                index,
+                timestamp: latest.timestamp,
+                ssrc,
+                extensions: &extensions,
+                original_sequence: None,
+                payload: &[],
+                counters: Counters::default(),
+                padding: 1,
+            },
+        );
+    }
+
+    /// Somebody needs a key frame: asks where the track comes from, at most so often.
+    pub(super) fn want_key_frame(
+        &mut self,
+        now: Time,
+        key: SourceId,
+        encoding: EncodingId,
+        outbox: &mut impl Outbox,
+    ) {
+        let source = &mut self.sources[key.0];
+        let Some(at) = source.encodings.get_mut(encoding.index()) else {
+            return;
+        };
+        if source.kind == MediaKind::Video && at.key_frames.want(now) {
+            self.ask_key_frame(key, encoding, outbox);
+        }
+    }
+
+    pub(super) fn ask_key_frame(
+        &mut self,
+        key: SourceId,
+        encoding: EncodingId,
+        outbox: &mut impl Outbox,
+    ) {
+        let source = &self.sources[key.0];
+        let ssrc = source.encodings[encoding.index()].ssrc;
+        match source.origin {
+            // Before its first packet an encoder has yet to make its first key frame.
+            Origin::Peer { .. } if ssrc == 0 => return,
+            Origin::Peer { peer, .. } => {
+                self.bytes.clear();
+                crate::rtcp::key_frame_request(&mut self.bytes, ssrc);
+                outbox.control(peer, &self.bytes);
+            }
+            Origin::Backbone => outbox.key_frame_wanted(key, encoding),
+        }
+        self.stats.key_frame_requests_sent += 1;
+    }
+}
+
+/// The timestamp of the first packet of another encoding, or of the same one after a pause: on the
+/// common wall clock where both have told theirs (RFC 3550, section 6.4.1), else by the time of
+/// arrival; always after the latest.
+fn continued(
+    now: Time,
+    passing: &Passing<'_>,
+    encoding: &Encoding,
+    before: &Encoding,
+    offset: u32,
+    (latest, latest_at): (SentPacket, Time),
+) -> u32 {
+    let rate = passing.codec.clock_rate();
+    let elapsed = now.since(latest_at).as_micros() as u64 * u64::from(rate) / 1_000_000;
+    let by_arrival = latest.timestamp.wrapping_add(elapsed as u32);
+    let by_clock = encoding
+        .reception
+        .same_moment(passing.header.timestamp, &before.reception, rate)
+        .map(|timestamp| timestamp.wrapping_add(offset));
+    let timestamp = by_clock
+        .filter(|clock| {
+            (clock.wrapping_sub(by_arrival) as i32).unsigned_abs() < rate * ALIGNED_WITHIN_S
+        })
+        .unwrap_or(by_arrival);
+    if (timestamp.wrapping_sub(latest.timestamp) as i32) > 0 {
+        timestamp
+    } else {
+        latest.timestamp.wrapping_add(1)
+    }
+}
+
+/// Copies what describes the media; `frame` takes the place of the dependency descriptor's frame
+/// number.
+pub(super) fn copy_extensions(
+    ids: &ExtensionIds,
+    header: &Header,
+    packet: &[u8],
+    frame: Option<u16>,
+    block: &mut ExtensionBlock,
+) {
+    for (extension, value) in header.extensions(packet) {
+        if !extension.is_end_to_end() {
+            continue;
+        }
+        let Some(id) = ids.id(extension) else {
+            continue;
+        };
+        match (extension, frame, block.push(id, value)) {
+            (Extension::DependencyDescriptor, Some(frame), Some([_, high, low, ..])) => {
+                [*high, *low] = frame.to_be_bytes();
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Repair: what a participant misses is sent again from the track's history, what the edge misses is
+//! asked for.
+
+use sluice_types::units::Time;
+
+use super::encoding::EncodingId;
+use super::passing::copy_extensions;
+use super::{Forwarder, Origin, Outbox, SinkId, SourceId, Target};
+use crate::layer::Unit;
+use crate::rtcp;
+use crate::rtp::{ExtensionBlock, Outgoing};
+
+/// Why a packet is sent a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// The receiver asked for it.
+    Requested,
+    /// To see whether the path carries more.
+    Probe,
+}
+
+impl Forwarder {
+    /// Answers a participant's request for a packet that it misses.
+    pub(super) fn retransmit(
+        &mut self,
+        now: Time,
+        key: SinkId,
+        sequence: u16,
+        outbox: &mut impl Outbox,
+    ) {
+        self.send_again(now, key, sequence, Again::Requested, outbox);
+    }
+
+    /// Sends a packet of the latest ones once more (RFC 4588), and says how many bytes it was.
+    pub(super) fn send_again(
+        &mut self,
+        now: Time,
+        key: SinkId,
+        sequence: u16,
+        why: Again,
+        outbox: &mut impl Outbox,
+    ) -> Option<usize> {
+        let sink = &mut self.sinks[key.0];
+        let Target::Peer {
+            peer: to,
+            retransmission_ssrc: Some(ssrc),
+            ..
+        } = sink.target
+        else {
+            return None;
+        };
+        let sent = sink.requested(sequence)?;
+        let source = &self.sources[sink.source.0];
+        let history = &source.encodings.get(sent.encoding.index())?.history;
+        let kept = history.packet(sent.number)?;
+        let peer = &mut self.peers[to.0];
+        let payload_type = peer.formats.payload_types.retransmission_of(kept.codec)?;
+        let index = match why {
+            Again::Requested => sink.take_retransmission(now, sent.index)?,
+            Again::Probe => sink.take_probe(),
+        };
+        let payload = kept.header.payload(kept.packet());
+        let mut extensions = ExtensionBlock::default();
+        copy_extensions(
+            &peer.formats.extensions,
+            &kept.header,
+            kept.packet(),
+            Some(sent.frame),
+            &mut extensions,
+        );
+        peer.number_transport(now, payload.len(), &mut extensions);
+        match why {
+            Again::Requested => self.stats.retransmitted_packets += 1,
+            Again::Probe => self.stats.probe_packets += 1,
+        }
+        let unit = Unit::read(kept.codec, payload);
+        outbox.media(
+            to,
+            &Outgoing {
+                marker: sent.marker,
+                payload_type,
+                index,
+                timestamp: sent.timestamp,
+                ssrc,
+                extensions: &extensions,
+                original_sequence: Some(sent.index as u16),
+                payload,
+                counters: sent.counters(&unit.counters),
+                padding: 0,
+            },
+        );
+        Some(payload.len())
+    }
+
+    /// Asks publishers for what is missing, and for key frames that had to wait.
+    pub(super) fn ask_for_missing(&mut self, now: Time, outbox: &mut impl Outbox) {
+        for key in 0..self.sources.capacity() {
+            let count = self.sources.get(key).map_or(0, |s| s.encodings.len());
+            for place in 0..count {
+                let source = &mut self.sources[key];
+                let encoding = &mut source.encodings[place];
+                if let Origin::Peer { peer, .. } = source.origin {
+                    encoding.reception.due(now, &mut self.numbers);
+                    if !self.numbers.is_empty() {
+                        self.bytes.clear();
+                        rtcp::nack(&mut self.bytes, encoding.ssrc, &self.numbers);
+                        self.stats.nacks_sent += self.numbers.len() as u64;
+                        outbox.control(peer, &self.bytes);
+                    }
+                }
+                if encoding.key_frames.due(now) {
+                    // Three at most.
+                    self.ask_key_frame(SourceId(key), EncodingId(place as u8), outbox);
+                }
+            }
+        }
+    }
+}

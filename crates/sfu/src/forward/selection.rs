@@ -1,0 +1,243 @@
+//! Which packets of a video one receiver gets: encodings change at key frames, layers where a
+//! decoder that had the lower ones alone can go on.
+
+use super::encoding::{EncodingId, Passing};
+use crate::layer::Layer;
+use crate::layer::dependency::{Descriptor, Indication, Structure};
+
+/// What a receiver should get of a video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Choice {
+    /// Which encoding.
+    pub encoding: EncodingId,
+    /// Up to which of its layers.
+    pub layer: Layer,
+}
+
+/// What happens to a packet at one sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It goes out; `starts` when the stream goes on with this encoding from here.
+    Pass {
+        /// Whether it is the first of its encoding.
+        starts: bool,
+    },
+    /// It belongs to the encoding that goes out, but not to the layers.
+    LeaveOut,
+    /// It belongs to another encoding.
+    Foreign,
+}
+
+/// What goes out now.
+#[derive(Debug, Clone, Copy)]
+struct Current {
+    encoding: EncodingId,
+    layer: Layer,
+    /// The decode target, when the stream has dependency descriptors.
+    target: Option<u8>,
+    frames: Frames,
+}
+
+/// The choice for one receiver, and how far it is carried out.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Selection {
+    choice: Option<Choice>,
+    current: Option<Current>,
+}
+
+impl Selection {
+    /// What should go out from the next possible moment on; `None` for nothing.
+    pub(super) const fn choose(&mut self, choice: Option<Choice>) {
+        self.choice = choice;
+    }
+
+    pub(super) const fn choice(&self) -> Option<Choice> {
+        self.choice
+    }
+
+    /// What goes out now.
+    pub(super) fn current(&self) -> Option<Choice> {
+        self.current.map(|current| Choice {
+            encoding: current.encoding,
+            layer: current.layer,
+        })
+    }
+
+    /// The encoding that is waited for, without whose key frame nothing changes.
+    pub(super) fn awaited(&self) -> Option<EncodingId> {
+        let wanted = self.choice?.encoding;
+        let there = self.current.is_some_and(|c| c.encoding == wanted);
+        (!there).then_some(wanted)
+    }
+
+    /// Whether a picture is the last one of its time that goes out, so that its end is marked.
+    pub(super) fn is_top(&self, layer: Layer) -> bool {
+        self.current
+            .is_some_and(|current| current.layer.spatial == layer.spatial)
+    }
+
+    /// Decides about one packet; `newest` unless later ones of its encoding came before it.
+    pub(super) fn decide(
+        &mut self,
+        passing: &Passing<'_>,
+        structure: Option<(&Structure, u32)>,
+        newest: bool,
+    ) -> Verdict {
+        let unit = &passing.unit;
+        let starts = newest
+            && unit.key_frame
+            && self.choice.is_some_and(|choice| {
+                choice.encoding == passing.encoding
+                    && self.current.is_none_or(|c| c.encoding != choice.encoding)
+            });
+        if starts {
+            self.current = Some(Current {
+                encoding: passing.encoding,
+                layer: Layer::default(),
+                target: None,
+                frames: Frames::default(),
+            });
+        }
+        let choice = self.choice;
+        let Some(current) = &mut self.current else {
+            return Verdict::Foreign;
+        };
+        if current.encoding != passing.encoding {
+            return Verdict::Foreign;
+        }
+        let Some(choice) = choice else {
+            if newest && unit.begins {
+                self.current = None;
+                return Verdict::Foreign;
+            }
+            return current.verdict(passing, false);
+        };
+        if newest && unit.begins {
+            let wish = current.wish(choice);
+            match (&passing.dependency, structure) {
+                (Some(descriptor), Some((structure, active))) => {
+                    current.follow_structure(wish, descriptor, structure, active, unit.key_frame);
+                }
+                _ => current.follow_layers(wish, passing),
+            }
+        }
+        current.verdict(passing, starts)
+    }
+}
+
+impl Current {
+    /// The layers to go for. While a lower encoding is waited for, this one is made as small as it
+    /// can be.
+    fn wish(&self, choice: Choice) -> Layer {
+        match choice.encoding.cmp(&self.encoding) {
+            std::cmp::Ordering::Equal => choice.layer,
+            std::cmp::Ordering::Less => Layer {
+                spatial: self.layer.spatial,
+                temporal: 0,
+            },
+            std::cmp::Ordering::Greater => self.layer,
+        }
+    }
+
+    /// Without dependency descriptors: layers build on all below them, and the stream says where a
+    /// higher one may be entered.
+    fn follow_layers(&mut self, wish: Layer, passing: &Passing<'_>) {
+        let unit = &passing.unit;
+        self.target = None;
+        if unit.key_frame {
+            self.layer = wish;
+            return;
+        }
+        self.layer.temporal = self.layer.temporal.min(wish.temporal);
+        if unit.layer.spatial == 0 {
+            self.layer.spatial = self.layer.spatial.min(wish.spatial);
+        }
+        let next_temporal = self.layer.temporal + 1;
+        if unit.temporal_switch
+            && unit.layer.temporal == next_temporal
+            && next_temporal <= wish.temporal
+        {
+            self.layer.temporal = next_temporal;
+        }
+        let next_spatial = self.layer.spatial + 1;
+        if unit.spatial_switch
+            && unit.layer.spatial == next_spatial
+            && next_spatial <= wish.spatial
+        {
+            self.layer.spatial = next_spatial;
+        }
+    }
+
+    /// With them: a decode target may be entered at a frame that switches to it and refers to
+    /// nothing that was left out.
+    fn follow_structure(
+        &mut self,
+        wish: Layer,
+        descriptor: &Descriptor,
+        structure: &Structure,
+        active: u32,
+        key_frame: bool,
+    ) {
+        let desired = structure.target_for(wish, active);
+        if key_frame || self.target.is_none() {
+            self.target = desired;
+        } else if let Some(target) = desired
+            && self.target != desired
+            && descriptor.indications.of(target) == Indication::Switch
+            && descriptor
+                .references
+                .iter()
+                .all(|distance| self.frames.has(descriptor.frame.wrapping_sub(distance)))
+        {
+            self.target = desired;
+        }
+        if let Some(reached) = self
+            .target
+            .and_then(|target| structure.targets().get(usize::from(target)))
+        {
+            self.layer = *reached;
+        }
+    }
+
+    fn verdict(&mut self, passing: &Passing<'_>, starts: bool) -> Verdict {
+        let layer = passing.unit.layer;
+        let passes = match (&passing.dependency, self.target) {
+            (Some(descriptor), Some(target)) => {
+                descriptor.indications.of(target) != Indication::NotPresent
+            }
+            _ => layer.spatial <= self.layer.spatial && layer.temporal <= self.layer.temporal,
+        };
+        if !passes {
+            return Verdict::LeaveOut;
+        }
+        if let Some(descriptor) = &passing.dependency {
+            self.frames.note(descriptor.frame);
+        }
+        Verdict::Pass { starts }
+    }
+}
+
+/// The latest frame numbers that went out.
+#[derive(Debug, Clone, Copy, Default)]
+struct Frames {
+    latest: u16,
+    /// Bit k: `latest` - k went out.
+    seen: u128,
+}
+
+impl Frames {
+    fn note(&mut self, frame: u16) {
+        let ahead = frame.wrapping_sub(self.latest);
+        if self.seen == 0 || ahead < 1 << 15 {
+            self.seen = if ahead < 128 { self.seen << ahead } else { 0 } | 1;
+            self.latest = frame;
+        } else if let behind @ 0..128 = self.latest.wrapping_sub(frame) {
+            self.seen |= 1 << behind;
+        }
+    }
+
+    fn has(&self, frame: u16) -> bool {
+        let behind = self.latest.wrapping_sub(frame);
+        behind < 128 && self.seen >> behind & 1 == 1
+    }
+}

@@ -5,7 +5,7 @@
 //! | 1 | kind: 0 a whole packet, 1 its first half, 2 its second half, 3 a sender clock |
 //! | 1 to 4 | relay id, a variable-length integer (RFC 9000, section 16) |
 //! | 2 | hop sequence number, big-endian; both halves of a packet have the same |
-//! | rest | the packet or its half; for a sender clock 8 bytes of NTP time and 4 of RTP time |
+//! | rest | the packet or its half; for a sender clock 8 bytes of NTP time, 4 of RTP time and 1 that says of which encoding |
 
 use bytes::{BufMut, Bytes, BytesMut};
 use sluice_types::ids::RelayId;
@@ -18,7 +18,7 @@ pub const HEADER_BYTES_MAX: usize = 1 + 4 + 2;
 pub const RELAY_ID_MAX: u32 = (1 << 30) - 1;
 
 /// Bytes of a sender clock.
-const CLOCK_BYTES: usize = 12;
+const CLOCK_BYTES: usize = 13;
 
 /// What a datagram carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,20 +187,22 @@ impl Splitter {
     }
 
     /// The datagram that carries a sender clock.
-    pub fn clock(&mut self, ntp: u64, rtp: u32) -> Bytes {
+    pub fn clock(&mut self, ntp: u64, rtp: u32, encoding: u8) -> Bytes {
         let mut buffer = BytesMut::with_capacity(HEADER_BYTES_MAX + CLOCK_BYTES);
         put_header(&mut buffer, Kind::Clock, self.relay, self.clocks);
         self.clocks = self.clocks.wrapping_add(1);
         buffer.put_u64(ntp);
         buffer.put_u32(rtp);
+        buffer.put_u8(encoding);
         buffer.freeze()
     }
 }
 
-/// The two numbers of a sender clock.
+/// The two numbers of a sender clock, and whose it is.
 #[must_use]
-pub fn read_clock(payload: &[u8]) -> Option<(u64, u32)> {
-    let (ntp, rtp) = payload.split_first_chunk::<8>()?;
-    let rtp: [u8; 4] = rtp.try_into().ok()?;
-    Some((u64::from_be_bytes(*ntp), u32::from_be_bytes(rtp)))
+pub fn read_clock(payload: &[u8]) -> Option<(u64, u32, u8)> {
+    let (ntp, rest) = payload.split_first_chunk::<8>()?;
+    let (rtp, rest) = rest.split_first_chunk::<4>()?;
+    let &[encoding] = rest else { return None };
+    Some((u64::from_be_bytes(*ntp), u32::from_be_bytes(*rtp), encoding))
 }

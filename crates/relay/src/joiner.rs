@@ -124,10 +124,10 @@ mod tests {
 
     #[test]
     fn clocks_come_through() {
-        let bytes = Splitter::new(RelayId(5)).clock(u64::MAX - 1, 7);
+        let bytes = Splitter::new(RelayId(5)).clock(u64::MAX - 1, 7, 2);
         let datagram = Datagram::parse(bytes).expect("well formed");
         assert_eq!(datagram.kind, Kind::Clock);
-        assert_eq!(read_clock(&datagram.payload), Some((u64::MAX - 1, 7)));
+        assert_eq!(read_clock(&datagram.payload), Some((u64::MAX - 1, 7, 2)));
         assert_eq!(read_clock(&datagram.payload[1..]), None);
     }
 

@@ -119,6 +119,38 @@ pub struct ParticipantRecord {
     pub tracks: Vec<TrackInfo>,
 }
 
+/// The most participants that one data message may be addressed to by name.
+pub const DATA_RECIPIENTS_MAX: usize = 256;
+
+/// The longest topic of a data message, in bytes.
+pub const DATA_TOPIC_BYTES_MAX: usize = 64;
+
+/// The longest data message, its header included, in bytes.
+pub const DATA_BYTES_MAX: usize = 16 * 1024;
+
+/// A message from one participant to others, over their data channels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataMessage {
+    /// Who sends it.
+    pub from: ParticipantId,
+    /// To whom; everybody else when empty.
+    pub to: Vec<ParticipantId>,
+    /// What it is about, as applications agree among themselves.
+    pub topic: Option<String>,
+    /// Whether it must arrive, in order; else it may be lost, and overtake.
+    pub reliable: bool,
+    /// What it says.
+    pub payload: Vec<u8>,
+}
+
+impl DataMessage {
+    /// Whether `participant` should get it.
+    #[must_use]
+    pub fn is_for(&self, participant: &ParticipantId) -> bool {
+        self.from != *participant && (self.to.is_empty() || self.to.contains(participant))
+    }
+}
+
 /// Why a participant is no longer in the room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

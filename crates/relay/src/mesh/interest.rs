@@ -6,7 +6,7 @@ use sluice_types::ids::{EdgeId, MeetingId, RelayId, TrackId};
 use sluice_types::mesh::backbone::BackboneMessage;
 use sluice_types::units::Time;
 
-use super::{Ingress, Mesh, OVERLAP, Output, RelayUse};
+use super::{ALL_ENCODINGS, Ingress, Mesh, OVERLAP, Output, RelayUse};
 use crate::datagram::RELAY_ID_MAX;
 
 impl Mesh {
@@ -97,6 +97,7 @@ impl Mesh {
             return;
         };
         tree.open.remove(track);
+        tree.encodings.remove(track);
         if let Some(ingress) = tree.ingress.remove(track) {
             let former = ingress.former.map(|(peer, relay, _)| (peer, relay));
             for (peer, relay) in former.into_iter().chain([(ingress.peer, ingress.relay)]) {
@@ -117,6 +118,10 @@ impl Mesh {
         root: &EdgeId,
         track: &TrackId,
     ) {
+        let encodings = self
+            .tree(room, root)
+            .and_then(|tree| tree.encodings.get(track).copied())
+            .unwrap_or(ALL_ENCODINGS);
         let Some(peer) = self.peers.get_mut(from).filter(|peer| peer.up) else {
             return;
         };
@@ -173,8 +178,42 @@ impl Mesh {
                 room: room.clone(),
                 root: root.clone(),
                 track: track.clone(),
+                encodings,
             },
         );
+    }
+
+    /// Which encodings of another edge's track are wanted here or below, a bit each.
+    pub fn set_encodings(&mut self, room: &MeetingId, track: &TrackId, encodings: u8) {
+        let Some(state) = self.rooms.get_mut(room) else {
+            return;
+        };
+        let Some(tree) = state.trees.values_mut().find(|tree| tree.open.contains(track)) else {
+            return;
+        };
+        tree.encodings.insert(track.clone(), encodings);
+        let Some(ingress) = tree.ingress.get(track).cloned() else {
+            return;
+        };
+        let relays = [Some((ingress.peer, ingress.relay)), ingress.former.map(|(p, r, _)| (p, r))];
+        for (peer, relay) in relays.into_iter().flatten() {
+            self.send(&peer, BackboneMessage::Encodings { relay, encodings });
+        }
+    }
+
+    /// A child wants other encodings.
+    pub(super) fn take_encodings(&mut self, child: &EdgeId, relay: RelayId, encodings: u8) {
+        let sends = self
+            .peers
+            .get(child)
+            .is_some_and(|peer| peer.sending.contains_key(&relay));
+        if sends {
+            self.outputs.push_back(Output::SetEncodings {
+                peer: child.clone(),
+                relay,
+                encodings,
+            });
+        }
     }
 
     fn unsubscribe(&mut self, peer: &EdgeId, relay: RelayId) {
@@ -292,6 +331,7 @@ impl Mesh {
         child: &EdgeId,
         relay: RelayId,
         of: RelayUse,
+        encodings: u8,
     ) {
         let known = self
             .tree(&of.room, &of.root)
@@ -315,6 +355,7 @@ impl Mesh {
             relay,
             room: of.room,
             track: of.track,
+            encodings,
         });
     }
 
@@ -357,7 +398,12 @@ impl Mesh {
     }
 
     /// A child's receiver needs a key frame.
-    pub(super) fn take_key_frame_request(&mut self, child: &EdgeId, relay: RelayId) {
+    pub(super) fn take_key_frame_request(
+        &mut self,
+        child: &EdgeId,
+        relay: RelayId,
+        encoding: u8,
+    ) {
         let of = self
             .peers
             .get(child)
@@ -369,12 +415,13 @@ impl Mesh {
             self.outputs.push_back(Output::KeyFrameWanted {
                 room: of.room,
                 track: of.track,
+                encoding,
             });
         }
     }
 
     /// A receiver at this edge, or several here and below, need a key frame of another edge's track.
-    pub fn request_key_frame(&mut self, room: &MeetingId, track: &TrackId) {
+    pub fn request_key_frame(&mut self, room: &MeetingId, track: &TrackId, encoding: u8) {
         let ingress = self.rooms.get(room).and_then(|state| {
             state
                 .trees
@@ -383,7 +430,7 @@ impl Mesh {
         });
         if let Some(ingress) = ingress {
             let relay = ingress.relay;
-            self.send(&ingress.peer, BackboneMessage::KeyFrame { relay });
+            self.send(&ingress.peer, BackboneMessage::KeyFrame { relay, encoding });
         }
     }
 

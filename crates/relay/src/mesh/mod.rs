@@ -7,6 +7,7 @@
 //!
 //! Feed a [`Mesh`] what happens and take what is to be done from [`Mesh::poll_output`].
 
+mod data;
 mod interest;
 mod peers;
 mod plan;
@@ -19,8 +20,10 @@ use std::time::Duration;
 
 use sluice_types::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, RelayId, TrackId};
 use sluice_types::mesh::backbone::{BackboneMessage, Departure, Hop};
-use sluice_types::room::{ParticipantRecord, TrackInfo};
+use sluice_types::room::{DataMessage, ParticipantRecord, TrackInfo};
 use sluice_types::units::Time;
+
+use self::data::DataLog;
 
 /// The most rooms of one edge. Plans and joins for more are ignored.
 const ROOMS_MAX: usize = 20_000;
@@ -110,6 +113,17 @@ pub enum Output {
         room: MeetingId,
         /// The track.
         track: TrackId,
+        /// Which of its encodings, a bit each.
+        encodings: u8,
+    },
+    /// Send these encodings over that relay from now on.
+    SetEncodings {
+        /// To whom.
+        peer: EdgeId,
+        /// The relay.
+        relay: RelayId,
+        /// A bit each.
+        encodings: u8,
     },
     /// Stop that.
     StopSending {
@@ -124,6 +138,15 @@ pub enum Output {
         room: MeetingId,
         /// The track.
         track: TrackId,
+        /// Of which encoding.
+        encoding: u8,
+    },
+    /// A participant of another edge sends a message.
+    Data {
+        /// The room.
+        room: MeetingId,
+        /// The message.
+        message: DataMessage,
     },
     /// A host elsewhere removes a participant of this edge.
     RemoveLocal {
@@ -133,6 +156,9 @@ pub enum Output {
         participant: ParticipantId,
     },
 }
+
+/// All encodings that a track can have.
+const ALL_ENCODINGS: u8 = 0b111;
 
 /// A relay that comes in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,6 +192,9 @@ struct Tree {
     open: BTreeSet<TrackId>,
     ingress: BTreeMap<TrackId, Ingress>,
     egress: BTreeMap<(EdgeId, RelayId), TrackId>,
+    /// Which encodings of a track are wanted here or below; all when it is not told.
+    encodings: BTreeMap<TrackId, u8>,
+    data: DataLog,
 }
 
 impl Tree {

@@ -88,7 +88,12 @@ impl Mesh {
         match message {
             // The shell has checked it already, and a connection that ends says so itself.
             BackboneMessage::Hello { .. } | BackboneMessage::Goodbye {} => {}
-            BackboneMessage::Join { room, root, .. } => self.take_child(from, &room, &root),
+            BackboneMessage::Join {
+                room,
+                root,
+                data_after,
+                ..
+            } => self.take_child(from, &room, &root, data_after),
             BackboneMessage::Leave { room, root } => self.lose_child(now, from, &room, &root),
             BackboneMessage::Roster {
                 room,
@@ -111,13 +116,25 @@ impl Mesh {
                 room,
                 root,
                 track,
+                encodings,
             } => {
                 let of = RelayUse { room, root, track };
-                self.take_subscription(now, from, relay, of);
+                self.take_subscription(now, from, relay, of, encodings);
+            }
+            BackboneMessage::Encodings { relay, encodings } => {
+                self.take_encodings(from, relay, encodings);
             }
             BackboneMessage::Unsubscribe { relay } => self.take_unsubscription(now, from, relay),
             BackboneMessage::RelayEnded { relay } => self.take_relay_ended(from, relay),
-            BackboneMessage::KeyFrame { relay } => self.take_key_frame_request(from, relay),
+            BackboneMessage::KeyFrame { relay, encoding } => {
+                self.take_key_frame_request(from, relay, encoding);
+            }
+            BackboneMessage::Data {
+                room,
+                root,
+                sequence,
+                message,
+            } => self.take_data(from, &room, &root, sequence, message),
             BackboneMessage::Remove {
                 room,
                 root,
@@ -127,13 +144,20 @@ impl Mesh {
     }
 
     /// A child joins a tree, perhaps before this edge has heard of it in a plan.
-    fn take_child(&mut self, child: &EdgeId, room: &MeetingId, root: &EdgeId) {
+    fn take_child(
+        &mut self,
+        child: &EdgeId,
+        room: &MeetingId,
+        root: &EdgeId,
+        data_after: Option<u64>,
+    ) {
         let Some(state) = self.room_mut(room) else {
             return;
         };
         let tree = state.trees.entry(root.clone()).or_default();
         tree.children.insert(child.clone());
         self.send_whole_roster(room, root, child);
+        self.repeat_data(room, root, child, data_after);
     }
 
     fn lose_child(&mut self, now: Time, child: &EdgeId, room: &MeetingId, root: &EdgeId) {

@@ -197,6 +197,7 @@ impl Mesh {
                         room: id.clone(),
                         root: root.clone(),
                         epoch: room.epoch,
+                        data_after: tree.data.after(),
                     });
                 }
             }

@@ -57,6 +57,7 @@ impl Mesh {
         };
         let tree = state.trees.entry(own.clone()).or_default();
         tree.complete = true;
+        tree.data.start(record.version);
         if tree.upsert(record.clone()) {
             self.end_gone_tracks(room, &own);
             self.pass_down(room, &own, false, &[record], &[]);

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, VecDeque};
 use proptest::prelude::*;
 use sluice_types::access::Role;
 use sluice_types::mesh::control::{Branch, RelayTree, RoomPlan};
-use sluice_types::room::{LeaveReason, MediaKind, Presence, TrackSource};
+use sluice_types::room::{DataMessage, LeaveReason, MediaKind, Presence, TrackSource};
 
 use super::*;
 
@@ -83,6 +83,8 @@ struct World {
     sending: BTreeMap<(EdgeId, EdgeId, RelayId), TrackId>,
     key_frames: Vec<(EdgeId, TrackId)>,
     removed: Vec<(EdgeId, ParticipantId)>,
+    encodings: Vec<(EdgeId, EdgeId, u8)>,
+    data: Vec<(EdgeId, DataMessage)>,
     now: Time,
 }
 
@@ -192,6 +194,10 @@ impl World {
                     assert!(self.sending.remove(&(id.clone(), peer, relay)).is_some());
                 }
                 Output::KeyFrameWanted { track, .. } => self.key_frames.push((id.clone(), track)),
+                Output::SetEncodings {
+                    peer, encodings, ..
+                } => self.encodings.push((id.clone(), peer, encodings)),
+                Output::Data { message, .. } => self.data.push((id.clone(), message)),
                 Output::RemoveLocal { participant, .. } => {
                     self.removed.push((id.clone(), participant));
                 }
@@ -362,19 +368,55 @@ fn key_frame_requests_and_removals_climb_the_tree() {
     let mut world = chain();
     world.at("c").want(Time::ZERO, &room(), &track(1));
     world.settle();
-    world.at("c").request_key_frame(&room(), &track(1));
+    world.at("c").request_key_frame(&room(), &track(1), 0);
     world.settle();
     assert_eq!(
         world.key_frames,
         [(edge("b"), track(1))],
         "b's media merges and asks on"
     );
-    world.at("b").request_key_frame(&room(), &track(1));
+    world.at("b").request_key_frame(&room(), &track(1), 0);
     world.settle();
     assert_eq!(world.key_frames.last(), Some(&(edge("a"), track(1))));
     world.at("c").remove_participant(&room(), &participant(1));
     world.settle();
     assert_eq!(world.removed, [(edge("a"), participant(1))]);
+}
+
+#[test]
+fn a_child_says_which_encodings_it_wants() {
+    let mut world = chain();
+    world.at("c").want(Time::ZERO, &room(), &track(1));
+    world.settle();
+    world.at("c").set_encodings(&room(), &track(1), 0b010);
+    world.settle();
+    assert_eq!(world.encodings, [(edge("b"), edge("c"), 0b010)]);
+}
+
+#[test]
+fn messages_reach_every_edge_once_and_outlive_a_change_of_parent() {
+    let mut world = chain();
+    let message = |n: u8| DataMessage {
+        from: participant(1),
+        to: Vec::new(),
+        topic: None,
+        reliable: true,
+        payload: vec![n],
+    };
+    world.at("a").send_data(&room(), message(1));
+    world.settle();
+    world.kill("b");
+    world.at("a").send_data(&room(), message(2));
+    world.settle();
+    world.plan(&plan(2, &[("a", &[("c", "a", None)]), ("c", &[("a", "c", None)])]));
+    world.settle();
+    let at_c: Vec<_> = world
+        .data
+        .iter()
+        .filter(|(at, _)| *at == edge("c"))
+        .map(|(_, message)| message.payload[0])
+        .collect();
+    assert_eq!(at_c, [1, 2]);
 }
 
 #[test]

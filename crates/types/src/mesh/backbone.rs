@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, RelayId, TrackId};
-use crate::room::{LeaveReason, ParticipantRecord};
+use crate::room::{DataMessage, LeaveReason, ParticipantRecord};
 
 /// The ALPN protocol name of a backbone connection.
 pub const ALPN: &[u8] = b"sluice-backbone/1";
@@ -29,6 +29,8 @@ pub enum BackboneMessage {
         root: EdgeId,
         /// The plan that says so.
         epoch: Epoch,
+        /// The last data message of the root that came; `None` when only new ones matter.
+        data_after: Option<u64>,
     },
     /// Child to parent: I am no longer in that tree. Ends its relays too.
     Leave {
@@ -62,6 +64,15 @@ pub enum BackboneMessage {
         root: EdgeId,
         /// The track.
         track: TrackId,
+        /// Which of its encodings, a bit each, the lowest first.
+        encodings: u8,
+    },
+    /// Child to parent: these encodings of that relay's track are wanted from now on.
+    Encodings {
+        /// The relay.
+        relay: RelayId,
+        /// A bit each, the lowest first.
+        encodings: u8,
     },
     /// Child to parent: that relay is over.
     Unsubscribe {
@@ -77,6 +88,19 @@ pub enum BackboneMessage {
     KeyFrame {
         /// The relay.
         relay: RelayId,
+        /// Of which encoding.
+        encoding: u8,
+    },
+    /// Parent to child: a participant at the root sends a message.
+    Data {
+        /// The room.
+        room: MeetingId,
+        /// The edge at the root of the tree.
+        root: EdgeId,
+        /// Rises by one with each message of the root in the room.
+        sequence: u64,
+        /// The message.
+        message: DataMessage,
     },
     /// Any edge of a room to the participant's own edge, up the tree: a host removes somebody.
     Remove {

@@ -9,6 +9,7 @@ use sluice_meshnet::connection::CloseCode;
 use sluice_meshnet::{MeshConnection, MessageReceiver, MessageSender};
 use sluice_relay::datagram::{Datagram, Kind, Split, Splitter, read_clock};
 use sluice_relay::joiner::Joiner;
+use sluice_sfu::forward::EncodingId;
 use sluice_sfu::rtcp::{NtpTime, SenderClock};
 use sluice_types::ids::{EdgeId, RelayId};
 use sluice_types::mesh::backbone::BackboneMessage;
@@ -324,9 +325,10 @@ impl Datagrams {
         };
         let (inlet, track) = (&incoming.route.inlet, incoming.route.track);
         if datagram.kind == Kind::Clock {
-            let (ntp, rtp) = read_clock(&datagram.payload)?;
+            let (ntp, rtp, encoding) = read_clock(&datagram.payload)?;
             let ntp = NtpTime(ntp);
-            inlet.deliver(track, Relayed::Clock(SenderClock { ntp, rtp }));
+            let clock = SenderClock { ntp, rtp };
+            inlet.deliver(track, Relayed::Clock(EncodingId(encoding), clock));
             return Some(relay);
         }
         let before = incoming.joiner.stats();
@@ -355,9 +357,9 @@ impl Datagrams {
         };
         while let Some(queued) = self.queue.take() {
             match queued {
-                Queued::Clock(relay, clock) => {
+                Queued::Clock(relay, encoding, clock) => {
                     let splitter = self.splitter(relay);
-                    let datagram = splitter.clock(clock.ntp.0, clock.rtp);
+                    let datagram = splitter.clock(clock.ntp.0, clock.rtp, encoding.0);
                     self.send_datagram(quic, datagram);
                 }
                 Queued::Media(relay, packet) => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_queue::ArrayQueue;
+use sluice_sfu::forward::EncodingId;
 use sluice_sfu::rtcp::SenderClock;
 use sluice_types::ids::RelayId;
 use sluice_types::room::MediaKind;
@@ -21,7 +22,7 @@ const POOLED: usize = 1_024;
 /// What waits to be sent.
 pub(super) enum Queued {
     Media(RelayId, Vec<u8>),
-    Clock(RelayId, SenderClock),
+    Clock(RelayId, EncodingId, SenderClock),
 }
 
 pub(super) struct Queue {
@@ -82,8 +83,8 @@ impl RelayOutlet for Outlet {
         self.push(Queued::Media(relay, buffer));
     }
 
-    fn clock(&mut self, relay: RelayId, clock: SenderClock) {
-        self.push(Queued::Clock(relay, clock));
+    fn clock(&mut self, relay: RelayId, encoding: EncodingId, clock: SenderClock) {
+        self.push(Queued::Clock(relay, encoding, clock));
     }
 
     fn flush(&mut self) {

@@ -93,7 +93,10 @@ async fn edges_that_dial_each_other_share_one_connection() {
     }
     one.up().await;
     two.up().await;
-    let message = BackboneMessage::KeyFrame { relay: RelayId(5) };
+    let message = BackboneMessage::KeyFrame {
+        relay: RelayId(5),
+        encoding: 0,
+    };
     // A connection may be replaced once while both settle on the same one.
     let arrived = async {
         loop {

@@ -4,6 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use sluice_relay::mesh::Output;
+use sluice_sfu::forward::{EncodingId, EncodingSet};
+use sluice_types::ids::TrackId;
+use sluice_types::room::DATA_BYTES_MAX;
+use sluice_types::signal::{ErrorCode, ServerEvent, TrackState};
 
 use super::{Hub, Incoming};
 use crate::backbone::{BackboneEvent, Route};
@@ -31,11 +35,69 @@ impl Hub {
                     metrics::histogram!("sluice_edge_first_media_seconds").record(since.elapsed());
                 }
             }
-            MediaEvent::KeyFrameWanted { track } => {
+            MediaEvent::KeyFrameWanted { track, encoding } => {
                 if let Some((room, ..)) = self.tracks.get(&track) {
-                    self.mesh.request_key_frame(room, &track);
+                    self.mesh.request_key_frame(room, &track, encoding.0);
                 }
             }
+            MediaEvent::Data {
+                room,
+                participant,
+                reliable,
+                bytes,
+            } => self.take_data(&room, &participant, reliable, &bytes),
+            MediaEvent::DataRefused { room, participant } => {
+                let why = format!(
+                    "a data message was dropped: at most {DATA_BYTES_MAX} bytes each, 100 messages \
+                     and 256 KiB a second"
+                );
+                self.refuse_data(&room, &participant, ErrorCode::TooMuch, why);
+            }
+            MediaEvent::EncodingsWanted { track, encodings } => {
+                self.want_encodings(&track, encodings);
+            }
+            MediaEvent::Paused {
+                room,
+                participant,
+                track,
+                paused,
+            } => {
+                let state = if paused {
+                    TrackState::PausedByBandwidth
+                } else {
+                    TrackState::Active
+                };
+                let event = ServerEvent::TrackState {
+                    track_id: track,
+                    state,
+                };
+                self.tell_passing(&room, &participant, event);
+            }
+            MediaEvent::Speakers { room, tracks } => {
+                if let Some(state) = self.rooms.get_mut(&room) {
+                    state.room.set_speakers(&tracks);
+                    self.touched.insert(room);
+                }
+            }
+        }
+    }
+
+    /// Encodings of a track are wanted, or no longer: its publisher, or the edge that it comes from,
+    /// should know.
+    fn want_encodings(&mut self, track: &TrackId, encodings: EncodingSet) {
+        if let Some((room, ..)) = self.tracks.get(track) {
+            self.mesh.set_encodings(room, track, encodings.0);
+            return;
+        }
+        let Some((room, participant, _)) = self.published.get(track).cloned() else {
+            return;
+        };
+        let told = self
+            .member(&room, &participant)
+            .and_then(|member| member.session.encodings(track, encodings));
+        if let Some((mid, encodings)) = told {
+            let event = ServerEvent::Encodings { mid, encodings };
+            self.tell_passing(&room, &participant, event);
         }
     }
 
@@ -55,8 +117,8 @@ impl Hub {
                 state.room.roster_changed(&root, path, upserts, left);
                 self.touched.insert(room);
             }
-            Output::OpenTrack { room, track } => {
-                let inlet = self.media.receive_relay(&room, &track);
+            Output::OpenTrack { room, owner, track } => {
+                let inlet = self.media.receive_relay(&room, &owner, &track);
                 self.tracks
                     .insert(track.track_id, (room, track.kind, inlet));
             }
@@ -99,21 +161,38 @@ impl Hub {
                 relay,
                 room,
                 track,
+                encodings,
             } => {
                 if let Some(outlet) = self.backbone.outlet(&peer) {
-                    let sink = self
-                        .media
-                        .send_relay(&room, &track, relay, Box::new(outlet));
+                    let encodings = EncodingSet(encodings);
+                    let sink =
+                        self.media
+                            .send_relay(&room, &track, relay, encodings, Box::new(outlet));
                     self.outgoing.insert((peer, relay), sink);
                 }
             }
+            Output::SetEncodings {
+                peer,
+                relay,
+                encodings,
+            } => {
+                if let Some(sink) = self.outgoing.get(&(peer, relay)) {
+                    self.media.set_encodings(sink, EncodingSet(encodings));
+                }
+            }
+            Output::Data { room, message } => self.deliver_data(&room, &message),
             Output::StopSending { peer, relay } => {
                 if let Some(sink) = self.outgoing.remove(&(peer, relay)) {
                     self.media.stop_relay(&sink);
                 }
             }
-            Output::KeyFrameWanted { room, track } => {
-                self.media.request_key_frame(&room, &track);
+            Output::KeyFrameWanted {
+                room,
+                track,
+                encoding,
+            } => {
+                self.media
+                    .request_key_frame(&room, &track, EncodingId(encoding));
             }
             Output::RemoveLocal { room, participant } => {
                 if let Some(state) = self.rooms.get_mut(&room) {

@@ -6,6 +6,7 @@
 
 mod command;
 mod coordinator;
+mod data;
 mod drain;
 mod mesh;
 mod rooms;

@@ -48,6 +48,15 @@ impl Hub {
                     member.session.set_wanted(tracks);
                 }
             }
+            Output::Wish {
+                participant,
+                track,
+                wish,
+            } => {
+                if let Some(member) = self.member(id, &participant) {
+                    member.session.set_wish(&track, wish);
+                }
+            }
             Output::Interest { track, wanted } => {
                 let now = self.now();
                 if wanted {
@@ -67,6 +76,16 @@ impl Hub {
             }
             Output::RemoveRemote { participant } => self.mesh.remove_participant(id, &participant),
         }
+    }
+
+    /// Tells a participant what counts now alone: it is not numbered, and not told again.
+    pub(super) fn tell_passing(
+        &mut self,
+        id: &MeetingId,
+        participant: &ParticipantId,
+        event: ServerEvent,
+    ) {
+        self.tell(id, participant, ServerMessage { seq: None, event });
     }
 
     /// Tells a participant, if its socket is there and keeps up.

@@ -297,6 +297,11 @@ impl Hub {
                 }
                 None
             }
+            ClientMessage::Subscribe { tracks } => self
+                .rooms
+                .get_mut(room)
+                .and_then(|state| state.room.subscribe(participant, tracks).err())
+                .map(|refused| (refused.code(), refused.to_string())),
             ClientMessage::Remove { participant_id } => self
                 .rooms
                 .get_mut(room)

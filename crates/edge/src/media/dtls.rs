@@ -142,6 +142,8 @@ pub(crate) struct Dtls {
     remote: Fingerprint,
     endpoint: Option<(Endpoint, Profile)>,
     first_flight: VecDeque<BytesMut>,
+    /// Application data that came: SCTP packets.
+    data: VecDeque<BytesMut>,
 }
 
 impl Dtls {
@@ -152,6 +154,7 @@ impl Dtls {
             remote,
             endpoint: None,
             first_flight: VecDeque::new(),
+            data: VecDeque::new(),
         }
     }
 
@@ -219,6 +222,7 @@ impl Dtls {
                     last = Some(DtlsEvent::Established(Box::new(self.keys(profile)?)));
                 }
                 EndpointEvent::PeerClosed => last = Some(DtlsEvent::Closed),
+                EndpointEvent::ApplicationData(data) => self.data.push_back(data),
                 _ => {}
             }
         }
@@ -243,6 +247,21 @@ impl Dtls {
             .export_keying_material(LABEL_EXTRACTOR_DTLS_SRTP, &[], profile.keying_bytes())
             .map_err(|error| failed(&error))?;
         Ok(Srtp::new(provider.crypto(), profile, keying.as_ref())?)
+    }
+
+    /// The next application data that came; the caller takes all of it after each datagram.
+    pub(crate) fn poll_data(&mut self) -> Option<BytesMut> {
+        self.data.pop_front()
+    }
+
+    /// Encrypts application data; it comes out of [`Self::poll_transmit`].
+    pub(crate) fn write(&mut self, now: Instant, data: &[u8]) -> Result<(), DtlsError> {
+        match &mut self.endpoint {
+            Some((endpoint, _)) => endpoint
+                .write(now, PEER, data)
+                .map_err(|error| failed(&error)),
+            None => Ok(()),
+        }
     }
 
     /// The next datagram to send.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use sluice_sfu::forward::{EncodingId, EncodingSet};
 use sluice_types::ids::{MeetingId, ParticipantId, TrackId};
 
 /// Something that happened at a worker.
@@ -39,5 +41,51 @@ pub enum MediaEvent {
     KeyFrameWanted {
         /// The track.
         track: TrackId,
+        /// Of which encoding.
+        encoding: EncodingId,
+    },
+    /// A participant sent a data message.
+    Data {
+        /// Its room.
+        room: MeetingId,
+        /// Who.
+        participant: ParticipantId,
+        /// Whether it came over the reliable channel.
+        reliable: bool,
+        /// The message with its header, as it came.
+        bytes: Bytes,
+    },
+    /// A data message was dropped, since they come too fast or are too long.
+    DataRefused {
+        /// The room.
+        room: MeetingId,
+        /// Whose.
+        participant: ParticipantId,
+    },
+    /// These encodings of a track are wanted from now on, and no others.
+    EncodingsWanted {
+        /// The track.
+        track: TrackId,
+        /// Its encodings.
+        encodings: EncodingSet,
+    },
+    /// A video is paused for want of bandwidth, or goes on.
+    Paused {
+        /// The room.
+        room: MeetingId,
+        /// Who receives it.
+        participant: ParticipantId,
+        /// The track.
+        track: TrackId,
+        /// Whether it is paused now.
+        paused: bool,
+    },
+    /// Who speaks in a room changed.
+    Speakers {
+        /// The room.
+        room: MeetingId,
+        /// Audio tracks, the dominant speaker's first, with their levels in decibels below the
+        /// loudest possible.
+        tracks: Vec<(TrackId, u8)>,
     },
 }

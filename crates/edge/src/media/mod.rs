@@ -3,6 +3,7 @@
 //! [`Media`] is what the hub holds. It gives out a [`Session`] for each participant and routes
 //! relays; everything else happens at the workers.
 
+mod data;
 mod dtls;
 mod event;
 mod ice;
@@ -21,6 +22,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use sluice_sfu::forward::{EncodingId, EncodingSet};
 use sluice_types::access::Grants;
 use sluice_types::ids::{MeetingId, ParticipantId, RelayId, TrackId};
 use sluice_types::room::TrackInfo;
@@ -237,12 +239,18 @@ impl Media {
     }
 
     /// Takes in a track that comes over a relay, and says where to deliver it.
-    pub fn receive_relay(&mut self, room: &MeetingId, track: &TrackInfo) -> RelayInlet {
+    pub fn receive_relay(
+        &mut self,
+        room: &MeetingId,
+        owner: &ParticipantId,
+        track: &TrackInfo,
+    ) -> RelayInlet {
         let worker = self.worker(room);
         let worker = &self.shared.workers[worker];
         worker.tell(Command::AddTrack {
-            track: track.track_id.clone(),
-            kind: track.kind,
+            room: room.clone(),
+            owner: owner.clone(),
+            track: track.clone(),
             origin: TrackOrigin::Backbone,
         });
         worker.inlet().clone()
@@ -262,6 +270,7 @@ impl Media {
         room: &MeetingId,
         track: &TrackId,
         relay: RelayId,
+        encodings: EncodingSet,
         outlet: Box<dyn RelayOutlet>,
     ) -> RelaySink {
         let worker = self.worker(room);
@@ -270,8 +279,19 @@ impl Media {
             sink,
             track: TrackKey::of(track),
             target: TrackTarget::Relay { relay, outlet },
+            wish: None,
         });
-        RelaySink { worker, sink }
+        let sink = RelaySink { worker, sink };
+        self.set_encodings(&sink, encodings);
+        sink
+    }
+
+    /// Sends these encodings over a relay from now on.
+    pub fn set_encodings(&mut self, relay: &RelaySink, encodings: EncodingSet) {
+        self.shared.workers[relay.worker].tell(Command::SetEncodings {
+            sink: relay.sink,
+            encodings,
+        });
     }
 
     /// Sends a track over a relay no more.
@@ -280,10 +300,11 @@ impl Media {
     }
 
     /// A receiver behind another edge needs a key frame.
-    pub fn request_key_frame(&mut self, room: &MeetingId, track: &TrackId) {
+    pub fn request_key_frame(&mut self, room: &MeetingId, track: &TrackId, encoding: EncodingId) {
         let worker = self.worker(room);
         self.shared.workers[worker].tell(Command::RequestKeyFrame {
             track: TrackKey::of(track),
+            encoding,
         });
     }
 

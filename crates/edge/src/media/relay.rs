@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use crossbeam_queue::ArrayQueue;
 use mio::Waker;
+use sluice_sfu::forward::EncodingId;
 use sluice_sfu::rtcp::SenderClock;
 use sluice_types::ids::RelayId;
 use sluice_types::room::MediaKind;
@@ -21,8 +22,8 @@ pub(super) const INLET_PACKETS: usize = 4_096;
 pub enum Relayed {
     /// An RTP packet numbered as edges do among themselves.
     Media(Bytes),
-    /// The track's sender clock.
-    Clock(SenderClock),
+    /// The sender clock of one of the track's encodings.
+    Clock(EncodingId, SenderClock),
 }
 
 /// What a worker takes from the backbone: many connections put in, one worker takes out.
@@ -69,8 +70,8 @@ impl RelayInlet {
 pub trait RelayOutlet: Send {
     /// Queues a packet numbered as edges do among themselves.
     fn media(&mut self, relay: RelayId, kind: MediaKind, packet: &[u8]);
-    /// Queues a track's sender clock.
-    fn clock(&mut self, relay: RelayId, clock: SenderClock);
+    /// Queues the sender clock of one of a track's encodings.
+    fn clock(&mut self, relay: RelayId, encoding: EncodingId, clock: SenderClock);
     /// Sends what was queued; once after each batch.
     fn flush(&mut self);
 }

@@ -1,13 +1,15 @@
 //! One participant's session description over time: its m-lines, what they publish, what they
 //! carry, and whose turn it is to offer (RFC 3264, RFC 8829).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use sluice_sfu::forward::{EncodingId, EncodingSet};
 use sluice_types::access::Grants;
 use sluice_types::ids::{MeetingId, ParticipantId, TrackId};
 use sluice_types::room::{MediaKind, TrackInfo, TrackSource};
-use sluice_types::signal::{PublishedMid, PublishedTrack, ReceivedTrack};
+use sluice_types::signal::{EncodingState, PublishedMid, PublishedTrack, ReceivedTrack, Wish};
 
 use super::ice::LocalCredentials;
 use super::keys::{PeerKey, SinkKey, TrackKey};
@@ -50,11 +52,20 @@ pub struct PendingOffer {
 /// What an m-line is for.
 enum Use {
     /// The client's: it publishes on it, or not.
-    Publish(Option<TrackInfo>),
+    Publish(Option<Published>),
     /// The edge's: it sends a track on it, or nothing.
     Receive(Option<Carried>),
-    /// Data channels, or what the edge does not know.
+    /// Data channels, while they are not rejected.
+    Data { open: bool },
+    /// What the edge does not know.
     Unknown { name: String, protocol: String },
+}
+
+/// A track on an m-line of the client.
+struct Published {
+    track: TrackInfo,
+    /// Its simulcast encodings, the lowest first; empty without simulcast.
+    rids: Vec<String>,
 }
 
 /// A track on an m-line of the edge.
@@ -87,6 +98,7 @@ pub struct Session {
     video: KindFormats,
     lines: Vec<Line>,
     wanted: Vec<WantedTrack>,
+    wishes: BTreeMap<TrackId, Wish>,
     /// The revision of the offer that waits for its answer.
     pending: Option<u64>,
     revision: u64,
@@ -120,6 +132,7 @@ impl Session {
             video: KindFormats::default(),
             lines: Vec::new(),
             wanted: Vec::new(),
+            wishes: BTreeMap::new(),
             pending: None,
             revision: 0,
             changed: false,
@@ -160,9 +173,9 @@ impl Session {
             .lines
             .iter()
             .filter_map(|line| match &line.purpose {
-                Use::Publish(Some(track)) => Some(PublishedTrack {
+                Use::Publish(Some(published)) => Some(PublishedTrack {
                     mid: line.mid.clone(),
-                    track: track.clone(),
+                    track: published.track.clone(),
                 }),
                 _ => None,
             })
@@ -200,6 +213,7 @@ impl Session {
                 let sink = SinkKey::next();
                 carried.sink = Some(sink);
                 let track = TrackKey::of(&carried.wanted.track.track_id);
+                let wish = self.wishes.get(&carried.wanted.track.track_id).copied();
                 let target = TrackTarget::Peer {
                     peer: self.peer,
                     ssrc: carried.stream.ssrc,
@@ -209,10 +223,50 @@ impl Session {
                     sink,
                     track,
                     target,
+                    wish,
                 });
             }
         }
         Ok(())
+    }
+
+    /// How the participant wants a track, if it says so.
+    pub fn set_wish(&mut self, track: &TrackId, wish: Option<Wish>) {
+        match wish {
+            Some(wish) => self.wishes.insert(track.clone(), wish),
+            None => self.wishes.remove(track),
+        };
+        let sink = self.lines.iter().find_map(|line| match &line.purpose {
+            Use::Receive(Some(carried)) if carried.wanted.track.track_id == *track => carried.sink,
+            _ => None,
+        });
+        if let Some(sink) = sink {
+            self.tell(Command::SetWish { sink, wish });
+        }
+    }
+
+    /// Which encodings of one of its own tracks the participant should send; `None` when it has no
+    /// such track, or sends it in one.
+    pub fn encodings(
+        &self,
+        track: &TrackId,
+        wanted: EncodingSet,
+    ) -> Option<(String, Vec<EncodingState>)> {
+        self.lines.iter().find_map(|line| match &line.purpose {
+            Use::Publish(Some(published))
+                if published.track.track_id == *track && !published.rids.is_empty() =>
+            {
+                let states = (0u8..)
+                    .zip(&published.rids)
+                    .map(|(place, rid)| EncodingState {
+                        rid: rid.clone(),
+                        active: wanted.has(EncodingId(place)),
+                    })
+                    .collect();
+                Some((line.mid.clone(), states))
+            }
+            _ => None,
+        })
     }
 
     /// Replaces what the participant should receive. Tracks that are no longer wanted stop at once;
@@ -233,6 +287,9 @@ impl Session {
             self.changed = true;
         }
         self.wanted = wanted;
+        let wanted = &self.wanted;
+        self.wishes
+            .retain(|track, _| wanted.iter().any(|wanted| wanted.track.track_id == *track));
         self.changed |= self
             .wanted
             .iter()
@@ -378,6 +435,7 @@ impl Session {
         if index == self.lines.len() {
             let purpose = match media.kind {
                 Some(_) => Use::Publish(None),
+                None if media.is_data() && !self.has_data() => Use::Data { open: false },
                 None => Use::Unknown {
                     name: media.name.clone(),
                     protocol: media.protocol.clone(),
@@ -388,6 +446,9 @@ impl Session {
                 kind: media.kind,
                 purpose,
             });
+        }
+        if let Use::Data { open } = &mut self.lines[index].purpose {
+            *open = !media.rejected;
         }
         let (Use::Publish(published), Some(kind)) = (&self.lines[index].purpose, media.kind) else {
             return;
@@ -412,26 +473,47 @@ impl Session {
                     kind,
                     source,
                 };
+                let rids = media
+                    .encodings
+                    .iter()
+                    .filter_map(|encoding| String::from_utf8(encoding.rid.clone()?.into()).ok())
+                    .collect();
                 self.tell(Command::AddTrack {
-                    track: track.track_id.clone(),
-                    kind,
+                    room: self.room.clone(),
+                    owner: self.participant.clone(),
+                    track: track.clone(),
                     origin: TrackOrigin::Peer {
                         peer: self.peer,
-                        ssrc: media.ssrc,
-                        retransmission_ssrc: media.retransmission_ssrc,
+                        encodings: media.encodings.clone(),
                         mid: media.mid.clone(),
                         repairs: media.formats.iter().any(|format| format.nack),
                     },
                 });
-                self.lines[index].purpose = Use::Publish(Some(track));
+                self.lines[index].purpose = Use::Publish(Some(Published { track, rids }));
             }
-            (Some(track), false) => {
-                let track = TrackKey::of(&track.track_id);
+            (Some(published), false) => {
+                let track = TrackKey::of(&published.track.track_id);
                 self.tell(Command::RemoveTrack { track });
                 self.lines[index].purpose = Use::Publish(None);
             }
             _ => {}
         }
+    }
+
+    fn has_data(&self) -> bool {
+        self.lines
+            .iter()
+            .any(|line| matches!(line.purpose, Use::Data { .. }))
+    }
+
+    /// Sends the participant a data message; it is lost when no channel is open.
+    pub fn send_data(&self, reliable: bool, bytes: Bytes) {
+        let peer = self.peer;
+        self.tell(Command::SendData {
+            peer,
+            reliable,
+            bytes,
+        });
     }
 
     const fn may_publish(&self, source: TrackSource) -> bool {
@@ -513,19 +595,22 @@ impl Session {
             .map(|line| {
                 let local = match (&line.purpose, line.kind) {
                     (Use::Unknown { name, protocol }, _) => LocalMedia::Rejected { name, protocol },
+                    (Use::Data { open: true }, _) => LocalMedia::Data,
                     (Use::Publish(published), Some(kind)) => LocalMedia::Active {
                         kind,
                         formats: self.formats(kind),
                         receives: published.is_some(),
+                        rids: published.as_ref().map_or(&[], |published| &published.rids),
                         sends: None,
                     },
                     (Use::Receive(carried), Some(kind)) => LocalMedia::Active {
                         kind,
                         formats: self.formats(kind),
                         receives: false,
+                        rids: &[],
                         sends: carried.as_ref().map(|carried| &carried.stream),
                     },
-                    (_, None) => LocalMedia::Rejected {
+                    (Use::Data { open: false }, _) | (_, None) => LocalMedia::Rejected {
                         name: "application",
                         protocol: "UDP/DTLS/SCTP",
                     },

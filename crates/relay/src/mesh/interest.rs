@@ -83,10 +83,14 @@ impl Mesh {
         let Some(tree) = self.tree_mut(room, root) else {
             return;
         };
-        if let Some(info) = tree.track(track).cloned() {
+        let found = tree
+            .owned(track)
+            .map(|(owner, info)| (owner.clone(), info.clone()));
+        if let Some((owner, info)) = found {
             tree.open.insert(track.clone());
             self.outputs.push_back(Output::OpenTrack {
                 room: room.clone(),
+                owner,
                 track: info,
             });
         }
@@ -188,14 +192,21 @@ impl Mesh {
         let Some(state) = self.rooms.get_mut(room) else {
             return;
         };
-        let Some(tree) = state.trees.values_mut().find(|tree| tree.open.contains(track)) else {
+        let Some(tree) = state
+            .trees
+            .values_mut()
+            .find(|tree| tree.open.contains(track))
+        else {
             return;
         };
         tree.encodings.insert(track.clone(), encodings);
         let Some(ingress) = tree.ingress.get(track).cloned() else {
             return;
         };
-        let relays = [Some((ingress.peer, ingress.relay)), ingress.former.map(|(p, r, _)| (p, r))];
+        let relays = [
+            Some((ingress.peer, ingress.relay)),
+            ingress.former.map(|(p, r, _)| (p, r)),
+        ];
         for (peer, relay) in relays.into_iter().flatten() {
             self.send(&peer, BackboneMessage::Encodings { relay, encodings });
         }
@@ -398,12 +409,7 @@ impl Mesh {
     }
 
     /// A child's receiver needs a key frame.
-    pub(super) fn take_key_frame_request(
-        &mut self,
-        child: &EdgeId,
-        relay: RelayId,
-        encoding: u8,
-    ) {
+    pub(super) fn take_key_frame_request(&mut self, child: &EdgeId, relay: RelayId, encoding: u8) {
         let of = self
             .peers
             .get(child)

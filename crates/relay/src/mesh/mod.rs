@@ -73,6 +73,8 @@ pub enum Output {
     OpenTrack {
         /// The room.
         room: MeetingId,
+        /// Who publishes it.
+        owner: ParticipantId,
         /// The track.
         track: TrackInfo,
     },
@@ -199,10 +201,15 @@ struct Tree {
 
 impl Tree {
     fn track(&self, track: &TrackId) -> Option<&TrackInfo> {
-        self.roster
-            .values()
-            .flat_map(|record| &record.tracks)
-            .find(|info| info.track_id == *track)
+        self.owned(track).map(|(_, info)| info)
+    }
+
+    /// A track and who publishes it.
+    fn owned(&self, track: &TrackId) -> Option<(&ParticipantId, &TrackInfo)> {
+        self.roster.values().find_map(|record| {
+            let info = record.tracks.iter().find(|info| info.track_id == *track)?;
+            Some((&record.participant_id, info))
+        })
     }
 }
 

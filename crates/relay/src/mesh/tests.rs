@@ -408,7 +408,10 @@ fn messages_reach_every_edge_once_and_outlive_a_change_of_parent() {
     world.kill("b");
     world.at("a").send_data(&room(), message(2));
     world.settle();
-    world.plan(&plan(2, &[("a", &[("c", "a", None)]), ("c", &[("a", "c", None)])]));
+    world.plan(&plan(
+        2,
+        &[("a", &[("c", "a", None)]), ("c", &[("a", "c", None)])],
+    ));
     world.settle();
     let at_c: Vec<_> = world
         .data

@@ -143,9 +143,18 @@ mod tests {
     fn what_is_there_is_kept_and_better_needs_a_margin() {
         let three = offers(&[150, 500, 1_700]);
         assert_eq!(share(520, &[(Priority::Normal, &three, None)]), [Some(0)]);
-        assert_eq!(share(520, &[(Priority::Normal, &three, Some(1))]), [Some(1)]);
-        assert_eq!(share(490, &[(Priority::Normal, &three, Some(1))]), [Some(0)]);
-        assert_eq!(share(150, &[(Priority::Normal, &three, Some(0))]), [Some(0)]);
+        assert_eq!(
+            share(520, &[(Priority::Normal, &three, Some(1))]),
+            [Some(1)]
+        );
+        assert_eq!(
+            share(490, &[(Priority::Normal, &three, Some(1))]),
+            [Some(0)]
+        );
+        assert_eq!(
+            share(150, &[(Priority::Normal, &three, Some(0))]),
+            [Some(0)]
+        );
         assert_eq!(share(150, &[(Priority::Normal, &three, None)]), [None]);
     }
 

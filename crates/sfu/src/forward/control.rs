@@ -7,8 +7,8 @@ use slab::Slab;
 use super::source::Source;
 use super::speakers::{Voice, VoiceOf};
 use super::{
-    ALLOCATION_INTERVAL, EncodingId, FEEDBACK_INTERVAL, Forwarder, Outbox, PeerId,
-    REPORT_INTERVAL, SinkId, SourceId, TICK, Target,
+    ALLOCATION_INTERVAL, EncodingId, FEEDBACK_INTERVAL, Forwarder, Outbox, PeerId, REPORT_INTERVAL,
+    SinkId, SourceId, TICK, Target,
 };
 use crate::rtcp::{self, Control, SenderClock, controls};
 
@@ -140,9 +140,10 @@ impl Forwarder {
     /// Follows the voices.
     fn listen(&mut self, now: Time, outbox: &mut impl Outbox) {
         let sources = &mut self.sources;
-        self.speakers.advance(now, Voices(sources), |room, speakers| {
-            outbox.speakers(room, speakers);
-        });
+        self.speakers
+            .advance(now, Voices(sources), |room, speakers| {
+                outbox.speakers(room, speakers);
+            });
     }
 
     /// Measures encodings, and shares out the downlinks whose turn it is.

@@ -49,7 +49,10 @@ mod tests {
     fn more_at_once_and_less_after_a_while() {
         let mut demand = Demand::default();
         let low = EncodingSet(0b001);
-        assert_eq!(demand.update(Time::from_millis(0), low), Some(EncodingSet::ALL));
+        assert_eq!(
+            demand.update(Time::from_millis(0), low),
+            Some(EncodingSet::ALL)
+        );
         assert_eq!(demand.update(Time::from_millis(1_900), low), None);
         assert_eq!(demand.update(Time::from_millis(2_000), low), Some(low));
         let high = EncodingSet(0b100);

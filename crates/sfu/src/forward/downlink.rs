@@ -9,16 +9,13 @@ use super::encoding::EncodingId;
 use super::selection::Choice;
 use super::sink::EncodingSet;
 use super::source::Source;
-use super::{Forwarder, OwnerId, Outbox, Peer, PeerId, SinkId, Target};
+use super::{Forwarder, Outbox, OwnerId, Peer, PeerId, SinkId, Target};
 use crate::layer::{Layer, SPATIAL_MAX, TEMPORAL_MAX};
 use crate::rtp::{Extension, ExtensionBlock};
 
 /// What an encoding of that place is taken to need before it is measured, of one, two or three.
-const NOMINAL: [Bitrate; SPATIAL_MAX] = [
-    Bitrate::kbps(150),
-    Bitrate::kbps(500),
-    Bitrate::kbps(1_700),
-];
+const NOMINAL: [Bitrate; SPATIAL_MAX] =
+    [Bitrate::kbps(150), Bitrate::kbps(500), Bitrate::kbps(1_700)];
 
 /// The height of the largest encoding before a key frame told it, in pixels.
 const NOMINAL_HEIGHT: u16 = 720;
@@ -89,7 +86,9 @@ fn bitrate(source: &Source, choice: Choice) -> Bitrate {
 fn offer(source: &Source, now: Time, wish: &Wish, offers: &mut Vec<Offer>) -> Offered {
     let count = source.encodings.len();
     let last = count - 1;
-    let tallest = source.encodings[last].size.map_or(NOMINAL_HEIGHT, |size| size.1);
+    let tallest = source.encodings[last]
+        .size
+        .map_or(NOMINAL_HEIGHT, |size| size.1);
     // Ten percent too few pixels are not worth four times the bits.
     let enough = |height: u16| {
         wish.height
@@ -99,12 +98,21 @@ fn offer(source: &Source, now: Time, wish: &Wish, offers: &mut Vec<Offer>) -> Of
         let told = source.encodings[place].size.map(|size| size.1);
         told.unwrap_or(tallest >> (last - place))
     };
-    let ideal = (0..count).find(|&place| enough(height_of(place))).unwrap_or(last);
+    let ideal = (0..count)
+        .find(|&place| enough(height_of(place)))
+        .unwrap_or(last);
     let alive = |place: usize| source.is_alive(now, EncodingId(place as u8));
     let before = offers.len();
     for place in (0..=ideal).filter(|&place| alive(place)) {
         let first = offers.len() == before;
-        offer_layers(source, EncodingId(place as u8), wish, &enough, first, offers);
+        offer_layers(
+            source,
+            EncodingId(place as u8),
+            wish,
+            &enough,
+            first,
+            offers,
+        );
     }
     if offers.len() == before {
         // Nothing as small comes: the next larger there is, or what comes first.
@@ -163,7 +171,11 @@ fn offer_layers(
                 encoding,
                 layer: Layer {
                     spatial,
-                    temporal: if whole { TEMPORAL_MAX as u8 - 1 } else { temporal },
+                    temporal: if whole {
+                        TEMPORAL_MAX as u8 - 1
+                    } else {
+                        temporal
+                    },
                 },
             };
             offers.push(Offer {
@@ -187,9 +199,8 @@ impl Forwarder {
             return;
         };
         let sinks: Vec<SinkId> = peer.sinks.clone();
-        let is_video = |sink: &&SinkId| {
-            self.sources[self.sinks[sink.0].source.0].kind == MediaKind::Video
-        };
+        let is_video =
+            |sink: &&SinkId| self.sources[self.sinks[sink.0].source.0].kind == MediaKind::Video;
         let videos = sinks.iter().filter(is_video).count();
         let budget = peer.budget();
         let mut offers = Vec::with_capacity(videos * 6);

@@ -71,11 +71,7 @@ pub(super) struct Encoding {
 }
 
 impl Encoding {
-    pub(super) fn new(
-        kind: MediaKind,
-        rid: Option<Box<[u8]>>,
-        repairs: bool,
-    ) -> Self {
+    pub(super) fn new(kind: MediaKind, rid: Option<Box<[u8]>>, repairs: bool) -> Self {
         let clock_rate = match kind {
             MediaKind::Audio => 48_000,
             MediaKind::Video => 90_000,
@@ -206,7 +202,12 @@ impl Meter {
         }
         self.since = Some(now);
         let micros = passed.as_micros().max(1) as u64;
-        for (bytes, rate) in self.bytes.iter_mut().flatten().zip(self.rates.iter_mut().flatten()) {
+        for (bytes, rate) in self
+            .bytes
+            .iter_mut()
+            .flatten()
+            .zip(self.rates.iter_mut().flatten())
+        {
             let bits = u64::from(std::mem::take(bytes)) * 8;
             let current = (bits * 1_000_000 / micros).min(u64::from(u32::MAX)) as u32;
             // A key frame must not double the figure, nor a still picture empty it at once.

@@ -61,7 +61,9 @@ impl Forwarder {
         };
         let (source, encoding) = (stream.source, stream.encoding);
         let original = !stream.repair;
-        self.publish(now, source, encoding, codec, &header, packet, original, outbox);
+        self.publish(
+            now, source, encoding, codec, &header, packet, original, outbox,
+        );
     }
 
     /// A packet of a track that comes over the backbone.
@@ -112,7 +114,9 @@ impl Forwarder {
             .or_else(|| header.extension(packet, Extension::RepairedRtpStreamId));
         let encodings = &self.sources[source.0].encodings;
         let place = match rid {
-            Some(rid) => encodings.iter().position(|e| e.rid.as_deref() == Some(rid))?,
+            Some(rid) => encodings
+                .iter()
+                .position(|e| e.rid.as_deref() == Some(rid))?,
             None if encodings.len() == 1 => 0,
             None => return None,
         };
@@ -144,10 +148,9 @@ impl Forwarder {
         if original && matches!(source.origin, Origin::Peer { .. }) {
             encoding.ssrc = header.ssrc;
         }
-        let arrival =
-            encoding
-                .reception
-                .arrived(now, header.sequence, header.timestamp, original);
+        let arrival = encoding
+            .reception
+            .arrived(now, header.sequence, header.timestamp, original);
         if !encoding.seen.first_time(arrival.number) {
             return self.dropped(Drop::Duplicate);
         }

@@ -289,6 +289,11 @@ impl Forwarder {
         &self.stats
     }
 
+    /// The rooms of all tracks; a room may come more than once.
+    pub fn rooms(&self) -> impl Iterator<Item = RoomId> {
+        self.sources.iter().map(|(_, source)| source.track.room)
+    }
+
     /// How many packets of a track came, and how many of them are missing.
     #[must_use]
     pub fn source_packets(&self, source: SourceId) -> Option<(u64, u64)> {
@@ -356,14 +361,15 @@ impl Forwarder {
         if let Some(peer) = self.peers.get_mut(peer.0) {
             for (place, told) in (0u8..).zip(encodings) {
                 let ssrcs = [(told.ssrc, false), (told.retransmission_ssrc, true)];
-                peer.streams.extend(ssrcs.into_iter().filter_map(|(ssrc, repair)| {
-                    Some(Stream {
-                        ssrc: ssrc?,
-                        source: key,
-                        encoding: EncodingId(place),
-                        repair,
-                    })
-                }));
+                peer.streams
+                    .extend(ssrcs.into_iter().filter_map(|(ssrc, repair)| {
+                        Some(Stream {
+                            ssrc: ssrc?,
+                            source: key,
+                            encoding: EncodingId(place),
+                            repair,
+                        })
+                    }));
             }
             peer.mids.push((mid.clone(), key));
         }

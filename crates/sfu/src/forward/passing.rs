@@ -174,7 +174,13 @@ impl Forwarder {
         sink.bytes = sink.bytes.wrapping_add(payload.len() as u32);
         let mut extensions = ExtensionBlock::default();
         let frame = Some(sent.frame);
-        copy_extensions(&peer.formats.extensions, header, packet, frame, &mut extensions);
+        copy_extensions(
+            &peer.formats.extensions,
+            header,
+            packet,
+            frame,
+            &mut extensions,
+        );
         peer.number_transport(now, payload.len(), &mut extensions);
         let kind = place(codec.kind());
         self.stats.forwarded_packets[kind] += 1;

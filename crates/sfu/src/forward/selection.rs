@@ -160,9 +160,7 @@ impl Current {
             self.layer.temporal = next_temporal;
         }
         let next_spatial = self.layer.spatial + 1;
-        if unit.spatial_switch
-            && unit.layer.spatial == next_spatial
-            && next_spatial <= wish.spatial
+        if unit.spatial_switch && unit.layer.spatial == next_spatial && next_spatial <= wish.spatial
         {
             self.layer.spatial = next_spatial;
         }

@@ -111,9 +111,7 @@ impl Source {
         let latest = self.encodings.iter().filter_map(|e| e.last).max();
         let last = self.encodings.get(encoding.index()).and_then(|e| e.last);
         match (last, latest) {
-            (Some(last), Some(latest)) => {
-                now.since(last) < SILENT && latest.since(last) < STOPPED
-            }
+            (Some(last), Some(latest)) => now.since(last) < SILENT && latest.since(last) < STOPPED,
             _ => false,
         }
     }

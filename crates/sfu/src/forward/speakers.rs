@@ -227,11 +227,7 @@ pub(super) trait VoiceOf<'a> {
 }
 
 impl Stage {
-    fn choose_audible<'a>(
-        &self,
-        voice: &mut impl VoiceOf<'a>,
-        order: &mut Vec<(u8, SourceId)>,
-    ) {
+    fn choose_audible<'a>(&self, voice: &mut impl VoiceOf<'a>, order: &mut Vec<(u8, SourceId)>) {
         if self.sources.len() <= AUDIBLE_MAX {
             for &source in &self.sources {
                 voice.with(source, |voice| voice.audible = true);
@@ -255,7 +251,9 @@ impl Stage {
     /// Section 3.3 of the paper.
     fn choose_dominant<'a>(&mut self, voice: &mut impl VoiceOf<'a>) {
         let scores = |voice: &mut Voice| (voice.scores, voice.is_speaking());
-        let Some((current, _)) = self.dominant.and_then(|dominant| voice.with(dominant, scores))
+        let Some((current, _)) = self
+            .dominant
+            .and_then(|dominant| voice.with(dominant, scores))
         else {
             self.dominant = self
                 .sources
@@ -303,13 +301,25 @@ impl Stage {
         let dominant = self.dominant;
         order.sort_unstable_by(|a, b| {
             let first = |source| Some(source) != dominant;
-            (first(a.1), std::cmp::Reverse(a.0), a.1).cmp(&(first(b.1), std::cmp::Reverse(b.0), b.1))
+            (first(a.1), std::cmp::Reverse(a.0), a.1).cmp(&(
+                first(b.1),
+                std::cmp::Reverse(b.0),
+                b.1,
+            ))
         });
         order.truncate(SPEAKERS_MAX);
-        if order.iter().map(|&(_, source)| source).ne(self.announced.iter().copied()) {
+        if order
+            .iter()
+            .map(|&(_, source)| source)
+            .ne(self.announced.iter().copied())
+        {
             self.announced.clear();
-            self.announced.extend(order.iter().map(|&(_, source)| source));
-            let levels: Vec<_> = order.iter().map(|&(peak, source)| (source, 127 - peak)).collect();
+            self.announced
+                .extend(order.iter().map(|&(_, source)| source));
+            let levels: Vec<_> = order
+                .iter()
+                .map(|&(peak, source)| (source, 127 - peak))
+                .collect();
             announce(room, &levels);
         }
     }
@@ -400,9 +410,8 @@ mod tests {
     fn the_loudest_are_heard_and_do_not_flap() {
         let mut talk = talk(30);
         talk.speak(1_000, &[5, 25]);
-        let audible = |talk: &Talk| -> Vec<_> {
-            (0..30).filter(|&n| talk.voices.0[n].audible).collect()
-        };
+        let audible =
+            |talk: &Talk| -> Vec<_> { (0..30).filter(|&n| talk.voices.0[n].audible).collect() };
         let heard = audible(&talk);
         assert_eq!(heard.len(), AUDIBLE_MAX);
         assert!(heard.contains(&5) && heard.contains(&25));

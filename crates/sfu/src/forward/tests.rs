@@ -57,7 +57,8 @@ impl Outbox for Sent {
         self.paused.push((sink, paused));
     }
     fn speakers(&mut self, _: RoomId, speakers: &[(SourceId, u8)]) {
-        self.speakers.push(speakers.iter().map(|&(source, _)| source).collect());
+        self.speakers
+            .push(speakers.iter().map(|&(source, _)| source).collect());
     }
 }
 
@@ -381,8 +382,13 @@ fn a_track_crosses_a_link_once_and_plays_behind_it() {
         ntp: NtpTime(5 << 32),
         rtp: 77,
     };
-    near.forwarder
-        .handle_clock(Time::ZERO, near.source, EncodingId(0), clock, &mut near.sent);
+    near.forwarder.handle_clock(
+        Time::ZERO,
+        near.source,
+        EncodingId(0),
+        clock,
+        &mut near.sent,
+    );
     assert_eq!(near.sent.relayed.len(), 2);
     assert_eq!(near.sent.clocks, [(LinkId(9), clock)]);
     for (_, packet) in &near.sent.relayed {

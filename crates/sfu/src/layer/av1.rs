@@ -6,7 +6,9 @@ use super::Unit;
 const NEW_SEQUENCE: u8 = 0x08;
 
 pub(super) fn read(payload: &[u8]) -> Unit {
-    let key_frame = payload.first().is_some_and(|first| first & NEW_SEQUENCE != 0);
+    let key_frame = payload
+        .first()
+        .is_some_and(|first| first & NEW_SEQUENCE != 0);
     Unit {
         key_frame,
         begins: key_frame,

@@ -212,10 +212,7 @@ pub struct Descriptor {
 /// Reads a descriptor, and the structure that it brings, if it does. Without one, `known` is the
 /// structure it refers to. `None` when it is malformed, or refers to a structure that never came.
 #[must_use]
-pub fn read(
-    bytes: &[u8],
-    known: Option<&Structure>,
-) -> Option<(Descriptor, Option<Structure>)> {
+pub fn read(bytes: &[u8], known: Option<&Structure>) -> Option<(Descriptor, Option<Structure>)> {
     let mut bits = Bits::new(bytes);
     let begins = bits.flag()?;
     let ends = bits.flag()?;
@@ -228,7 +225,13 @@ pub fn read(
         }
     }
     // The chains' distances, which the last flag announces, stand at the end and are not needed.
-    let [brings_structure, tells_targets, own_indications, own_references, _] = flags;
+    let [
+        brings_structure,
+        tells_targets,
+        own_indications,
+        own_references,
+        _,
+    ] = flags;
     let brought = if brings_structure {
         Some(Structure::read(&mut bits)?)
     } else {

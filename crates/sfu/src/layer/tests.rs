@@ -119,7 +119,10 @@ fn a_structure_serves_the_descriptors_after_it() {
     assert_eq!(descriptor.indications.of(1), Indication::Discardable);
     assert_eq!(descriptor.references.iter().collect::<Vec<_>>(), [1]);
     assert!(read(&[0xc2, 0, 7], None).is_none(), "no structure came");
-    assert!(read(&[0xc5, 0, 7], Some(&structure)).is_none(), "no such template");
+    assert!(
+        read(&[0xc5, 0, 7], Some(&structure)).is_none(),
+        "no such template"
+    );
 }
 
 proptest! {

@@ -44,6 +44,7 @@ impl Room {
                 log: EventLog::default(),
                 away: None,
                 wanted: Vec::new(),
+                wishes: std::collections::BTreeMap::new(),
             },
         );
         let participants = self.others(&id);

@@ -8,6 +8,7 @@
 mod local;
 mod log;
 mod remote;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 
@@ -17,19 +18,22 @@ use std::time::Duration;
 use sluice_types::access::{Grants, Role};
 use sluice_types::ids::{EdgeId, MeetingId, ParticipantId, RegionName, ResumeToken, TrackId};
 use sluice_types::mesh::backbone::Departure;
-use sluice_types::room::{LeaveReason, MediaKind, ParticipantRecord, Presence, TrackInfo};
+use sluice_types::room::{LeaveReason, ParticipantRecord, Presence, TrackInfo};
 use sluice_types::signal::{
-    ErrorCode, ParticipantView, RESUME_WINDOW_MS, ServerEvent, ServerMessage,
+    ErrorCode, ParticipantView, RESUME_WINDOW_MS, SUBSCRIPTIONS_MAX, ServerEvent, ServerMessage,
+    Speaker, Wish,
 };
 use sluice_types::units::Time;
 
 pub use self::log::EVENTS_KEPT_MAX;
 use self::log::EventLog;
+use self::subscriptions::wanted_by;
 
 /// How long a session outlives its socket.
 pub const RESUME_WINDOW: Duration = Duration::from_millis(RESUME_WINDOW_MS as u64);
 
-/// The most tracks that one participant is sent, by kind. Those who joined first come first.
+/// The most tracks that one participant is sent, by kind. Those that it subscribed to come first, then
+/// screens, then who spoke last, then who joined first.
 pub const RECEIVED_VIDEO_MAX: usize = 48;
 /// See [`RECEIVED_VIDEO_MAX`].
 pub const RECEIVED_AUDIO_MAX: usize = 96;
@@ -70,6 +74,15 @@ pub enum Output {
         /// Whose tracks.
         tracks: Vec<(ParticipantId, TrackInfo)>,
     },
+    /// How a local participant wants a track, if it says so.
+    Wish {
+        /// Who.
+        participant: ParticipantId,
+        /// The track.
+        track: TrackId,
+        /// How; the edge chooses when `None`.
+        wish: Option<Wish>,
+    },
     /// Some local participant wants a track of another edge, or none does any more.
     Interest {
         /// The track.
@@ -107,6 +120,12 @@ pub enum RoomError {
     /// There is no such participant.
     #[error("no such participant in the meeting")]
     NoParticipant,
+    /// More subscriptions than a participant may have.
+    #[error("{found} subscriptions; at most {SUBSCRIPTIONS_MAX} are allowed")]
+    TooManySubscriptions {
+        /// How many there would be.
+        found: usize,
+    },
     /// The session cannot be taken up again.
     #[error("the session is gone, or too much happened meanwhile: join again")]
     ResumeExpired,
@@ -119,6 +138,7 @@ impl RoomError {
         match self {
             Self::Forbidden { .. } => ErrorCode::Forbidden,
             Self::NoParticipant => ErrorCode::BadMessage,
+            Self::TooManySubscriptions { .. } => ErrorCode::TooMuch,
             Self::ResumeExpired => ErrorCode::ResumeExpired,
         }
     }
@@ -132,6 +152,7 @@ struct Local {
     /// Since when its socket is gone.
     away: Option<Time>,
     wanted: Vec<TrackId>,
+    wishes: BTreeMap<TrackId, Wish>,
 }
 
 #[derive(Debug, Default)]
@@ -160,6 +181,9 @@ pub struct Room {
     /// The highest version that any record or departure of this edge had.
     version: u64,
     interest: BTreeSet<TrackId>,
+    /// Who spoke last, the latest first.
+    spoke: Vec<ParticipantId>,
+    speakers: Vec<Speaker>,
     outputs: VecDeque<Output>,
 }
 
@@ -176,6 +200,8 @@ impl Room {
             whereabouts: BTreeMap::new(),
             version: 0,
             interest: BTreeSet::new(),
+            spoke: Vec::new(),
+            speakers: Vec::new(),
             outputs: VecDeque::new(),
         }
     }
@@ -311,7 +337,7 @@ impl Room {
         let mut anybody_wants = vec![false; tracks.len()];
         let mut changes = Vec::new();
         for (id, local) in &self.locals {
-            let wanted = wanted_by(id, local.grants, &tracks);
+            let wanted = wanted_by(id, local, &tracks, &self.spoke);
             for &index in &wanted {
                 anybody_wants[index] = true;
             }
@@ -355,32 +381,4 @@ impl Room {
             .extend(self.interest.difference(&interest).map(changed(false)));
         self.interest = interest;
     }
-}
-
-/// Which of all tracks a participant should be sent: by default everything of everybody else, within
-/// bounds.
-fn wanted_by(
-    participant: &ParticipantId,
-    grants: Grants,
-    tracks: &[(&Present<'_>, &TrackInfo)],
-) -> Vec<usize> {
-    if !grants.subscribe {
-        return Vec::new();
-    }
-    let (mut audio, mut video) = (0, 0);
-    let mut wanted = Vec::new();
-    for (index, (publisher, track)) in tracks.iter().enumerate() {
-        let (count, most) = match track.kind {
-            MediaKind::Audio => (&mut audio, RECEIVED_AUDIO_MAX),
-            MediaKind::Video => (&mut video, RECEIVED_VIDEO_MAX),
-        };
-        if *count < most && publisher.record.participant_id != *participant {
-            *count += 1;
-            wanted.push(index);
-        }
-        if audio == RECEIVED_AUDIO_MAX && video == RECEIVED_VIDEO_MAX {
-            break;
-        }
-    }
-    wanted
 }

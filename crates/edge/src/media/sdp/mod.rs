@@ -10,7 +10,7 @@ mod write;
 
 use sluice_sfu::codec::Codec;
 use sluice_sfu::codec::PayloadTypes;
-use sluice_sfu::forward::Formats;
+use sluice_sfu::forward::{AnnouncedEncoding, Formats};
 use sluice_sfu::rtp::{Extension, ExtensionIds};
 use sluice_types::room::MediaKind;
 use thiserror::Error;
@@ -101,8 +101,15 @@ pub(crate) struct RemoteMedia {
     pub(crate) direction: Direction,
     pub(crate) formats: Vec<Format>,
     pub(crate) extensions: Vec<(Extension, u8)>,
-    pub(crate) ssrc: Option<u32>,
-    pub(crate) retransmission_ssrc: Option<u32>,
+    /// What it sends, the lowest encoding first.
+    pub(crate) encodings: Vec<AnnouncedEncoding>,
+}
+
+impl RemoteMedia {
+    /// Whether it is for data channels (RFC 8841).
+    pub(crate) fn is_data(&self) -> bool {
+        self.name == "application" && self.protocol.ends_with("DTLS/SCTP")
+    }
 }
 
 /// A client's description.

@@ -2,6 +2,8 @@ use std::io::Cursor;
 
 use rtc_sdp::description::media::MediaDescription;
 use rtc_sdp::description::session::SessionDescription;
+use sluice_sfu::forward::AnnouncedEncoding;
+use sluice_sfu::layer::SPATIAL_MAX;
 use sluice_sfu::rtp::Extension;
 use sluice_types::room::MediaKind;
 
@@ -95,7 +97,6 @@ fn read_media(
         receives: !has("sendonly") && !has("inactive"),
     };
     let bundle_only = media.has_attribute("bundle-only");
-    let (ssrc, retransmission_ssrc) = streams(media);
     Ok(RemoteMedia {
         mid: mid.to_owned(),
         kind,
@@ -105,8 +106,7 @@ fn read_media(
         direction,
         formats: kind.map_or_else(Vec::new, |kind| formats(media, kind)),
         extensions: extensions(media),
-        ssrc,
-        retransmission_ssrc,
+        encodings: encodings(media),
     })
 }
 
@@ -163,16 +163,76 @@ fn extensions(media: &MediaDescription) -> Vec<(Extension, u8)> {
         .collect()
 }
 
-/// The SSRC of the media and that of its retransmissions, from `a=ssrc-group:FID` (RFC 5576) or
-/// the first `a=ssrc`.
-fn streams(media: &MediaDescription) -> (Option<u32>, Option<u32>) {
-    let group = values(media, "ssrc-group").find_map(|line| {
-        let mut numbers = line.strip_prefix("FID ")?.split_ascii_whitespace();
-        let media = numbers.next()?.parse().ok()?;
-        Some((Some(media), numbers.next().and_then(|n| n.parse().ok())))
-    });
-    group.unwrap_or_else(|| {
-        let first = values(media, "ssrc").find_map(|line| line.split(' ').next()?.parse().ok());
-        (first, None)
-    })
+/// What an m-line sends: its simulcast encodings by `a=simulcast` (RFC 8853) or, from older clients,
+/// by `a=ssrc-group:SIM`; else its one stream.
+fn encodings(media: &MediaDescription) -> Vec<AnnouncedEncoding> {
+    let simulcast = value(media, "simulcast").map_or_else(Vec::new, sent_rids);
+    if !simulcast.is_empty() {
+        return simulcast
+            .into_iter()
+            .map(|rid| AnnouncedEncoding {
+                rid: Some(rid.as_bytes().into()),
+                ..AnnouncedEncoding::default()
+            })
+            .collect();
+    }
+    let numbers = |line: &str| -> Vec<u32> {
+        let words = line.split_ascii_whitespace();
+        words.filter_map(|word| word.parse().ok()).collect()
+    };
+    let groups = |kind: &'static str| {
+        values(media, "ssrc-group")
+            .filter_map(move |line| line.strip_prefix(kind))
+            .map(numbers)
+    };
+    let layers = groups("SIM ")
+        .next()
+        .or_else(|| {
+            groups("FID ")
+                .next()
+                .map(|pair| pair[..pair.len().min(1)].to_vec())
+        })
+        .or_else(|| {
+            let first = values(media, "ssrc").find_map(|line| line.split(' ').next()?.parse().ok());
+            first.map(|ssrc| vec![ssrc])
+        });
+    let repairs = |ssrc: u32| {
+        groups("FID ").find_map(|pair| match pair[..] {
+            [media, repair] if media == ssrc => Some(repair),
+            _ => None,
+        })
+    };
+    let announced = |ssrc: Option<u32>| AnnouncedEncoding {
+        rid: None,
+        ssrc,
+        retransmission_ssrc: ssrc.and_then(repairs),
+    };
+    match layers.as_deref() {
+        None | Some([]) => vec![announced(None)],
+        Some(layers) => layers
+            .iter()
+            .take(SPATIAL_MAX)
+            .map(|&ssrc| announced(Some(ssrc)))
+            .collect(),
+    }
+}
+
+/// The encodings that `a=simulcast` says are sent, each by its first alternative.
+fn sent_rids(simulcast: &str) -> Vec<&str> {
+    let words: Vec<_> = simulcast.split_ascii_whitespace().collect();
+    let Some(list) = words.chunks(2).find_map(|pair| match pair {
+        ["send", list] => Some(*list),
+        _ => None,
+    }) else {
+        return Vec::new();
+    };
+    list.split(';')
+        .filter_map(|alternatives| alternatives.split(',').next())
+        .map(|rid| rid.trim_start_matches('~'))
+        // One-byte header extensions carry at most 16 bytes (RFC 8285, section 4.2).
+        .filter(|rid| {
+            (1..=16).contains(&rid.len()) && rid.bytes().all(|b| b.is_ascii_alphanumeric())
+        })
+        .take(SPATIAL_MAX)
+        .collect()
 }

@@ -91,13 +91,10 @@ fn an_offer_of_chromium_is_understood() {
             receives: false
         }
     );
-    assert_eq!((audio.ssrc, audio.retransmission_ssrc), (Some(1409), None));
+    assert_eq!(audio.encodings, [encoding(None, Some(1409), None)]);
     assert_eq!(audio.formats.len(), 1, "neither RED nor G.722");
     assert!(!audio.formats[0].nack);
-    assert_eq!(
-        (video.ssrc, video.retransmission_ssrc),
-        (Some(2231), Some(3313))
-    );
+    assert_eq!(video.encodings, [encoding(None, Some(2231), Some(3313))]);
     assert!(video.formats[0].nack);
     let codecs: Vec<_> = video
         .formats
@@ -188,6 +185,7 @@ fn what_is_written_is_read_back() {
                         kind: MediaKind::Audio,
                         formats: &audio,
                         receives: true,
+                        rids: &[],
                         sends: None,
                     },
                 ),
@@ -204,6 +202,7 @@ fn what_is_written_is_read_back() {
                         kind: MediaKind::Video,
                         formats: &video,
                         receives: false,
+                        rids: &[],
                         sends: Some(&stream),
                     },
                 ),
@@ -226,8 +225,8 @@ fn what_is_written_is_read_back() {
     assert_eq!(read.media[2].formats, video.formats);
     assert_eq!(read.media[2].extensions, video.extensions);
     assert_eq!(
-        (read.media[2].ssrc, read.media[2].retransmission_ssrc),
-        (Some(77), Some(78))
+        read.media[2].encodings,
+        [encoding(None, Some(77), Some(78))]
     );
     for line in [
         "a=ice-lite",
@@ -243,6 +242,37 @@ fn what_is_written_is_read_back() {
     assert!(
         description(false).contains("a=setup:passive\r\n"),
         "the client is active"
+    );
+}
+
+fn encoding(rid: Option<&str>, ssrc: Option<u32>, repair: Option<u32>) -> AnnouncedEncoding {
+    AnnouncedEncoding {
+        rid: rid.map(|rid| rid.as_bytes().into()),
+        ssrc,
+        retransmission_ssrc: repair,
+    }
+}
+
+/// The m-line that `CHROMIUM` ends with, sent otherwise.
+fn with_lines(lines: &str) -> Vec<AnnouncedEncoding> {
+    let offer = CHROMIUM.replace("a=sendrecv\r\n", &format!("a=sendrecv\r\n{lines}"));
+    read(&offer).expect("readable").media[1].encodings.clone()
+}
+
+#[test]
+fn simulcast_is_told_by_rids_or_ssrc_groups() {
+    let rids =
+        with_lines("a=rid:q send\r\na=rid:h send\r\na=rid:f send\r\na=simulcast:send q;~h,x;f\r\n");
+    assert_eq!(
+        rids,
+        ["q", "h", "f"].map(|rid| encoding(Some(rid), None, None))
+    );
+    let groups = with_lines(
+        "a=ssrc-group:SIM 1 2 3\r\na=ssrc-group:FID 1 11\r\na=ssrc-group:FID 2 12\r\na=ssrc-group:FID 3 13\r\n",
+    );
+    assert_eq!(
+        groups,
+        [1, 2, 3].map(|n| encoding(None, Some(n), Some(n + 10)))
     );
 }
 

@@ -1,9 +1,10 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 
-use sluice_types::room::MediaKind;
+use sluice_types::room::{DATA_BYTES_MAX, MediaKind};
 
 use super::{Fingerprint, Format, KindFormats};
+use crate::media::data::SCTP_PORT;
 use crate::media::ice::LocalCredentials;
 
 /// ICE type preference of a host candidate (RFC 8445, section 5.1.2.1), as the upper byte of its
@@ -45,12 +46,16 @@ pub(crate) enum LocalMedia<'a> {
         /// Its protocol.
         protocol: &'a str,
     },
+    /// Data channels (RFC 8841).
+    Data,
     /// Sound or pictures.
     Active {
         kind: MediaKind,
         formats: &'a KindFormats,
         /// The edge receives on it.
         receives: bool,
+        /// The simulcast encodings that it receives, the lowest first; empty without simulcast.
+        rids: &'a [String],
         /// The edge sends this on it.
         sends: Option<&'a SendStream>,
     },
@@ -86,7 +91,7 @@ impl Description<'_> {
         let bundled: Vec<_> = self
             .media
             .iter()
-            .filter(|(_, media)| matches!(media, LocalMedia::Active { .. }))
+            .filter(|(_, media)| !matches!(media, LocalMedia::Rejected { .. }))
             .map(|&(mid, _)| mid)
             .collect();
         sdp.line(format_args!("a=group:BUNDLE {}", bundled.join(" ")));
@@ -98,12 +103,17 @@ impl Description<'_> {
                     sdp.line(format_args!("a=mid:{mid}"));
                     sdp.line(format_args!("a=inactive"));
                 }
+                LocalMedia::Data => self.data(&mut sdp, mid),
                 LocalMedia::Active {
                     kind,
                     formats,
                     receives,
+                    rids,
                     sends,
-                } => self.active(&mut sdp, mid, *kind, formats, *receives, *sends),
+                } => {
+                    self.active(&mut sdp, mid, *kind, formats, *receives, *sends);
+                    sdp.simulcast(rids);
+                }
             }
         }
         sdp.0
@@ -151,6 +161,17 @@ impl Description<'_> {
         if let Some(stream) = sends {
             sdp.stream(stream);
         }
+    }
+
+    fn data(&self, sdp: &mut Sdp, mid: &str) {
+        sdp.line(format_args!(
+            "m=application 9 UDP/DTLS/SCTP webrtc-datachannel"
+        ));
+        sdp.line(format_args!("c=IN IP4 0.0.0.0"));
+        sdp.line(format_args!("a=mid:{mid}"));
+        self.transport(sdp);
+        sdp.line(format_args!("a=sctp-port:{SCTP_PORT}"));
+        sdp.line(format_args!("a=max-message-size:{DATA_BYTES_MAX}"));
     }
 
     fn transport(&self, sdp: &mut Sdp) {
@@ -211,6 +232,17 @@ impl Sdp {
                 self.line(format_args!("a=fmtp:{retransmission} apt={number}"));
             }
         }
+    }
+
+    /// RFC 8853, section 5.3.
+    fn simulcast(&mut self, rids: &[String]) {
+        if rids.is_empty() {
+            return;
+        }
+        for rid in rids {
+            self.line(format_args!("a=rid:{rid} recv"));
+        }
+        self.line(format_args!("a=simulcast:recv {}", rids.join(";")));
     }
 
     fn stream(&mut self, stream: &SendStream) {

@@ -1,9 +1,10 @@
 //! What a worker is told, by sessions, the hub and ICE-TCP connections.
 
 use bytes::Bytes;
-use sluice_sfu::forward::Formats;
-use sluice_types::ids::{MeetingId, ParticipantId, RelayId, TrackId};
-use sluice_types::room::MediaKind;
+use sluice_sfu::forward::{AnnouncedEncoding, EncodingId, EncodingSet, Formats};
+use sluice_types::ids::{MeetingId, ParticipantId, RelayId};
+use sluice_types::room::TrackInfo;
+use sluice_types::signal::Wish;
 
 use crate::media::dtls::Fingerprint;
 use crate::media::ice::LocalCredentials;
@@ -21,8 +22,8 @@ pub(crate) enum TrackOrigin {
     /// A participant of the same worker.
     Peer {
         peer: PeerKey,
-        ssrc: Option<u32>,
-        retransmission_ssrc: Option<u32>,
+        /// The lowest first.
+        encodings: Vec<AnnouncedEncoding>,
         mid: String,
         repairs: bool,
     },
@@ -68,8 +69,9 @@ pub(crate) enum Command {
         peer: PeerKey,
     },
     AddTrack {
-        track: TrackId,
-        kind: MediaKind,
+        room: MeetingId,
+        owner: ParticipantId,
+        track: TrackInfo,
         origin: TrackOrigin,
     },
     RemoveTrack {
@@ -79,12 +81,31 @@ pub(crate) enum Command {
         sink: SinkKey,
         track: TrackKey,
         target: TrackTarget,
+        /// How its receiver wants it, if it said so.
+        wish: Option<Wish>,
+    },
+    /// A receiver wants it otherwise.
+    SetWish {
+        sink: SinkKey,
+        wish: Option<Wish>,
+    },
+    /// The encodings that travel over a relay.
+    SetEncodings {
+        sink: SinkKey,
+        encodings: EncodingSet,
     },
     RemoveSink {
         sink: SinkKey,
     },
     RequestKeyFrame {
         track: TrackKey,
+        encoding: EncodingId,
+    },
+    /// A data message for a participant.
+    SendData {
+        peer: PeerKey,
+        reliable: bool,
+        bytes: Bytes,
     },
     /// An ICE-TCP connection whose first packet names a participant of this worker.
     Connected {

@@ -4,6 +4,7 @@
 //! timers, each within a bound, and sends what came of it together.
 
 mod command;
+mod data;
 mod network;
 mod obey;
 mod outbox;
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 use crossbeam_queue::ArrayQueue;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use sluice_sfu::forward::Forwarder;
+use sluice_sfu::forward::{Forwarder, SourceId};
 use sluice_types::units::Time;
 use tokio::sync::mpsc;
 
@@ -49,6 +50,9 @@ const WAKE: Token = Token(1);
 
 /// The longest that a worker sleeps.
 const SLEEP_MAX: Duration = Duration::from_millis(20);
+
+/// How often timeouts of DTLS and SCTP are looked at; theirs are coarser.
+const TRANSPORT_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How often consent is looked after, and the report made.
 const CHORES_INTERVAL: Duration = Duration::from_millis(500);
@@ -98,6 +102,7 @@ impl WorkerHandle {
             sender: Sender::new(),
             notices: Vec::new(),
             next_link: 0,
+            next_transport: Time::ZERO,
             next_chores: Time::ZERO,
             busy: Duration::ZERO,
             stopping: false,
@@ -192,6 +197,7 @@ struct Worker {
     sender: Sender,
     notices: Vec<Notice>,
     next_link: u64,
+    next_transport: Time,
     next_chores: Time,
     busy: Duration,
     stopping: bool,
@@ -259,7 +265,9 @@ impl Worker {
                 Relayed::Media(packet) => {
                     forwarder.handle_relayed(now, source, &packet, &mut outbox);
                 }
-                Relayed::Clock(clock) => forwarder.handle_clock(now, source, clock, &mut outbox),
+                Relayed::Clock(encoding, clock) => {
+                    forwarder.handle_clock(now, source, encoding, clock, &mut outbox);
+                }
             }
         }
         true
@@ -269,7 +277,11 @@ impl Worker {
         let now = self.now();
         let (forwarder, mut outbox) = self.forward();
         forwarder.handle_timeout(now, &mut outbox);
-        self.handle_dtls_timeouts();
+        if now >= self.next_transport {
+            self.next_transport = now + TRANSPORT_INTERVAL;
+            self.handle_dtls_timeouts();
+            self.handle_data_timeouts();
+        }
         if now >= self.next_chores {
             let since = now.since(self.next_chores) + CHORES_INTERVAL;
             self.next_chores = now + CHORES_INTERVAL;
@@ -289,22 +301,54 @@ impl Worker {
                 link.outlet.flush();
             }
         }
-        for notice in std::mem::take(&mut self.notices) {
-            let (Notice::KeyFrameWanted(source) | Notice::FirstPacket(source)) = notice;
-            let Some(track) = self
-                .table
-                .track_of
-                .get(&source)
-                .and_then(|key| self.table.tracks.get(key))
-            else {
-                continue;
-            };
-            let track = track.id.clone();
-            self.say(match notice {
-                Notice::KeyFrameWanted(_) => MediaEvent::KeyFrameWanted { track },
-                Notice::FirstPacket(_) => MediaEvent::FirstPacket { track },
-            });
+        if !self.notices.is_empty() {
+            for notice in std::mem::take(&mut self.notices) {
+                if let Some(event) = self.event_of(notice) {
+                    self.say(event);
+                }
+            }
         }
+    }
+
+    /// What the forwarder noticed, in the words of the rest of the edge; `None` when it is of
+    /// something that is gone.
+    fn event_of(&mut self, notice: Notice) -> Option<MediaEvent> {
+        let table = &mut self.table;
+        let id_of = |source: SourceId| {
+            let key = table.track_of.get(&source)?;
+            Some(table.tracks.get(key)?.id.clone())
+        };
+        Some(match notice {
+            Notice::KeyFrameWanted(source, encoding) => MediaEvent::KeyFrameWanted {
+                track: id_of(source)?,
+                encoding,
+            },
+            Notice::FirstPacket(source) => MediaEvent::FirstPacket {
+                track: id_of(source)?,
+            },
+            Notice::EncodingsWanted(source, encodings) => MediaEvent::EncodingsWanted {
+                track: id_of(source)?,
+                encodings,
+            },
+            Notice::Speakers(room, speakers) => MediaEvent::Speakers {
+                room: table.rooms.get(&room)?.clone(),
+                tracks: speakers
+                    .into_iter()
+                    .filter_map(|(source, level)| Some((id_of(source)?, level)))
+                    .collect(),
+            },
+            Notice::Paused(sink, paused) => {
+                let entry = table.sinks.get(table.sink_of.get(&sink)?)?;
+                let track = table.tracks.get(&entry.track)?.id.clone();
+                let peer = table.by_key(entry.receiver?)?;
+                MediaEvent::Paused {
+                    room: peer.room.clone(),
+                    participant: peer.participant.clone(),
+                    track,
+                    paused,
+                }
+            }
+        })
     }
 
     /// Tells the hub. When it is so far behind that its queue is full, the event is lost and

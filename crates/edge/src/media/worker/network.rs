@@ -158,7 +158,10 @@ impl Worker {
                 self.flush_dtls(place);
                 self.lose(place);
             }
-            Ok(None) => self.flush_dtls(place),
+            Ok(None) => {
+                self.flush_dtls(place);
+                self.take_data(place);
+            }
             Err(error) => {
                 tracing::info!(meeting = %room, %participant, %error, "DTLS failed");
                 metrics::counter!("sluice_edge_dtls_failures_total").increment(1);
@@ -180,7 +183,7 @@ impl Worker {
         }
     }
 
-    fn flush_dtls(&mut self, place: usize) {
+    pub(super) fn flush_dtls(&mut self, place: usize) {
         while let Some((path, datagram)) = self
             .table
             .at(place)

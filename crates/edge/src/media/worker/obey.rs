@@ -1,8 +1,10 @@
 //! Carrying out commands.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 
-use sluice_sfu::forward::{LinkId, Origin, Target};
+use sluice_sfu::forward::{LinkId, Origin, OwnerId, RoomId, Target, Track as Forwarded};
+use sluice_types::signal::Wish;
 
 use super::command::{Command, TrackOrigin, TrackTarget};
 use super::outbox::Link;
@@ -45,6 +47,7 @@ impl Worker {
                     before_restart: None,
                     dtls: Dtls::new(self.identity.clone(), fingerprint),
                     srtp: None,
+                    data: None,
                     path: None,
                     nominated: false,
                     paths: Vec::new(),
@@ -66,31 +69,54 @@ impl Worker {
             }
             Command::RemovePeer { peer } => self.remove_peer(peer),
             Command::AddTrack {
+                room,
+                owner,
                 track,
-                kind,
                 origin,
             } => {
                 let Some(origin) = self.origin(origin) else {
                     return;
                 };
-                let key = TrackKey::of(&track);
+                let key = TrackKey::of(&track.track_id);
                 self.remove_track(key);
-                let source = self.forwarder.add_source(kind, origin);
+                let forwarded = Forwarded {
+                    room: RoomId(hash_of(&room)),
+                    owner: OwnerId(hash_of(&owner)),
+                    source: track.source,
+                };
+                let source = self.forwarder.add_source(forwarded, origin);
+                self.table.rooms.insert(forwarded.room, room);
                 self.table.track_of.insert(source, key);
-                self.table.tracks.insert(key, Track { id: track, source });
+                let id = track.track_id;
+                self.table.tracks.insert(key, Track { id, source });
             }
             Command::RemoveTrack { track } => self.remove_track(track),
             Command::AddSink {
                 sink,
                 track,
                 target,
-            } => self.add_sink(sink, track, target),
+                wish,
+            } => self.add_sink(sink, track, target, wish),
+            Command::SetWish { sink, wish } => {
+                if let Some(sink) = self.table.sinks.get(&sink).map(|entry| entry.sink) {
+                    let now = self.now();
+                    let (forwarder, mut outbox) = self.forward();
+                    forwarder.set_wish(now, sink, wish, &mut outbox);
+                }
+            }
+            Command::SetEncodings { sink, encodings } => {
+                if let Some(sink) = self.table.sinks.get(&sink).map(|entry| entry.sink) {
+                    let now = self.now();
+                    let (forwarder, mut outbox) = self.forward();
+                    forwarder.set_encodings(now, sink, encodings, &mut outbox);
+                }
+            }
             Command::RemoveSink { sink } => self.remove_sink(sink),
-            Command::RequestKeyFrame { track } => {
+            Command::RequestKeyFrame { track, encoding } => {
                 if let Some(source) = self.table.tracks.get(&track).map(|track| track.source) {
                     let now = self.now();
                     let (forwarder, mut outbox) = self.forward();
-                    forwarder.request_key_frame(now, source, &mut outbox);
+                    forwarder.request_key_frame(now, source, encoding, &mut outbox);
                 }
             }
             Command::Connected {
@@ -109,6 +135,11 @@ impl Worker {
             Command::Disconnected { connection } => {
                 self.table.connections.remove(&connection);
             }
+            Command::SendData {
+                peer,
+                reliable,
+                bytes,
+            } => self.send_data(peer, reliable, &bytes),
             Command::Stop => self.stopping = true,
         }
     }
@@ -117,14 +148,12 @@ impl Worker {
         Some(match origin {
             TrackOrigin::Peer {
                 peer,
-                ssrc,
-                retransmission_ssrc,
+                encodings,
                 mid,
                 repairs,
             } => Origin::Peer {
                 peer: self.table.by_key(peer)?.forward,
-                ssrc,
-                retransmission_ssrc,
+                encodings,
                 mid: mid.into_bytes().into(),
                 repairs,
             },
@@ -132,11 +161,11 @@ impl Worker {
         })
     }
 
-    fn add_sink(&mut self, key: SinkKey, track: TrackKey, target: TrackTarget) {
+    fn add_sink(&mut self, key: SinkKey, track: TrackKey, target: TrackTarget, wish: Option<Wish>) {
         let Some(source) = self.table.tracks.get(&track).map(|track| track.source) else {
             return;
         };
-        let (target, link) = match target {
+        let (target, link, receiver) = match target {
             TrackTarget::Peer {
                 peer,
                 ssrc,
@@ -150,7 +179,7 @@ impl Worker {
                     ssrc,
                     retransmission_ssrc,
                 };
-                (target, None)
+                (target, None, Some(peer.key))
             }
             TrackTarget::Relay { relay, outlet } => {
                 self.next_link += 1;
@@ -164,19 +193,30 @@ impl Worker {
                         queued,
                     },
                 );
-                (Target::Link(link), Some(link))
+                (Target::Link(link), Some(link), None)
             }
         };
         let now = self.now();
         let (forwarder, mut outbox) = self.forward();
         if let Some(sink) = forwarder.add_sink(now, source, target, &mut outbox) {
-            self.table.sinks.insert(key, SinkEntry { sink, link });
+            if wish.is_some() {
+                forwarder.set_wish(now, sink, wish, &mut outbox);
+            }
+            let entry = SinkEntry {
+                sink,
+                link,
+                track,
+                receiver,
+            };
+            self.table.sink_of.insert(sink, key);
+            self.table.sinks.insert(key, entry);
         }
     }
 
     fn remove_sink(&mut self, key: SinkKey) {
         if let Some(entry) = self.table.sinks.remove(&key) {
             self.forwarder.remove_sink(entry.sink);
+            self.table.sink_of.remove(&entry.sink);
             if let Some(link) = entry.link {
                 self.table.links.remove(&link);
             }
@@ -211,8 +251,12 @@ impl Worker {
     /// Sinks go with their track or their receiver; their names go here.
     fn forget_gone_sinks(&mut self) {
         let (forwarder, links) = (&self.forwarder, &mut self.table.links);
-        self.table.sinks.retain(|_, entry| {
+        let sink_of = &mut self.table.sink_of;
+        self.table.sinks.retain(|key, entry| {
             let there = forwarder.has_sink(entry.sink);
+            if !there && sink_of.get(&entry.sink) == Some(key) {
+                sink_of.remove(&entry.sink);
+            }
             if let (false, Some(link)) = (there, entry.link) {
                 links.remove(&link);
             }
@@ -227,4 +271,11 @@ impl Worker {
         }
         self.sender.flush(&self.socket);
     }
+}
+
+/// A small name for an id, the same at every worker.
+fn hash_of(id: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
 }

@@ -3,7 +3,9 @@
 use std::net::UdpSocket;
 
 use bytes::Bytes;
-use sluice_sfu::forward::{LinkId, Outbox, PeerId, SourceId};
+use sluice_sfu::forward::{
+    EncodingId, EncodingSet, LinkId, Outbox, PeerId, RoomId, SinkId, SourceId,
+};
 use sluice_sfu::rtcp::SenderClock;
 use sluice_sfu::rtp::Outgoing;
 use sluice_types::ids::RelayId;
@@ -23,10 +25,13 @@ pub(super) struct Link {
 }
 
 /// What the forwarder said that is not for the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Notice {
-    KeyFrameWanted(SourceId),
+    KeyFrameWanted(SourceId, EncodingId),
     FirstPacket(SourceId),
+    EncodingsWanted(SourceId, EncodingSet),
+    Paused(SinkId, bool),
+    Speakers(RoomId, Vec<(SourceId, u8)>),
 }
 
 /// Sends for the forwarder.
@@ -96,18 +101,31 @@ impl Outbox for WireOutbox<'_> {
         }
     }
 
-    fn relay_clock(&mut self, link: LinkId, clock: SenderClock) {
+    fn relay_clock(&mut self, link: LinkId, encoding: EncodingId, clock: SenderClock) {
         if let Some(link) = self.table.links.get_mut(&link) {
-            link.outlet.clock(link.relay, clock);
+            link.outlet.clock(link.relay, encoding, clock);
             link.queued = true;
         }
     }
 
-    fn key_frame_wanted(&mut self, source: SourceId) {
-        self.notices.push(Notice::KeyFrameWanted(source));
+    fn key_frame_wanted(&mut self, source: SourceId, encoding: EncodingId) {
+        self.notices.push(Notice::KeyFrameWanted(source, encoding));
     }
 
     fn first_packet(&mut self, source: SourceId) {
         self.notices.push(Notice::FirstPacket(source));
+    }
+
+    fn encodings_wanted(&mut self, source: SourceId, encodings: EncodingSet) {
+        self.notices
+            .push(Notice::EncodingsWanted(source, encodings));
+    }
+
+    fn paused(&mut self, sink: SinkId, paused: bool) {
+        self.notices.push(Notice::Paused(sink, paused));
+    }
+
+    fn speakers(&mut self, room: RoomId, speakers: &[(SourceId, u8)]) {
+        self.notices.push(Notice::Speakers(room, speakers.to_vec()));
     }
 }

@@ -9,6 +9,7 @@ use sluice_types::ids::{MeetingId, ParticipantId};
 use sluice_types::units::Time;
 
 use super::command::Ice;
+use crate::media::data::DataChannels;
 use crate::media::dtls::Dtls;
 use crate::media::keys::{ConnectionKey, PeerKey};
 use crate::media::srtp::Srtp;
@@ -39,6 +40,8 @@ pub(super) struct Peer {
     pub(super) before_restart: Option<Ice>,
     pub(super) dtls: Dtls,
     pub(super) srtp: Option<Box<Srtp>>,
+    /// Its data channels, once it opened some.
+    pub(super) data: Option<Box<DataChannels>>,
     /// Where to send: the latest nominated path, or before one is, the latest that checked.
     pub(super) path: Option<Path>,
     pub(super) nominated: bool,

@@ -1,5 +1,6 @@
 //! What a worker counted, for metrics, heartbeats and people who watch.
 
+use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ impl Worker {
                 })
                 .collect(),
         });
+        let used: HashSet<_> = self.forwarder.rooms().collect();
+        self.table.rooms.retain(|room, _| used.contains(room));
         self.export(load as f64 / 1_000.0);
     }
 
@@ -109,6 +112,7 @@ impl Worker {
             "sluice_edge_dropped_packets_total", "worker" => worker.clone(), "reason" => "relay_inlet_full"
         );
         inlet_dropped.absolute(self.inlet.dropped());
+        count("sluice_edge_probe_packets_total", stats.probe_packets);
         count("sluice_edge_sent_datagrams_total", self.sender.sent);
         count("sluice_edge_send_calls_total", self.sender.calls);
         count("sluice_edge_nacks_received_total", stats.nacks_received);

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use slab::Slab;
-use sluice_sfu::forward::{LinkId, PeerId, SinkId, SourceId};
-use sluice_types::ids::TrackId;
+use sluice_sfu::forward::{LinkId, PeerId, RoomId, SinkId, SourceId};
+use sluice_types::ids::{MeetingId, TrackId};
 
 use super::outbox::Link;
 use super::peer::{Connection, Path, Peer};
@@ -21,6 +21,9 @@ pub(super) struct Track {
 pub(super) struct SinkEntry {
     pub(super) sink: SinkId,
     pub(super) link: Option<LinkId>,
+    pub(super) track: TrackKey,
+    /// The participant that receives it; `None` for a relay.
+    pub(super) receiver: Option<PeerKey>,
 }
 
 #[derive(Default)]
@@ -35,6 +38,8 @@ pub(super) struct Table {
     pub(super) tracks: HashMap<TrackKey, Track>,
     pub(super) track_of: HashMap<SourceId, TrackKey>,
     pub(super) sinks: HashMap<SinkKey, SinkEntry>,
+    pub(super) sink_of: HashMap<SinkId, SinkKey>,
+    pub(super) rooms: HashMap<RoomId, MeetingId>,
     pub(super) links: HashMap<LinkId, Link>,
 }
 
@@ -63,6 +68,10 @@ impl Table {
 
     pub(super) fn by_key(&mut self, key: PeerKey) -> Option<&mut Peer> {
         self.peers.get_mut(*self.by_key.get(&key)?)
+    }
+
+    pub(super) fn place_of_key(&self, key: PeerKey) -> Option<usize> {
+        self.by_key.get(&key).copied()
     }
 
     pub(super) fn place_of_path(&self, path: Path) -> Option<usize> {

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use sluice_types::room::MediaKind;
 
 const EDGES: [&str; 2] = ["tokyo-1", "virginia-1"];
 

@@ -1,3 +1,5 @@
+mod layers;
+
 use std::collections::HashMap;
 
 use proptest::prelude::*;

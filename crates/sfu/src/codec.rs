@@ -21,11 +21,13 @@ pub enum Codec {
     H264High,
     /// AV1, main profile.
     Av1,
+    /// Opus with earlier packets repeated before each (RFC 2198).
+    RedOpus,
 }
 
 impl Codec {
     /// All of them; a codec's place is its payload type on the backbone.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Opus,
         Self::Vp8,
         Self::Vp9,
@@ -34,13 +36,14 @@ impl Codec {
         Self::H264Main,
         Self::H264High,
         Self::Av1,
+        Self::RedOpus,
     ];
 
     /// Sound or pictures.
     #[must_use]
     pub const fn kind(self) -> MediaKind {
         match self {
-            Self::Opus => MediaKind::Audio,
+            Self::Opus | Self::RedOpus => MediaKind::Audio,
             _ => MediaKind::Video,
         }
     }
@@ -49,7 +52,7 @@ impl Codec {
     #[must_use]
     pub const fn clock_rate(self) -> u32 {
         match self {
-            Self::Opus => 48_000,
+            Self::Opus | Self::RedOpus => 48_000,
             _ => 90_000,
         }
     }
@@ -57,7 +60,7 @@ impl Codec {
     /// The payload type between edges.
     #[must_use]
     pub fn backbone_payload_type(self) -> u8 {
-        // There are eight.
+        // There are nine.
         Self::ALL
             .iter()
             .position(|&codec| codec == self)

@@ -8,6 +8,7 @@
 pub mod codec;
 pub mod forward;
 pub mod layer;
+mod red;
 pub mod room;
 pub mod rtcp;
 pub mod rtp;

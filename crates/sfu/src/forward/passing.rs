@@ -8,8 +8,9 @@ use super::incoming::place;
 use super::selection::Verdict;
 use super::sink::SentPacket;
 use super::{Drop, Forwarder, Origin, Outbox, PeerId, SinkId, SourceId, Target};
-use crate::codec::Codec;
+use crate::codec::{Codec, PayloadTypes};
 use crate::layer::Counters;
+use crate::red;
 use crate::rtp::{Extension, ExtensionBlock, ExtensionIds, Header, Outgoing};
 
 /// Timestamps of two encodings that differ by more than this, in seconds, do not belong to one
@@ -58,19 +59,26 @@ impl Forwarder {
             None,
             &mut extensions,
         );
+        let mut buffer = None;
+        let payload = passing.header.payload(passing.packet);
+        let types = &self.backbone.payload_types;
+        let Some((payload_type, payload)) = translated(types, passing.codec, payload, &mut buffer)
+        else {
+            return;
+        };
         self.stats.relayed_out_packets[place(kind)] += 1;
         outbox.relay(
             link,
             kind,
             &Outgoing {
                 marker: passing.header.marker,
-                payload_type: passing.codec.backbone_payload_type(),
+                payload_type,
                 index: passing.number,
                 timestamp: passing.header.timestamp,
                 ssrc: u32::from(passing.encoding.0),
                 extensions: &extensions,
                 original_sequence: None,
-                payload: passing.header.payload(passing.packet),
+                payload,
                 counters: Counters::default(),
                 padding: 0,
             },
@@ -166,10 +174,13 @@ impl Forwarder {
             return;
         };
         let peer = &mut self.peers[to.0];
-        let Some(payload_type) = peer.formats.payload_types.of(codec) else {
+        let mut buffer = None;
+        let payload = header.payload(packet);
+        let Some((payload_type, payload)) =
+            translated(&peer.formats.payload_types, codec, payload, &mut buffer)
+        else {
             return self.dropped(Drop::NoCodec);
         };
-        let payload = header.payload(packet);
         sink.packets = sink.packets.wrapping_add(1);
         sink.bytes = sink.bytes.wrapping_add(payload.len() as u32);
         let mut extensions = ExtensionBlock::default();
@@ -278,6 +289,34 @@ impl Forwarder {
         self.stats.key_frame_requests_sent += 1;
     }
 }
+
+/// A payload as a receiver knows it: its type, and for redundant audio its blocks' types, or without
+/// RED the newest block alone. `None` when the receiver cannot decode it.
+fn translated<'a>(
+    types: &PayloadTypes,
+    codec: Codec,
+    payload: &'a [u8],
+    buffer: &'a mut MaybeRed,
+) -> Option<(u8, &'a [u8])> {
+    if codec != Codec::RedOpus {
+        return Some((types.of(codec)?, payload));
+    }
+    let opus = types.of(Codec::Opus)?;
+    match types.of(codec) {
+        Some(red) => Some((
+            red,
+            red::renumbered(
+                payload,
+                opus,
+                buffer.get_or_insert([0; red::PAYLOAD_BYTES_MAX]),
+            )?,
+        )),
+        None => Some((opus, red::primary(payload)?)),
+    }
+}
+
+/// Room for a payload of redundant audio, filled only when there is one.
+type MaybeRed = Option<[u8; red::PAYLOAD_BYTES_MAX]>;
 
 /// The timestamp of the first packet of another encoding, or of the same one after a pause: on the
 /// common wall clock where both have told theirs (RFC 3550, section 6.4.1), else by the time of

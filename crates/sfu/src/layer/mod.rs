@@ -78,7 +78,7 @@ impl Unit {
     #[must_use]
     pub fn read(codec: Codec, payload: &[u8]) -> Self {
         match codec {
-            Codec::Opus => Self::default(),
+            Codec::Opus | Codec::RedOpus => Self::default(),
             Codec::Vp8 => vp8::read(payload).unwrap_or_default(),
             Codec::Vp9 => vp9::read(payload).unwrap_or_default(),
             Codec::H264ConstrainedBaseline

@@ -16,6 +16,7 @@ pub(super) fn recognize(rtpmap: &str, fmtp: Option<&str>) -> Option<Codec> {
     let known = |codec: Codec| Some(codec);
     match name.to_ascii_lowercase().as_str() {
         "opus" => known(Codec::Opus),
+        "red" if rtpmap.starts_with("red/48000") => known(Codec::RedOpus),
         "vp8" => known(Codec::Vp8),
         "vp9" if parameter(fmtp, "profile-id").is_none_or(|profile| profile == "0") => {
             known(Codec::Vp9)
@@ -56,6 +57,8 @@ mod tests {
                 Some("minptime=10;useinbandfec=1"),
                 Some(Codec::Opus),
             ),
+            ("red/48000/2", Some("111/111"), Some(Codec::RedOpus)),
+            ("red/90000", None, None),
             ("VP8/90000", None, Some(Codec::Vp8)),
             ("VP9/90000", Some("profile-id=0"), Some(Codec::Vp9)),
             ("VP9/90000", Some("profile-id=2"), None),

@@ -92,7 +92,7 @@ fn an_offer_of_chromium_is_understood() {
         }
     );
     assert_eq!(audio.encodings, [encoding(None, Some(1409), None)]);
-    assert_eq!(audio.formats.len(), 1, "neither RED nor G.722");
+    assert_eq!(audio.formats.len(), 2, "Opus and RED, not G.722");
     assert!(!audio.formats[0].nack);
     assert_eq!(video.encodings, [encoding(None, Some(2231), Some(3313))]);
     assert!(video.formats[0].nack);

@@ -300,7 +300,8 @@ fn play(received: &BTreeMap<u64, Got>, complete: bool) -> Result<BTreeSet<(u8, u
         }
         parts += 1;
         if got.marker && parts == PACKETS_PER_FRAME {
-            let missing = |back: &&u16| !whole.contains(&(got.encoding, got.frame.wrapping_sub(**back)));
+            let missing =
+                |back: &&u16| !whole.contains(&(got.encoding, got.frame.wrapping_sub(**back)));
             if let (true, Some(back)) = (complete, got.needs().iter().find(missing)) {
                 return Err(format!("{got:?} needs the frame {back} before"));
             }
@@ -315,7 +316,14 @@ fn play(received: &BTreeMap<u64, Got>, complete: bool) -> Result<BTreeSet<(u8, u
 #[test]
 fn a_viewer_climbs_and_descends_without_a_hole() {
     let mut stage = stage();
-    let steps = [(720, 30), (180, 30), (180, 7), (360, 15), (720, 30), (100, 30)];
+    let steps = [
+        (720, 30),
+        (180, 30),
+        (180, 7),
+        (360, 15),
+        (720, 30),
+        (100, 30),
+    ];
     for (height, rate) in steps {
         stage.wish(height, rate);
         for _ in 0..60 {
@@ -329,7 +337,10 @@ fn a_viewer_climbs_and_descends_without_a_hole() {
     for layer in [(0, 0), (0, 2), (1, 0), (1, 1), (2, 2)] {
         assert!(seen.contains(&layer), "{layer:?} in {seen:?}");
     }
-    let current = stage.forwarder.sent_to(stage.sink).expect("something is sent");
+    let current = stage
+        .forwarder
+        .sent_to(stage.sink)
+        .expect("something is sent");
     assert_eq!(current.encoding, EncodingId(0));
 }
 
@@ -348,14 +359,24 @@ fn nobody_watching_the_top_stops_it_and_a_wish_starts_it_again() {
         }
     };
     run(&mut stage, 90, true);
-    assert_eq!(stage.sent.wanted.last().map(|(_, set)| *set), Some(EncodingSet(0b001)));
+    assert_eq!(
+        stage.sent.wanted.last().map(|(_, set)| *set),
+        Some(EncodingSet(0b001))
+    );
     run(&mut stage, 30, false);
     stage.wish(720, 30);
     run(&mut stage, 10, false);
     let told = |stage: &Stage| stage.sent.wanted.last().map(|(_, set)| set.0);
-    assert_eq!(told(&stage).map(|set| set & 0b100), Some(0b100), "asked for again");
+    assert_eq!(
+        told(&stage).map(|set| set & 0b100),
+        Some(0b100),
+        "asked for again"
+    );
     run(&mut stage, 60, true);
-    let current = stage.forwarder.sent_to(stage.sink).expect("something is sent");
+    let current = stage
+        .forwarder
+        .sent_to(stage.sink)
+        .expect("something is sent");
     assert_eq!(current.encoding, EncodingId(2));
     play(&stage.received(), true).expect("one stream");
 }

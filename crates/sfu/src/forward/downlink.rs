@@ -291,7 +291,10 @@ impl Forwarder {
         }
         sink.encodings = wanted;
         match sink.selection.awaited() {
-            Some(encoding) => self.want_key_frame(now, source, encoding, outbox),
+            Some(encoding) if !self.replay(now, key, encoding, outbox) => {
+                self.want_key_frame(now, source, encoding, outbox);
+            }
+            Some(_) => {}
             None => self.unblock(now, key, outbox),
         }
         more

@@ -6,7 +6,7 @@ use sluice_types::room::MediaKind;
 use sluice_types::sequence::OnceWindow;
 use sluice_types::units::{Bitrate, Time};
 
-use super::history::History;
+use super::history::{History, Kept};
 use super::key_frame::KeyFrameRequests;
 use super::reception::Reception;
 use crate::codec::Codec;
@@ -41,6 +41,22 @@ pub(super) struct Passing<'a> {
     /// The unrolled picture id.
     pub(super) picture: Option<u64>,
     pub(super) dependency: Option<Descriptor>,
+}
+
+impl<'a> Passing<'a> {
+    /// A packet that was kept, once more.
+    pub(super) fn again(encoding: EncodingId, kept: &'a Kept) -> Self {
+        Self {
+            encoding,
+            number: kept.number,
+            codec: kept.codec,
+            header: &kept.header,
+            packet: kept.packet(),
+            unit: kept.unit,
+            picture: kept.picture,
+            dependency: kept.dependency,
+        }
+    }
 }
 
 /// The state of one encoding.

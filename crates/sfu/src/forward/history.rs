@@ -2,7 +2,10 @@
 
 use sluice_types::room::MediaKind;
 
+use super::encoding::Passing;
 use crate::codec::Codec;
+use crate::layer::Unit;
+use crate::layer::dependency::Descriptor;
 use crate::rtp::Header;
 
 /// The longest packet that is kept, in bytes. Browsers stay below 1,250.
@@ -20,6 +23,9 @@ pub(super) struct Kept {
     pub(super) number: u64,
     pub(super) header: Header,
     pub(super) codec: Codec,
+    pub(super) unit: Unit,
+    pub(super) picture: Option<u64>,
+    pub(super) dependency: Option<Descriptor>,
     bytes: Vec<u8>,
 }
 
@@ -53,10 +59,11 @@ impl History {
     }
 
     /// Keeps a packet in place of the one that is a whole ring older.
-    pub(super) fn keep(&mut self, number: u64, header: &Header, codec: Codec, packet: &[u8]) {
-        if packet.len() > PACKET_BYTES_MAX {
+    pub(super) fn keep(&mut self, passing: &Passing<'_>) {
+        if passing.packet.len() > PACKET_BYTES_MAX {
             return;
         }
+        let number = passing.number;
         let slot = self.slot(number);
         let mut bytes = match self.slots[slot].take() {
             Some(newer) if newer.number > number => {
@@ -67,13 +74,28 @@ impl History {
             None => Vec::new(),
         };
         bytes.clear();
-        bytes.extend_from_slice(packet);
+        bytes.extend_from_slice(passing.packet);
         self.slots[slot] = Some(Kept {
             number,
-            header: *header,
-            codec,
+            header: *passing.header,
+            codec: passing.codec,
+            unit: passing.unit,
+            picture: passing.picture,
+            dependency: passing.dependency,
             bytes,
         });
+    }
+
+    /// Lends a packet out, until [`Self::give_back`].
+    pub(super) fn lend(&mut self, number: u64) -> Option<Kept> {
+        let slot = self.slot(number);
+        self.slots[slot].take_if(|kept| kept.number == number)
+    }
+
+    /// Takes back what was lent.
+    pub(super) fn give_back(&mut self, kept: Kept) {
+        let slot = self.slot(kept.number);
+        self.slots[slot] = Some(kept);
     }
 
     /// The packet with that number, while it is kept.
@@ -87,19 +109,33 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forward::EncodingId;
     use crate::rtp::ExtensionIds;
+
+    fn passing<'a>(number: u64, header: &'a Header, packet: &'a [u8]) -> Passing<'a> {
+        Passing {
+            encoding: EncodingId(0),
+            number,
+            codec: Codec::Opus,
+            header,
+            packet,
+            unit: Unit::default(),
+            picture: None,
+            dependency: None,
+        }
+    }
 
     #[test]
     fn a_newer_packet_is_never_replaced_by_an_older_one() {
         let mut history = History::new(MediaKind::Audio);
         let mut packet = vec![0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
         let header = Header::parse(&packet, &ExtensionIds::NONE).expect("RTP");
-        history.keep(100, &header, Codec::Opus, &packet);
+        history.keep(&passing(100, &header, &packet));
         packet[12] = 8;
-        history.keep(100 - AUDIO_PACKETS as u64, &header, Codec::Opus, &packet);
+        history.keep(&passing(100 - AUDIO_PACKETS as u64, &header, &packet));
         assert_eq!(history.packet(100).map(|kept| kept.packet()[12]), Some(7));
         assert!(history.packet(100 - AUDIO_PACKETS as u64).is_none());
-        history.keep(100 + AUDIO_PACKETS as u64, &header, Codec::Opus, &packet);
+        history.keep(&passing(100 + AUDIO_PACKETS as u64, &header, &packet));
         assert!(history.packet(100).is_none());
     }
 }

@@ -159,13 +159,13 @@ impl Forwarder {
         if source.packets == 1 {
             outbox.first_packet(key);
         }
-        encoding.history.keep(arrival.number, header, codec, packet);
         if let (MediaKind::Audio, Some(&[level, ..])) =
             (source.kind, header.extension(packet, Extension::AudioLevel))
         {
             source.voice.heard(level);
         }
         let passing = encoding.describe(at, arrival.number, codec, header, packet);
+        encoding.history.keep(&passing);
         let mut next = 0;
         while let Some(&sink) = self.sources[key.0].sinks.get(next) {
             self.pass(now, sink, &passing, outbox);

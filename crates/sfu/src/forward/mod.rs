@@ -17,6 +17,7 @@ mod numbering;
 mod passing;
 mod reception;
 mod repair;
+mod replay;
 mod selection;
 mod sink;
 mod source;
@@ -176,6 +177,8 @@ pub struct Stats {
     pub retransmitted_packets: u64,
     /// Packets sent again to find out whether a path carries more.
     pub probe_packets: u64,
+    /// Key frames that receivers got from the history.
+    pub replayed_key_frames: u64,
     /// Packets that came by retransmission.
     pub recovered_packets: u64,
     /// Key-frame requests from participants and the backbone.
@@ -478,15 +481,15 @@ impl Forwarder {
         self.sinks.contains(sink.0)
     }
 
-    /// A participant can decode from now on: asks for key frames of everything it receives.
+    /// A participant can receive from now on: begins everything that it should get.
     pub fn refresh(&mut self, now: Time, peer: PeerId, outbox: &mut impl Outbox) {
-        let sinks = self.peers.get(peer.0).map(|peer| peer.sinks.clone());
-        for sink in sinks.into_iter().flatten() {
-            let sink = &self.sinks[sink.0];
-            if let Some(choice) = sink.selection.choice() {
-                self.want_key_frame(now, sink.source, choice.encoding, outbox);
-            }
+        let Some(sinks) = self.peers.get(peer.0).map(|peer| peer.sinks.clone()) else {
+            return;
+        };
+        for sink in sinks {
+            self.sinks[sink.0].begin_again();
         }
+        self.allocate(now, peer, outbox);
     }
 
     /// Sends a track to one receiver less.

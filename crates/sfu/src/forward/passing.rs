@@ -86,7 +86,7 @@ impl Forwarder {
     }
 
     /// To a participant: what it chose, with its own numbers.
-    fn pass_to(
+    pub(super) fn pass_to(
         &mut self,
         now: Time,
         key: SinkId,

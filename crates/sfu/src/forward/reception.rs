@@ -187,6 +187,11 @@ impl Reception {
         })
     }
 
+    /// The highest unrolled sequence number so far.
+    pub(super) fn highest(&self) -> Option<u64> {
+        self.unroller.highest()
+    }
+
     /// How many packets have not come, so far.
     pub(super) fn lost(&self) -> u64 {
         match (self.first, self.unroller.highest()) {

@@ -6,7 +6,6 @@ use sluice_types::units::Time;
 use super::encoding::EncodingId;
 use super::passing::copy_extensions;
 use super::{Forwarder, Origin, Outbox, SinkId, SourceId, Target};
-use crate::layer::Unit;
 use crate::rtcp;
 use crate::rtp::{ExtensionBlock, Outgoing};
 
@@ -73,7 +72,6 @@ impl Forwarder {
             Again::Requested => self.stats.retransmitted_packets += 1,
             Again::Probe => self.stats.probe_packets += 1,
         }
-        let unit = Unit::read(kept.codec, payload);
         outbox.media(
             to,
             &Outgoing {
@@ -85,7 +83,7 @@ impl Forwarder {
                 extensions: &extensions,
                 original_sequence: Some(sent.index as u16),
                 payload,
-                counters: sent.counters(&unit.counters),
+                counters: sent.counters(&kept.unit.counters),
                 padding: 0,
             },
         );

@@ -51,6 +51,11 @@ impl Selection {
         self.choice = choice;
     }
 
+    /// What went out did not arrive: begins again with the next key frame.
+    pub(super) const fn begin_again(&mut self) {
+        self.current = None;
+    }
+
     pub(super) const fn choice(&self) -> Option<Choice> {
         self.choice
     }

@@ -162,6 +162,12 @@ impl Sink {
         Some((self.latest?, self.latest_at))
     }
 
+    /// Nothing of what went out arrived, since the receiver was not there yet.
+    pub(super) const fn begin_again(&mut self) {
+        self.selection.begin_again();
+        self.latest = None;
+    }
+
     /// What is added to the publisher's timestamps.
     pub(super) const fn timestamp_offset(&self) -> u32 {
         self.timestamp_offset

@@ -112,6 +112,10 @@ impl Worker {
             "sluice_edge_dropped_packets_total", "worker" => worker.clone(), "reason" => "relay_inlet_full"
         );
         inlet_dropped.absolute(self.inlet.dropped());
+        count(
+            "sluice_edge_replayed_key_frames_total",
+            stats.replayed_key_frames,
+        );
         count("sluice_edge_probe_packets_total", stats.probe_packets);
         count("sluice_edge_sent_datagrams_total", self.sender.sent);
         count("sluice_edge_send_calls_total", self.sender.calls);

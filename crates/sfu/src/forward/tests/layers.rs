@@ -480,3 +480,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_joins_after_a_key_frame_sees_a_picture_at_once() {
+    let mut stage = stage();
+    stage.wish(720, 30);
+    for _ in 0..10 {
+        for made in stage.picture() {
+            stage.deliver(&made);
+        }
+        stage.tick();
+    }
+    let before = stage.forwarder.stats().key_frame_requests_sent;
+    let now = stage.now();
+    let late = stage.forwarder.add_peer(formats(VIEWER));
+    let source = stage.sent.first[0];
+    let target = Target::Peer {
+        peer: late,
+        ssrc: 900,
+        retransmission_ssrc: None,
+    };
+    stage.sent.media.clear();
+    stage
+        .forwarder
+        .add_sink(now, source, target, &mut stage.sent)
+        .expect("both are there");
+    play(&stage.received(), true).expect("one stream");
+    let pictures = stage.sent.media.len() / usize::from(PACKETS_PER_FRAME);
+    assert!(pictures >= 9, "the key frame and all that followed, not {pictures}");
+    assert_eq!(stage.forwarder.stats().key_frame_requests_sent, before);
+}

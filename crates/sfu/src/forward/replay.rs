@@ -1,0 +1,71 @@
+//! First frame fast: who waits for a key frame gets the latest one from the history, with all that
+//! followed, when it is whole and recent.
+//!
+//! Of many who join at once the first makes the edge ask the publisher; the others are served from
+//! what came of it.
+
+use std::time::Duration;
+
+use sluice_types::units::Time;
+
+use super::encoding::{EncodingId, Passing};
+use super::{Forwarder, Outbox, SinkId, Target};
+
+/// How old the key frame may be, in seconds of its clock: what follows it has to be decoded in a burst.
+const AGE_MAX_S: u32 = 1;
+
+/// The most packets that are sent at once.
+const PACKETS_MAX: u64 = 100;
+
+impl Forwarder {
+    /// Sends a sink that waits for `encoding` the latest key frame and what followed; says whether
+    /// there was one.
+    pub(super) fn replay(
+        &mut self,
+        now: Time,
+        key: SinkId,
+        encoding: EncodingId,
+        outbox: &mut impl Outbox,
+    ) -> bool {
+        let sink = &self.sinks[key.0];
+        let Target::Peer { peer, .. } = sink.target else {
+            return false;
+        };
+        // Whoever sees the track already must not be taken back in time.
+        let elsewhere = |(_, at)| now.since(at) <= Duration::from_secs(u64::from(AGE_MAX_S) + 1);
+        if sink.latest().is_some_and(elsewhere) {
+            return false;
+        }
+        let source = sink.source;
+        let Some(at) = self.sources[source.0].encodings.get(encoding.index()) else {
+            return false;
+        };
+        let (Some(first), Some(last)) = (at.key_frame, at.reception.highest()) else {
+            return false;
+        };
+        let whole = last - first < PACKETS_MAX
+            && (first..=last).all(|number| at.history.packet(number).is_some());
+        let timestamp = |number| at.history.packet(number).map(|kept| kept.header.timestamp);
+        let recent = match (timestamp(first), timestamp(last)) {
+            (Some(first), Some(last)) => last.wrapping_sub(first) <= AGE_MAX_S * 90_000,
+            _ => false,
+        };
+        if !whole || !recent || !self.sources[source.0].is_alive(now, encoding) {
+            return false;
+        }
+        for number in first..=last {
+            let Some(kept) = self.sources[source.0].encodings[encoding.index()]
+                .history
+                .lend(number)
+            else {
+                break;
+            };
+            self.pass_to(now, key, peer, &Passing::again(encoding, &kept), outbox);
+            self.sources[source.0].encodings[encoding.index()]
+                .history
+                .give_back(kept);
+        }
+        self.stats.replayed_key_frames += 1;
+        true
+    }
+}

@@ -5,6 +5,7 @@
 //! sockets, clocks, tasks or the backbone: a relay is one more source or sink of packets.
 #![forbid(unsafe_code)]
 
+pub mod bandwidth;
 pub mod codec;
 pub mod forward;
 pub mod layer;

@@ -57,7 +57,7 @@ impl Forwarder {
                     self.request_key_frame(now, sink.source, encoding, outbox);
                 }
             }
-            Control::Reception { .. } | Control::TransportFeedback { .. } => {}
+            Control::Reception { .. } | Control::TransportFeedback(_) | Control::Remb(_) => {}
         });
     }
 

@@ -3,9 +3,11 @@
 mod read;
 #[cfg(test)]
 mod tests;
+mod transport;
 mod write;
 
 pub use read::{Control, controls};
+pub use transport::{PacketStatus, TransportFeedback};
 pub(crate) use write::{
     ReportBlock, key_frame_request, nack, receiver_report, sender_report, transport_feedback,
 };
@@ -28,6 +30,7 @@ mod transport_format {
 mod payload_format {
     pub(super) const PICTURE_LOSS: u8 = 1;
     pub(super) const FULL_INTRA: u8 = 4;
+    pub(super) const APPLICATION: u8 = 15;
 }
 
 /// An NTP timestamp: seconds since 1900 in the upper half, fractions of one in the lower.

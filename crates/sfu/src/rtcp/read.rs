@@ -1,8 +1,12 @@
-use super::{NtpTime, SenderClock, packet_type, payload_format, transport_format};
+use sluice_types::units::Bitrate;
+
+use super::{
+    NtpTime, SenderClock, TransportFeedback, packet_type, payload_format, transport_format,
+};
 
 /// Something that an RTCP packet says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Control {
+pub enum Control<'a> {
     /// A sender's clocks.
     SenderReport {
         /// The sender's SSRC.
@@ -36,15 +40,14 @@ pub enum Control {
         ssrc: u32,
     },
     /// Which transport-wide sequence numbers arrived.
-    TransportFeedback {
-        /// How many it speaks of.
-        packets: u16,
-    },
+    TransportFeedback(TransportFeedback<'a>),
+    /// What the receiver takes its network to carry (draft-alvestrand-rmcat-remb-03).
+    Remb(Bitrate),
 }
 
 /// Calls `said` for each thing that a compound or reduced-size packet says and that matters here.
 /// A malformed part ends the reading; what came before it counts.
-pub fn controls(mut packet: &[u8], mut said: impl FnMut(Control)) {
+pub fn controls<'a>(mut packet: &'a [u8], mut said: impl FnMut(Control<'a>)) {
     while let [first, kind, high, low, ..] = *packet {
         let length = (usize::from(u16::from_be_bytes([high, low])) + 1) * 4;
         if first >> 6 != 2 || length > packet.len() {
@@ -62,7 +65,12 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
         .map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
 }
 
-fn read_part(format: u8, kind: u8, body: &[u8], said: &mut impl FnMut(Control)) -> Option<()> {
+fn read_part<'a>(
+    format: u8,
+    kind: u8,
+    body: &'a [u8],
+    said: &mut impl FnMut(Control<'a>),
+) -> Option<()> {
     match (kind, format) {
         (packet_type::SENDER_REPORT, blocks) => {
             let ntp = u64::from(word(body, 4)?) << 32 | u64::from(word(body, 8)?);
@@ -88,15 +96,28 @@ fn read_part(format: u8, kind: u8, body: &[u8], said: &mut impl FnMut(Control)) 
             Some(())
         }
         (packet_type::TRANSPORT_FEEDBACK, transport_format::TRANSPORT_CC) => {
-            said(Control::TransportFeedback {
-                packets: word(body, 8)? as u16,
-            });
+            said(Control::TransportFeedback(TransportFeedback::parse(body)?));
             Some(())
         }
         (packet_type::PAYLOAD_FEEDBACK, payload_format::PICTURE_LOSS) => {
             said(Control::KeyFrameRequest {
                 ssrc: word(body, 4)?,
             });
+            Some(())
+        }
+        (packet_type::PAYLOAD_FEEDBACK, payload_format::APPLICATION) => {
+            let &[exponent, high, low] = body.get(13..16)? else {
+                return None;
+            };
+            if body.get(8..12)? != b"REMB" {
+                return None;
+            }
+            let mantissa = u64::from(exponent & 3) << 16 | u64::from(high) << 8 | u64::from(low);
+            // 18 bits, shifted by at most 63: more than there are means without limit.
+            let bps = mantissa
+                .checked_mul(1 << (exponent >> 2))
+                .unwrap_or(u64::MAX >> 1);
+            said(Control::Remb(Bitrate::bps(bps)));
             Some(())
         }
         (packet_type::PAYLOAD_FEEDBACK, payload_format::FULL_INTRA) => {
@@ -111,7 +132,7 @@ fn read_part(format: u8, kind: u8, body: &[u8], said: &mut impl FnMut(Control)) 
     }
 }
 
-fn read_reports(blocks: &[u8], count: u8, said: &mut impl FnMut(Control)) -> Option<()> {
+fn read_reports<'a>(blocks: &'a [u8], count: u8, said: &mut impl FnMut(Control<'a>)) -> Option<()> {
     for block in blocks.chunks_exact(24).take(usize::from(count)) {
         said(Control::Reception {
             ssrc: word(block, 0)?,

@@ -507,6 +507,9 @@ fn who_joins_after_a_key_frame_sees_a_picture_at_once() {
         .expect("both are there");
     play(&stage.received(), true).expect("one stream");
     let pictures = stage.sent.media.len() / usize::from(PACKETS_PER_FRAME);
-    assert!(pictures >= 9, "the key frame and all that followed, not {pictures}");
+    assert!(
+        pictures >= 9,
+        "the key frame and all that followed, not {pictures}"
+    );
     assert_eq!(stage.forwarder.stats().key_frame_requests_sent, before);
 }

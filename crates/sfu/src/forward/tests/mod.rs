@@ -65,7 +65,7 @@ impl Outbox for Sent {
 }
 
 impl Sent {
-    fn controls(&self, to: PeerId) -> Vec<Control> {
+    fn controls(&self, to: PeerId) -> Vec<Control<'_>> {
         let mut all = Vec::new();
         for (_, packet) in self.control.iter().filter(|&&(peer, _)| peer == to) {
             controls(packet, |control| all.push(control));

@@ -1,0 +1,111 @@
+//! The rate that follows loss.
+//!
+//! Loss beyond what the path always has caps the rate at what arrives. What the path always has is
+//! found out by trying: when a lower rate does not lower the loss, the rate was not its cause. So a
+//! wireless link that loses every tenth packet is not starved, and a short queue is not overrun.
+
+use std::time::Duration;
+
+use sluice_types::units::{Bitrate, Time};
+
+/// Over how long loss is summed up, and the fewest packets that say something.
+const WINDOW: Duration = Duration::from_millis(500);
+const PACKETS_MIN: u32 = 20;
+
+/// Loss beyond the path's own: below it the cap rises, above it falls.
+const LITTLE: f64 = 0.02;
+const MUCH: f64 = 0.08;
+
+/// What the cap gains in a second without loss, and keeps of what arrives with much.
+const GROWTH: f64 = 0.15;
+const BACK_OFF: f64 = 0.95;
+
+/// How much of the loss has to remain after the rate fell for it to count as the path's own.
+const REMAINS: f64 = 0.7;
+
+/// How fast the path's own loss is forgotten when there is less, in shares of each window.
+const FORGET: f64 = 0.3;
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct LossControl {
+    since: Option<Time>,
+    received: u32,
+    lost: u32,
+    recent: f64,
+    /// The loss that the path has at any rate.
+    own: f64,
+    cap: Option<f64>,
+    /// The loss before the latest cut, when it was, and to what the rate fell.
+    cut: Option<(f64, Time)>,
+    holds: bool,
+}
+
+impl LossControl {
+    pub(super) const fn recent(&self) -> f64 {
+        self.recent
+    }
+
+    /// Whether loss keeps the rate from rising.
+    pub(super) const fn holds(&self) -> bool {
+        self.holds
+    }
+
+    pub(super) fn cap(&self) -> Option<Bitrate> {
+        self.cap.map(|bps| Bitrate::bps(bps as u64))
+    }
+
+    /// A probe found that so much is carried.
+    pub(super) fn raise_to(&mut self, found: Bitrate) {
+        if let Some(cap) = &mut self.cap {
+            *cap = cap.max(found.as_bps() as f64);
+        }
+    }
+
+    pub(super) fn update(
+        &mut self,
+        now: Time,
+        (received, lost): (u32, u32),
+        acknowledged: Option<Bitrate>,
+        delay_based: Bitrate,
+        round_trip: Duration,
+    ) {
+        let since = *self.since.get_or_insert(now);
+        self.received += received;
+        self.lost += lost;
+        let all = self.received + self.lost;
+        let passed = now.since(since);
+        if passed < WINDOW || all < PACKETS_MIN {
+            return;
+        }
+        let loss = f64::from(self.lost) / f64::from(all);
+        (self.since, self.received, self.lost) = (Some(now), 0, 0);
+        self.recent = loss;
+        if loss < self.own {
+            self.own += (loss - self.own) * FORGET;
+        }
+        if let Some((before, at)) = self.cut
+            && now.since(at) > round_trip + WINDOW
+        {
+            self.cut = None;
+            if loss > before * REMAINS {
+                self.own = self.own.max(loss);
+            }
+        }
+        let excess = loss - self.own;
+        self.holds = excess > LITTLE;
+        if excess > MUCH && self.cut.is_none() {
+            let arrives = acknowledged.unwrap_or(delay_based).as_bps() as f64;
+            // Without the path's own loss so much would arrive.
+            let carried = arrives / (1.0 - self.own).max(0.1);
+            self.cap = Some((carried * BACK_OFF).min(delay_based.as_bps() as f64));
+            self.cut = Some((loss, now));
+        } else if excess < LITTLE
+            && let Some(cap) = &mut self.cap
+        {
+            *cap *= (1.0 + GROWTH).powf(passed.as_secs_f64().min(2.0));
+            if *cap > delay_based.as_bps() as f64 * 1.2 {
+                self.cap = None;
+            }
+        }
+    }
+}

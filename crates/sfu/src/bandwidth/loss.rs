@@ -23,6 +23,10 @@ const BACK_OFF: f64 = 0.95;
 /// How much of the loss has to remain after the rate fell for it to count as the path's own.
 const REMAINS: f64 = 0.7;
 
+/// The most that is taken for the path's own, and the longest queue with which it may be.
+const OWN_MAX: f64 = 0.2;
+const QUEUE_MAX: Duration = Duration::from_millis(50);
+
 /// How fast the path's own loss is forgotten when there is less, in shares of each window.
 const FORGET: f64 = 0.3;
 
@@ -68,6 +72,7 @@ impl LossControl {
         acknowledged: Option<Bitrate>,
         delay_based: Bitrate,
         round_trip: Duration,
+        queue: Duration,
     ) {
         let since = *self.since.get_or_insert(now);
         self.received += received;
@@ -87,8 +92,9 @@ impl LossControl {
             && now.since(at) > round_trip + WINDOW
         {
             self.cut = None;
-            if loss > before * REMAINS {
-                self.own = self.own.max(loss);
+            // Where a queue stands, that is what loses.
+            if loss > before * REMAINS && queue < QUEUE_MAX {
+                self.own = self.own.max(loss).min(OWN_MAX);
             }
         }
         let excess = loss - self.own;

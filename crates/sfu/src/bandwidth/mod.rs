@@ -13,6 +13,7 @@ mod loss;
 mod probe;
 mod rate;
 mod sent;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod trend;
@@ -28,6 +29,7 @@ use self::probe::Prober;
 pub use self::probe::{Probe, ProbeId};
 use self::rate::RateControl;
 use self::sent::SentPackets;
+use self::standing::StandingQueue;
 use self::trend::{Trend, Usage};
 use crate::rtcp::TransportFeedback;
 
@@ -52,6 +54,11 @@ impl Default for Config {
     }
 }
 
+/// A queue shorter than this is jitter, whatever the trend says; a longer one than that is a queue,
+/// whatever the trend says.
+const QUEUE_MIN: Duration = Duration::from_millis(10);
+const QUEUE_MAX: Duration = Duration::from_millis(150);
+
 /// A packet of which feedback says that it arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Arrived {
@@ -67,6 +74,7 @@ pub struct Estimator {
     config: Config,
     sent: SentPackets,
     trend: Trend,
+    standing: StandingQueue,
     acknowledged: Acknowledged,
     rate: RateControl,
     loss: LossControl,
@@ -84,6 +92,7 @@ impl Estimator {
             config,
             sent: SentPackets::default(),
             trend: Trend::default(),
+            standing: StandingQueue::default(),
             acknowledged: Acknowledged::default(),
             rate: RateControl::new(config.start),
             loss: LossControl::default(),
@@ -120,6 +129,7 @@ impl Estimator {
                 bytes: packet.bytes,
             };
             self.acknowledged.note(arrived);
+            self.standing.note(arrived);
             if let Some(probe) = packet.probe {
                 self.prober.arrived(probe, arrived);
             }
@@ -138,11 +148,17 @@ impl Estimator {
         }
         let acknowledged = self.acknowledged.rate();
         let round_trip = self.round_trip.unwrap_or(Duration::from_millis(200));
-        let usage = usage.unwrap_or_else(|| self.trend.usage());
+        let queue = self.standing.delay();
+        let usage = match usage.unwrap_or_else(|| self.trend.usage()) {
+            Usage::Over if queue < QUEUE_MIN => Usage::Normal,
+            // A queue that is full grows no more.
+            Usage::Normal if queue > QUEUE_MAX => Usage::Over,
+            usage => usage,
+        };
         self.rate.update(now, usage, acknowledged, round_trip);
         let delay_based = self.rate.target();
         self.loss
-            .update(now, (received, lost), acknowledged, delay_based, round_trip);
+            .update(now, (received, lost), acknowledged, delay_based, round_trip, queue);
         let target = self.target();
         if let Some(found) = self.prober.result(now, target)
             && usage != Usage::Over

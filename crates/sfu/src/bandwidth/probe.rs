@@ -13,7 +13,7 @@ const PACKETS_MIN: u32 = 6;
 
 /// Time between probes: at first, after each success, and at most.
 const INTERVAL: Duration = Duration::from_millis(1_000);
-const INTERVAL_MAX: Duration = Duration::from_secs(16);
+const INTERVAL_MAX: Duration = Duration::from_secs(5);
 
 /// How long after it was sent a cluster is evaluated.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -157,8 +157,14 @@ impl Estimator {
         };
         self.rate.update(now, usage, acknowledged, round_trip);
         let delay_based = self.rate.target();
-        self.loss
-            .update(now, (received, lost), acknowledged, delay_based, round_trip, queue);
+        self.loss.update(
+            now,
+            (received, lost),
+            acknowledged,
+            delay_based,
+            round_trip,
+            queue,
+        );
         let target = self.target();
         if let Some(found) = self.prober.result(now, target)
             && usage != Usage::Over

@@ -3,32 +3,41 @@ use sluice_types::units::Time;
 
 use super::ProbeId;
 
-/// How many packets are remembered: 2 s at 12 Mbit/s. Feedback about older ones is of no use.
-const REMEMBERED: usize = 2_048;
+/// How many packets are remembered: 2 s at 5 Mbit/s. Feedback about older ones is of no use.
+const REMEMBERED: usize = 1_024;
 
 /// A packet that went out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SentPacket {
-    number: u64,
-    pub(super) sent: Time,
+    /// The lower half of its unrolled number.
+    number: u32,
     pub(super) bytes: u32,
+    pub(super) sent: Time,
     pub(super) probe: Option<ProbeId>,
-    /// Feedback called it lost; it may still be told to have come late.
-    lost: bool,
+    told: Told,
+}
+
+/// What feedback said of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    /// It may still be told to have come late.
+    Lost,
+    Arrived,
 }
 
 /// What went out lately, by transport-wide sequence number.
 #[derive(Debug, Clone)]
 pub(super) struct SentPackets {
     unroller: Unroller,
-    slots: Vec<Option<SentPacket>>,
+    slots: Vec<SentPacket>,
 }
 
 impl Default for SentPackets {
     fn default() -> Self {
         Self {
             unroller: Unroller::default(),
-            slots: vec![None; REMEMBERED],
+            slots: Vec::new(),
         }
     }
 }
@@ -36,14 +45,23 @@ impl Default for SentPackets {
 impl SentPackets {
     pub(super) fn note(&mut self, now: Time, sequence: u16, bytes: usize, probe: Option<ProbeId>) {
         let number = self.unroller.unroll(sequence);
-        self.slots[(number % REMEMBERED as u64) as usize] = Some(SentPacket {
-            number,
-            sent: now,
+        let packet = SentPacket {
+            number: number as u32,
             // A datagram is far below 4 GiB.
             bytes: bytes as u32,
+            sent: now,
             probe,
-            lost: false,
-        });
+            told: Told::Nothing,
+        };
+        // Most participants of a large room are not sent so much that all of it is needed.
+        if self.slots.is_empty() {
+            let forgotten = SentPacket {
+                told: Told::Arrived,
+                ..packet
+            };
+            self.slots.resize(REMEMBERED, forgotten);
+        }
+        self.slots[(number % REMEMBERED as u64) as usize] = packet;
     }
 
     /// The packet that feedback speaks of; `None` when it spoke of it before in the same way, or it
@@ -52,15 +70,16 @@ impl SentPackets {
         let highest = self.unroller.highest()?;
         let distance = sequence.wrapping_sub(highest as u16) as i16;
         let number = highest.checked_add_signed(i64::from(distance))?;
-        let slot = &mut self.slots[(number % REMEMBERED as u64) as usize];
-        let packet = slot.filter(|packet| packet.number == number)?;
-        if arrived {
-            *slot = None;
-        } else if packet.lost {
+        let slot = self.slots.get_mut((number % REMEMBERED as u64) as usize)?;
+        let news = match slot.told {
+            Told::Nothing => true,
+            Told::Lost => arrived,
+            Told::Arrived => false,
+        };
+        if !news || slot.number != number as u32 {
             return None;
-        } else if let Some(packet) = slot {
-            packet.lost = true;
         }
-        Some(packet)
+        slot.told = if arrived { Told::Arrived } else { Told::Lost };
+        Some(*slot)
     }
 }

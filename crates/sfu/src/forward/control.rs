@@ -57,7 +57,16 @@ impl Forwarder {
                     self.request_key_frame(now, sink.source, encoding, outbox);
                 }
             }
-            Control::Reception { .. } | Control::TransportFeedback(_) | Control::Remb(_) => {}
+            Control::TransportFeedback(feedback) => {
+                let peer = &mut self.peers[from.0];
+                peer.downlink.estimator.feedback(now, &feedback);
+                self.estimate_changed(now, from, outbox);
+            }
+            Control::Remb(bitrate) => {
+                self.peers[from.0].downlink.estimator.remb(bitrate);
+                self.estimate_changed(now, from, outbox);
+            }
+            Control::Reception { .. } => {}
         });
     }
 
@@ -107,13 +116,15 @@ impl Forwarder {
 
     /// When [`Self::handle_timeout`] is next wanted.
     #[must_use]
-    pub const fn poll_timeout(&self) -> Time {
-        self.next_tick
+    pub fn poll_timeout(&self) -> Time {
+        self.next_drain()
+            .map_or(self.next_tick, |drain| drain.min(self.next_tick))
     }
 
     /// Sends what is due by now: requests for missing packets, late key-frame requests, transport
     /// feedback, and reports.
     pub fn handle_timeout(&mut self, now: Time, outbox: &mut impl Outbox) {
+        self.drain(now, outbox);
         if now < self.next_tick {
             return;
         }
@@ -161,6 +172,7 @@ impl Forwarder {
                 peer.next_allocation = now + ALLOCATION_INTERVAL;
                 self.allocate(now, PeerId(key), outbox);
             }
+            self.probe(now, PeerId(key), outbox);
         }
         self.update_demand(now, outbox);
     }

@@ -1,15 +1,20 @@
 //! One participant's downlink: which of its videos gets what.
 
+use std::collections::VecDeque;
+
 use sluice_types::room::{MediaKind, TrackSource};
 use sluice_types::signal::{Priority, Wish};
 use sluice_types::units::{Bitrate, Time};
 
 use super::allocation::{Demanded, Offer, allocate};
 use super::encoding::EncodingId;
+use super::pacing::Queued;
+use super::repair::Again;
 use super::selection::Choice;
 use super::sink::EncodingSet;
 use super::source::Source;
 use super::{Forwarder, Outbox, OwnerId, Peer, PeerId, SinkId, Target};
+use crate::bandwidth::{Bucket, Config, Estimator, ProbeId};
 use crate::layer::{Layer, SPATIAL_MAX, TEMPORAL_MAX};
 use crate::rtp::{Extension, ExtensionBlock};
 
@@ -23,23 +28,77 @@ const NOMINAL_HEIGHT: u16 = 720;
 /// The picture rate of a whole stream; each temporal layer halves it.
 const FRAME_RATE: u8 = 30;
 
+/// How far back packets are repeated for a probe, at each sink.
+const PROBE_BACK: u16 = 64;
+
+/// What a packet is longer than its payload on the wire, in bytes: IP, UDP, RTP with extensions, SRTP.
+const OVERHEAD_BYTES: usize = 28 + 12 + 20 + 16;
+
+/// The budget of a participant that cannot say what arrives.
+const UNLIMITED: Bitrate = Bitrate::mbps(1_000_000);
+
+/// What is known of one participant's network, and what waits for it.
+#[derive(Debug)]
+pub(super) struct Downlink {
+    pub(super) estimator: Estimator,
+    pub(super) bucket: Bucket,
+    pub(super) queue: VecDeque<Queued>,
+    /// What everything that it wants would take.
+    needed: Bitrate,
+    /// What it was given.
+    allocated: Bitrate,
+    /// The cluster that packets are sent for.
+    probe: Option<ProbeId>,
+}
+
+impl Default for Downlink {
+    fn default() -> Self {
+        let config = Config::default();
+        Self {
+            estimator: Estimator::new(config),
+            bucket: Bucket::new(config.start),
+            queue: VecDeque::new(),
+            needed: Bitrate::bps(0),
+            allocated: Bitrate::bps(0),
+            probe: None,
+        }
+    }
+}
+
 impl Peer {
     /// Gives a packet its transport-wide sequence number, where that was agreed upon.
     pub(super) fn number_transport(
         &mut self,
-        _now: Time,
-        _bytes: usize,
+        now: Time,
+        bytes: usize,
         extensions: &mut ExtensionBlock,
     ) {
-        if let Some(id) = self.formats.extensions.id(Extension::TransportCc) {
-            self.transport_sequence = self.transport_sequence.wrapping_add(1);
-            extensions.push(id, &self.transport_sequence.to_be_bytes());
-        }
+        let Some(id) = self.formats.extensions.id(Extension::TransportCc) else {
+            return;
+        };
+        self.transport_sequence = self.transport_sequence.wrapping_add(1);
+        extensions.push(id, &self.transport_sequence.to_be_bytes());
+        let downlink = &mut self.downlink;
+        let bytes = bytes + OVERHEAD_BYTES;
+        downlink
+            .estimator
+            .sent(now, self.transport_sequence, bytes, downlink.probe);
+        downlink.bucket.spend(now, bytes);
+    }
+
+    /// Whether it is known what arrives.
+    pub(super) fn is_estimated(&self) -> bool {
+        self.formats.extensions.id(Extension::TransportCc).is_some()
+            || self.downlink.estimator.has_feedback()
     }
 
     /// What the participant's network carries, as far as it is known.
     pub(super) fn budget(&self) -> Bitrate {
-        Bitrate::mbps(1_000_000)
+        if self.is_estimated() {
+            self.downlink.estimator.target()
+        } else {
+            UNLIMITED
+        }
     }
 }
 
@@ -203,6 +262,14 @@ impl Forwarder {
             |sink: &&SinkId| self.sources[self.sinks[sink.0].source.0].kind == MediaKind::Video;
         let videos = sinks.iter().filter(is_video).count();
         let budget = peer.budget();
+        // Sound comes first, and is never weighed against pictures.
+        let sound: u64 = sinks
+            .iter()
+            .map(|sink| &self.sources[self.sinks[sink.0].source.0])
+            .filter(|source| source.kind == MediaKind::Audio && source.voice.audible)
+            .map(|source| source.encodings[0].meter.up_to(Layer::default()).as_bps())
+            .sum();
+        let budget = Bitrate::bps(budget.as_bps().saturating_sub(sound));
         let mut offers = Vec::with_capacity(videos * 6);
         let mut entries = Vec::with_capacity(videos);
         for &sink in sinks.iter().filter(is_video) {
@@ -234,7 +301,7 @@ impl Forwarder {
             .collect();
         let mut given = Vec::new();
         allocate(budget, &demanded, &mut given);
-        let mut needed = 0;
+        let mut needed = sound;
         let mut left = budget.as_bps();
         for (video, place) in demanded.iter().zip(&given) {
             needed += video.offers.last().map_or(0, |best| best.bitrate.as_bps());
@@ -244,7 +311,49 @@ impl Forwarder {
             let choice = place.map(|place| offers[range.clone()][place]);
             needed += self.apply(now, sink, &range, choice, ideal, &mut left, outbox);
         }
-        self.peers[key.0].needed = Bitrate::bps(needed);
+        let downlink = &mut self.peers[key.0].downlink;
+        downlink.needed = Bitrate::bps(needed);
+        downlink.allocated = Bitrate::bps(sound + (budget.as_bps() - left));
+    }
+
+    /// Feedback of a participant changed what its network is taken to carry.
+    pub(super) fn estimate_changed(&mut self, now: Time, key: PeerId, outbox: &mut impl Outbox) {
+        let peer = &mut self.peers[key.0];
+        let target = peer.downlink.estimator.target();
+        peer.downlink.bucket.set_estimate(target);
+        // A fall is acted upon at once, the rest when its time comes.
+        if target < peer.downlink.allocated {
+            self.allocate(now, key, outbox);
+        }
+    }
+
+    /// Sends a participant a cluster of packets faster than media goes, to see whether its network
+    /// carries more: the latest ones once more, which the receiver drops as repeated.
+    pub(super) fn probe(&mut self, now: Time, key: PeerId, outbox: &mut impl Outbox) {
+        let peer = &mut self.peers[key.0];
+        let needed = peer.downlink.needed;
+        let Some(probe) = peer.downlink.estimator.poll_probe(now, needed) else {
+            return;
+        };
+        let sinks = peer.sinks.clone();
+        peer.downlink.probe = Some(probe.id);
+        let (mut bytes, mut packets) = (0, 0);
+        'cluster: for back in 0..PROBE_BACK {
+            for &sink in &sinks {
+                if bytes >= probe.bytes && packets >= probe.packets {
+                    break 'cluster;
+                }
+                let Some((latest, _)) = self.sinks[sink.0].latest() else {
+                    continue;
+                };
+                let sequence = (latest.index as u16).wrapping_sub(back);
+                if let Some(sent) = self.send_again(now, sink, sequence, Again::Probe, outbox) {
+                    bytes += sent + OVERHEAD_BYTES;
+                    packets += 1;
+                }
+            }
+        }
+        self.peers[key.0].downlink.probe = None;
     }
 
     /// Carries out what one video was given, and says what it would need beyond what was offered.

@@ -14,6 +14,7 @@ mod history;
 mod incoming;
 mod key_frame;
 mod numbering;
+mod pacing;
 mod passing;
 mod reception;
 mod repair;
@@ -30,8 +31,9 @@ use std::time::Duration;
 use slab::Slab;
 use sluice_types::room::{MediaKind, TrackSource};
 use sluice_types::signal::Wish;
-use sluice_types::units::{Bitrate, Time};
+use sluice_types::units::Time;
 
+use self::downlink::Downlink;
 pub use self::encoding::EncodingId;
 use self::feedback::Arrivals;
 pub use self::selection::Choice;
@@ -200,16 +202,19 @@ pub enum Drop {
     Duplicate,
     /// A participant cannot decode its codec.
     NoCodec,
+    /// A participant's network has fallen so far behind that too much waits for it.
+    Behind,
 }
 
 impl Drop {
     /// All of them, in the order of [`Stats::dropped`].
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Malformed,
         Self::UnknownSource,
         Self::UnknownPayloadType,
         Self::Duplicate,
         Self::NoCodec,
+        Self::Behind,
     ];
 
     /// The reason as a metric's label.
@@ -221,6 +226,7 @@ impl Drop {
             Self::UnknownPayloadType => "unknown_payload_type",
             Self::Duplicate => "duplicate",
             Self::NoCodec => "no_codec",
+            Self::Behind => "behind",
         }
     }
 }
@@ -246,8 +252,7 @@ struct Peer {
     arrivals: Arrivals,
     /// The last stream that came, which transport feedback has to name.
     last_ssrc: u32,
-    /// What everything that it wants would take.
-    needed: Bitrate,
+    downlink: Downlink,
     next_allocation: Time,
 }
 
@@ -263,6 +268,9 @@ pub struct Forwarder {
     next_tick: Time,
     next_feedback: Time,
     next_report: Time,
+    /// Participants for whom packets wait.
+    paced: Vec<PeerId>,
+    next_drain: Time,
     numbers: Vec<u64>,
     bytes: Vec<u8>,
 }
@@ -279,6 +287,8 @@ impl Default for Forwarder {
             next_tick: Time::ZERO,
             next_feedback: Time::ZERO,
             next_report: Time::ZERO,
+            paced: Vec::new(),
+            next_drain: Time::ZERO,
             numbers: Vec::new(),
             bytes: Vec::new(),
         }
@@ -315,7 +325,7 @@ impl Forwarder {
             transport_sequence: 0,
             arrivals: Arrivals::default(),
             last_ssrc: 0,
-            needed: Bitrate::bps(0),
+            downlink: Downlink::default(),
             next_allocation: Time::ZERO,
         }))
     }

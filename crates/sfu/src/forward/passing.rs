@@ -144,6 +144,9 @@ impl Forwarder {
         let Some(sent) = sink.number(now, passing) else {
             return self.dropped(Drop::Duplicate);
         };
+        if passing.codec.kind() == MediaKind::Video && self.has_to_wait(now, peer) {
+            return self.wait(peer, key, sent);
+        }
         let written = Written {
             codec: passing.codec,
             header: passing.header,

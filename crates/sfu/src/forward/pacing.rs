@@ -1,0 +1,120 @@
+//! Pacing: what a participant's network would have to queue waits here instead, as numbers of packets
+//! that are in the tracks' histories anyway. Sound never waits.
+
+use std::time::Duration;
+
+use sluice_types::units::Time;
+
+use super::passing::Written;
+use super::sink::SentPacket;
+use super::{Drop, Forwarder, Outbox, PeerId, SinkId};
+
+/// How often waiting packets are looked at.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(2);
+
+/// The most packets that wait for one participant: more than two key frames. When there are more,
+/// its videos begin anew with the next key frame.
+const QUEUED_MAX: usize = 384;
+
+/// A packet that waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Queued {
+    sink: SinkId,
+    packet: SentPacket,
+}
+
+impl Forwarder {
+    /// Whether the next video packet for a participant has to wait.
+    pub(super) fn has_to_wait(&mut self, now: Time, to: PeerId) -> bool {
+        let peer = &mut self.peers[to.0];
+        peer.is_estimated()
+            && (!peer.downlink.queue.is_empty() || !peer.downlink.bucket.may_send(now))
+    }
+
+    /// Lets a video packet wait.
+    pub(super) fn wait(&mut self, to: PeerId, sink: SinkId, packet: SentPacket) {
+        let queue = &mut self.peers[to.0].downlink.queue;
+        if queue.len() >= QUEUED_MAX {
+            self.stats.dropped[Drop::Behind as usize] += queue.len() as u64;
+            queue.clear();
+            let sinks = self.peers[to.0].sinks.clone();
+            for sink in sinks {
+                self.sinks[sink.0].selection.begin_again();
+            }
+            return;
+        }
+        if queue.is_empty() && !self.paced.contains(&to) {
+            self.paced.push(to);
+        }
+        queue.push_back(Queued { sink, packet });
+    }
+
+    /// When waiting packets should be looked at.
+    pub(super) fn next_drain(&self) -> Option<Time> {
+        (!self.paced.is_empty()).then_some(self.next_drain)
+    }
+
+    /// Sends what has waited long enough.
+    pub(super) fn drain(&mut self, now: Time, outbox: &mut impl Outbox) {
+        if self.paced.is_empty() || now < self.next_drain {
+            return;
+        }
+        self.next_drain = now + DRAIN_INTERVAL;
+        let mut at = 0;
+        while let Some(&peer) = self.paced.get(at) {
+            if self.drain_one(now, peer, outbox) {
+                self.paced.swap_remove(at);
+            } else {
+                at += 1;
+            }
+        }
+    }
+
+    /// Says whether nothing waits any more.
+    fn drain_one(&mut self, now: Time, to: PeerId, outbox: &mut impl Outbox) -> bool {
+        loop {
+            let Some(peer) = self.peers.get_mut(to.0) else {
+                return true;
+            };
+            if peer.downlink.queue.is_empty() {
+                return true;
+            }
+            if !peer.downlink.bucket.may_send(now) {
+                return false;
+            }
+            if let Some(queued) = peer.downlink.queue.pop_front() {
+                self.send_queued(now, to, &queued, outbox);
+            }
+        }
+    }
+
+    fn send_queued(&mut self, now: Time, to: PeerId, queued: &Queued, outbox: &mut impl Outbox) {
+        let Queued { sink, packet } = queued;
+        // The sink, its track or the packet may be gone meanwhile; another sink in its place has
+        // other indices.
+        let Some(at) = self.sinks.get(sink.0) else {
+            return;
+        };
+        let source = at.source.0;
+        if at.requested(packet.index as u16) != Some(*packet) {
+            return;
+        }
+        let lent = self.sources.get_mut(source).and_then(|source| {
+            let encoding = source.encodings.get_mut(packet.encoding.index())?;
+            encoding.history.lend(packet.number)
+        });
+        let Some(kept) = lent else {
+            return;
+        };
+        let written = Written {
+            codec: kept.codec,
+            header: &kept.header,
+            packet: kept.packet(),
+            counters: packet.counters(&kept.unit.counters),
+        };
+        self.transmit(now, *sink, to, packet, &written, outbox);
+        self.sources[source].encodings[packet.encoding.index()]
+            .history
+            .give_back(kept);
+    }
+}

@@ -1,5 +1,6 @@
 import { Coordinator, type JoinProgress, type JoinTarget } from './coordinator.ts';
 import { Aborted, type MediaError } from './errors.ts';
+import type { PublishOptions } from './encodings.ts';
 import { LocalMedia, type MediaOptions } from './local-media.ts';
 import { browserPlatform, type Platform } from './platform.ts';
 import type { Admission } from './protocol.ts';
@@ -10,6 +11,8 @@ export type JoinOptions = (JoinTarget | { admission: () => Promise<Admission> })
   JoinProgress & {
     /** What to start with; nothing when absent. */
     media?: MediaOptions;
+    /** How own pictures are sent. */
+    publish?: PublishOptions;
     /** A device to start with cannot be had; the join goes on without it. */
     onMediaError?: (error: MediaError) => void;
   };
@@ -35,7 +38,7 @@ export class SluiceClient {
    * @throws Aborted when `signal` said so.
    */
   async join(options: JoinOptions): Promise<Room> {
-    const local = new LocalMedia(this.#platform);
+    const local = new LocalMedia(this.#platform, options.publish);
     const source = this.#source(options);
     try {
       const [admission, problems] = await Promise.all([

@@ -16,8 +16,9 @@
 export { SluiceClient, type JoinOptions } from './client.ts';
 export type { Credentials, JoinProgress, JoinTarget } from './coordinator.ts';
 export type { Unsubscribe } from './emitter.ts';
+export type { PublishOptions, VideoCodec } from './encodings.ts';
 export * from './errors.ts';
-export { mediaError, type DeviceChoice, type MediaOptions } from './local-media.ts';
+export { CAMERA_CONSTRAINTS, mediaError, type DeviceChoice, type MediaOptions } from './local-media.ts';
 export type { Participant, RemoteTrack } from './participant.ts';
 export type {
   Admission,

@@ -161,6 +161,9 @@ export class Session {
       case 'sfu.offer':
         this.#negotiator.offered(event);
         return;
+      case 'publish.encodings':
+        void this.#local.setEncodings(event.mid, event.encodings);
+        return;
       case 'room.ended':
         this.#port.onEnded(event.reason);
         return;
@@ -177,6 +180,7 @@ export class Session {
 
   #onPublished(tracks: PublishedTrack[]): void {
     this.#published = tracks;
+    this.#local.described();
     if (this.#answered) return;
     this.#answered = true;
     if (this.#linked) this.#negotiator.linkUp();

@@ -1,10 +1,11 @@
+import type { AdmissionSource } from './connection.ts';
 import { Coordinator, type JoinProgress, type JoinTarget } from './coordinator.ts';
 import { Aborted, type MediaError } from './errors.ts';
 import type { PublishOptions } from './encodings.ts';
 import { LocalMedia, type MediaOptions } from './local-media.ts';
 import { browserPlatform, type Platform } from './platform.ts';
 import type { Admission } from './protocol.ts';
-import { Room, type AdmissionSource } from './room.ts';
+import { Room } from './room.ts';
 
 /** How to join: through the coordinator, or with admissions that a back end asked it for. */
 export type JoinOptions = (JoinTarget | { admission: () => Promise<Admission> }) &

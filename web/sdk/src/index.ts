@@ -14,6 +14,7 @@
  */
 
 export { SluiceClient, type JoinOptions } from './client.ts';
+export type { ConnectionState } from './connection.ts';
 export type { Credentials, JoinProgress, JoinTarget } from './coordinator.ts';
 export type { Unsubscribe } from './emitter.ts';
 export type { PublishOptions, VideoCodec } from './encodings.ts';
@@ -27,11 +28,12 @@ export type {
   LeaveReason,
   MediaKind,
   Presence,
+  Priority,
   Role,
   TrackSource,
   WaitingParticipant,
 } from './protocol.ts';
-export type { ConnectionState, Room, RoomEvents } from './room.ts';
+export type { Room, RoomEvents } from './room.ts';
 export {
   quality,
   type CandidateStats,
@@ -40,3 +42,4 @@ export {
   type TrackStats,
   type TransportStats,
 } from './stats.ts';
+export type { TrackWish } from './subscriptions.ts';

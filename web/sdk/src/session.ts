@@ -12,6 +12,7 @@ import type {
   ServerEvent,
 } from './protocol.ts';
 import type { Roster } from './roster.ts';
+import type { Subscriptions } from './subscriptions.ts';
 
 /** What a session tells its owner. */
 export interface SessionPort {
@@ -29,11 +30,19 @@ export interface SessionPort {
   onError(error: SluiceError): void;
 }
 
+/** What outlives a session, and takes part in each. */
+export interface SessionParts {
+  local: LocalMedia;
+  roster: Roster;
+  subscriptions: Subscriptions;
+}
+
 /** One stay at one edge: a signalling link and a peer connection that belong together. */
 export class Session {
   readonly #platform: Platform;
   readonly #local: LocalMedia;
   readonly #roster: Roster;
+  readonly #subscriptions: Subscriptions;
   readonly #port: SessionPort;
   readonly #link: Link;
   readonly #peer: PeerLike;
@@ -45,16 +54,12 @@ export class Session {
   #answered = false;
   #closed = false;
 
-  constructor(
-    platform: Platform,
-    admission: Admission,
-    local: LocalMedia,
-    roster: Roster,
-    port: SessionPort,
-  ) {
+  constructor(platform: Platform, admission: Admission, parts: SessionParts, port: SessionPort) {
+    const { local, roster, subscriptions } = parts;
     this.#platform = platform;
     this.#local = local;
     this.#roster = roster;
+    this.#subscriptions = subscriptions;
     this.#port = port;
     this.#link = new Link(platform);
     this.#peer = platform.peer({
@@ -112,6 +117,7 @@ export class Session {
       presence: this.#local.presence,
     });
     this.#linked = true;
+    this.#subscriptions.linkUp((message) => this.#link.send(message));
     this.#port.onStatus();
   }
 
@@ -131,6 +137,7 @@ export class Session {
     this.#closed = true;
     if (leave) this.#link.send({ type: 'participant.leave' });
     for (const stop of this.#stopListening) stop();
+    this.#subscriptions.linkDown();
     this.#link.close();
     this.#negotiator.close();
     this.#guard.close();
@@ -189,6 +196,7 @@ export class Session {
 
   #linkDown(): void {
     this.#linked = false;
+    this.#subscriptions.linkDown();
     this.#negotiator.linkDown();
     this.#port.onStatus();
   }
@@ -196,6 +204,7 @@ export class Session {
   #linkUp(): void {
     this.#linked = true;
     this.#link.send({ type: 'presence.update', ...this.#local.presence });
+    this.#subscriptions.linkUp((message) => this.#link.send(message));
     this.#negotiator.resend();
     this.#negotiator.linkUp();
     this.#port.onStatus();

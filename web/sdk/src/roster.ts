@@ -242,7 +242,7 @@ export class Roster extends Emitter<RosterEvents> {
   #detach(participant: Participant, track: RemoteTrack): void {
     if (!track.transceiver) return;
     track.attach(undefined);
-    track.pause(false);
+    this.#pause(track.id, false);
     this.emit('trackUnsubscribed', { participant, track });
   }
 }

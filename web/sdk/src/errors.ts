@@ -90,6 +90,22 @@ export class NotAllowed extends SluiceError {
   readonly kind = 'not_allowed';
 }
 
+/** Why a message was not sent. */
+export type DataProblem = 'too_large' | 'too_much' | 'unencrypted';
+
+/** A message to the others was not sent. */
+export class DataError extends SluiceError {
+  readonly kind = 'data';
+
+  constructor(
+    readonly problem: DataProblem,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
 /** The room is over for this client. */
 export class RoomEnded extends SluiceError {
   readonly kind = 'room_ended';

@@ -16,6 +16,7 @@
 export { SluiceClient, type JoinOptions } from './client.ts';
 export type { ConnectionState } from './connection.ts';
 export type { Credentials, JoinProgress, JoinTarget } from './coordinator.ts';
+export type { DataMessage, SendOptions } from './data.ts';
 export type { Unsubscribe } from './emitter.ts';
 export type { PublishOptions, VideoCodec } from './encodings.ts';
 export * from './errors.ts';

@@ -1,3 +1,4 @@
+import type { DataChannels } from './data-channels.ts';
 import { EdgeError, type SluiceError } from './errors.ts';
 import { IceGuard } from './ice-guard.ts';
 import { Link } from './link.ts';
@@ -35,6 +36,7 @@ export interface SessionParts {
   local: LocalMedia;
   roster: Roster;
   subscriptions: Subscriptions;
+  data: DataChannels;
 }
 
 /** One stay at one edge: a signalling link and a peer connection that belong together. */
@@ -43,6 +45,7 @@ export class Session {
   readonly #local: LocalMedia;
   readonly #roster: Roster;
   readonly #subscriptions: Subscriptions;
+  readonly #data: DataChannels;
   readonly #port: SessionPort;
   readonly #link: Link;
   readonly #peer: PeerLike;
@@ -55,11 +58,12 @@ export class Session {
   #closed = false;
 
   constructor(platform: Platform, admission: Admission, parts: SessionParts, port: SessionPort) {
-    const { local, roster, subscriptions } = parts;
+    const { local, roster, subscriptions, data } = parts;
     this.#platform = platform;
     this.#local = local;
     this.#roster = roster;
     this.#subscriptions = subscriptions;
+    this.#data = data;
     this.#port = port;
     this.#link = new Link(platform);
     this.#peer = platform.peer({
@@ -108,6 +112,7 @@ export class Session {
    */
   async enter(endpoints: readonly string[], token: string): Promise<void> {
     this.#local.bind(this.#peer);
+    this.#data.bind(this.#peer);
     const offer = await this.#negotiator.firstOffer();
     this.#listen();
     await this.#link.open(endpoints, token, {
@@ -138,6 +143,7 @@ export class Session {
     if (leave) this.#link.send({ type: 'participant.leave' });
     for (const stop of this.#stopListening) stop();
     this.#subscriptions.linkDown();
+    this.#data.unbind();
     this.#link.close();
     this.#negotiator.close();
     this.#guard.close();

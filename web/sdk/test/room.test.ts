@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { SluiceClient } from '../src/client.ts';
+import { frameMessage } from '../src/data.ts';
 import { MediaUnreachable, NotAllowed, RequestRefused } from '../src/errors.ts';
 import type { Room } from '../src/room.ts';
 import { FakePlatform, admission, json, required, settle, snapshot, view } from './fakes.ts';
@@ -297,4 +298,17 @@ test('speakers are told', async () => {
     speakers: [{ participant_id: 'pt_a', level: 12 }],
   });
   expect(room.speakers.map(({ id, level }) => [id, level])).toEqual([['pt_a', 12]]);
+});
+
+test('data channels are there before the first offer, and carry messages to others', async () => {
+  const room = await join();
+  const { calls, channels } = platform.lastPeer;
+  expect(calls.slice(0, 3)).toEqual(['channel-reliable', 'channel-lossy', 'offer-1']);
+  const told: unknown[] = [];
+  room.on('data', ({ from, topic }) => told.push([from, topic]));
+  room.send('hello', { topic: 'chat' });
+  await channels[0]?.open();
+  expect(channels[0]?.sent).toHaveLength(1);
+  await channels[0]?.say(frameMessage({ from: 'pt_a', topic: 'chat' }, new Uint8Array(1)));
+  expect(told).toEqual([['pt_a', 'chat']]);
 });

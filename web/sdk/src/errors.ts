@@ -106,6 +106,21 @@ export class DataError extends SluiceError {
   }
 }
 
+/** Why something cannot be encrypted end to end. */
+export type EncryptionProblem = 'unsupported' | 'unsupported_codec' | 'bad_key';
+
+/** Something cannot be encrypted end to end. */
+export class EncryptionError extends SluiceError {
+  readonly kind = 'encryption';
+
+  constructor(
+    readonly problem: EncryptionProblem,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
 /** The room is over for this client. */
 export class RoomEnded extends SluiceError {
   readonly kind = 'room_ended';

@@ -17,6 +17,8 @@ export { SluiceClient, type JoinOptions } from './client.ts';
 export type { ConnectionState } from './connection.ts';
 export type { Credentials, JoinProgress, JoinTarget } from './coordinator.ts';
 export type { DataMessage, SendOptions } from './data.ts';
+export type { E2eeOptions } from './e2ee/encryption.ts';
+export { generateE2eeKey, type E2eeKey } from './e2ee/keys.ts';
 export type { Unsubscribe } from './emitter.ts';
 export type { PublishOptions, VideoCodec } from './encodings.ts';
 export * from './errors.ts';

@@ -56,7 +56,7 @@ interface Source {
 /** How own tracks are sent. */
 export interface LocalMediaOptions extends PublishOptions {
   /** Called with each m-line of an own track before it is described. */
-  onTransceiver?: (transceiver: TransceiverLike, source: TrackSource) => void;
+  onTransceiver?: (transceiver: TransceiverLike, kind: 'audio' | 'video') => void;
   /** Keeps every codec but the preferred one from being negotiated for pictures. */
   onlyCodec?: boolean;
 }
@@ -318,7 +318,8 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
 
   #addTransceiver(peer: PeerLike, name: TrackSource, source: Source): void {
     const { track } = source;
-    if (name === 'camera' || name === 'screen') {
+    const picture = name === 'camera' || name === 'screen';
+    if (picture) {
       const transceiver = addVideo(peer, track ?? 'video', sendEncodings(name, this.#options));
       this.#preferCodec(transceiver);
       source.transceiver = transceiver;
@@ -326,7 +327,7 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
     } else {
       source.transceiver = peer.addTransceiver(track ?? 'audio', { direction: 'sendonly' });
     }
-    this.#options.onTransceiver?.(source.transceiver, name);
+    this.#options.onTransceiver?.(source.transceiver, picture ? 'video' : 'audio');
   }
 
   #preferCodec(transceiver: TransceiverLike): void {

@@ -2,6 +2,8 @@
  * The seam to the browser: everything that a test replaces, and nothing else.
  */
 
+import { browserTransforms, type FrameTransforms } from './e2ee/transforms.ts';
+
 /** The part of a WebSocket that the SDK uses. */
 export interface SocketLike {
   onopen: ((event: Event) => void) | null;
@@ -70,6 +72,8 @@ export interface Platform {
   displayMedia(constraints: DisplayMediaStreamOptions): Promise<MediaStream>;
   /** The video codecs that the browser can send, those it likes best first. */
   videoCodecs(): RTCRtpCodec[];
+  /** Starts to give encoded frames out; `undefined` where the browser does not. */
+  frameTransforms(): FrameTransforms | undefined;
   /** Milliseconds on a clock that never goes back. */
   now(): number;
   /** Milliseconds since 1970. */
@@ -91,6 +95,7 @@ export function browserPlatform(): Platform {
     userMedia: (constraints) => devices().then((media) => media.getUserMedia(constraints)),
     displayMedia: (constraints) => devices().then((media) => media.getDisplayMedia(constraints)),
     videoCodecs: () => RTCRtpSender.getCapabilities('video')?.codecs ?? [],
+    frameTransforms: browserTransforms,
     now: () => performance.now(),
     wallClock: () => Date.now(),
     random: () => Math.random(),

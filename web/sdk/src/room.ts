@@ -1,6 +1,8 @@
 import { Connection, type AdmissionSource, type ConnectionState } from './connection.ts';
 import type { DataMessage, SendOptions } from './data.ts';
 import { DataChannels } from './data-channels.ts';
+import type { Encryption } from './e2ee/encryption.ts';
+import type { E2eeKey } from './e2ee/keys.ts';
 import { Emitter } from './emitter.ts';
 import { NotAllowed, type SluiceError } from './errors.ts';
 import type { DeviceChoice, LocalMedia } from './local-media.ts';
@@ -18,6 +20,8 @@ export interface RoomEvents extends RosterEvents {
   localMediaChanged: TrackSource;
   /** Somebody sent a message. */
   data: DataMessage;
+  /** What comes from a participant cannot be decrypted, since its key is another; or can again. */
+  decryption: { participant: Participant; works: boolean };
   /** The room is over for this client: it left, was removed, or the meeting was ended. */
   ended: LeaveReason;
   /** Something failed; the room goes on unless its state says otherwise. */
@@ -31,6 +35,7 @@ export class Room extends Emitter<RoomEvents> {
   readonly #roster = new Roster();
   readonly #subscriptions: Subscriptions;
   readonly #data: DataChannels;
+  readonly #encryption: Encryption | undefined;
   readonly #stats = new StatsReader();
   readonly #connection: Connection;
 
@@ -40,18 +45,25 @@ export class Room extends Emitter<RoomEvents> {
     source: AdmissionSource,
     admission: Admission,
     local: LocalMedia,
+    encryption?: Encryption,
   ) {
     super();
     const roster = this.#roster;
     this.#source = source;
     this.#local = local;
     this.#subscriptions = new Subscriptions(platform);
-    this.#data = new DataChannels(platform, undefined, {
+    this.#encryption = encryption;
+    this.#data = new DataChannels(platform, encryption, {
       onMessage: (message) => this.emit('data', message),
-      onUnreadable: () => {},
+      onUnreadable: (from) => this.#decryption(from, false),
       onError: (error) => this.emit('error', error),
     });
-    const parts = { local, roster, subscriptions: this.#subscriptions, data: this.#data };
+    if (encryption) {
+      encryption.onDecryption = (id, works) => this.#decryption(id, works);
+      encryption.onError = (error) => this.emit('error', error);
+    }
+    const subscriptions = this.#subscriptions;
+    const parts = { local, roster, subscriptions, data: this.#data, encryption };
     this.#connection = new Connection(platform, source, admission, parts, {
       onState: (state) => this.emit('connectionState', state),
       onSession: () => {
@@ -61,6 +73,7 @@ export class Room extends Emitter<RoomEvents> {
       onOver: () => {
         roster.detachAll();
         this.#data.close();
+        encryption?.close();
         local.stop();
       },
       onEnded: (reason) => this.emit('ended', reason),
@@ -154,13 +167,27 @@ export class Room extends Emitter<RoomEvents> {
 
   /**
    * Sends a message to the others; a text travels as UTF-8. It waits while the room reconnects, and
-   * no longer than the room lasts. A message that is not `reliable` may be lost or overtaken.
+   * no longer than the room lasts. A message that is not `reliable` may be lost or overtaken. With
+   * end-to-end encryption the payload is encrypted; from whom, for whom and the topic stay in clear.
    *
    * @throws DataError when the message is longer than 16,384 bytes with its header, or when too
    * many wait: an edge takes 100 messages and 256 KiB a second.
    */
   send(payload: string | Uint8Array, options: SendOptions = {}): void {
     this.#data.send(payload, options);
+  }
+
+  /** Whether media and messages are encrypted end to end. */
+  get encrypted(): boolean {
+    return this.#encryption !== undefined;
+  }
+
+  /**
+   * Encrypts with another key from now on. Those who have not been told it cannot follow; what
+   * comes with the keys before is still read. @throws EncryptionError
+   */
+  async setEncryptionKey(key: E2eeKey, keyId: number): Promise<void> {
+    await this.#encryption?.setKey(key, keyId);
   }
 
   /** Removes somebody. @throws NotAllowed unless the client is a host. */
@@ -203,6 +230,11 @@ export class Room extends Emitter<RoomEvents> {
    */
   enter(): Promise<void> {
     return this.#connection.open();
+  }
+
+  #decryption(participantId: string, works: boolean): void {
+    const participant = this.#roster.participants.get(participantId);
+    if (participant) this.emit('decryption', { participant, works });
   }
 
   #requirePublisher(): void {

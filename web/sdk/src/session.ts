@@ -1,4 +1,5 @@
 import type { DataChannels } from './data-channels.ts';
+import type { Encryption } from './e2ee/encryption.ts';
 import { EdgeError, type SluiceError } from './errors.ts';
 import { IceGuard } from './ice-guard.ts';
 import { Link } from './link.ts';
@@ -10,6 +11,7 @@ import type {
   ClientMessage,
   LeaveReason,
   PublishedTrack,
+  ReceivedTrack,
   ServerEvent,
 } from './protocol.ts';
 import type { Roster } from './roster.ts';
@@ -37,6 +39,8 @@ export interface SessionParts {
   roster: Roster;
   subscriptions: Subscriptions;
   data: DataChannels;
+  /** End to end; absent when there is none. */
+  encryption: Encryption | undefined;
 }
 
 /** One stay at one edge: a signalling link and a peer connection that belong together. */
@@ -58,7 +62,7 @@ export class Session {
   #closed = false;
 
   constructor(platform: Platform, admission: Admission, parts: SessionParts, port: SessionPort) {
-    const { local, roster, subscriptions, data } = parts;
+    const { local, roster, subscriptions, data, encryption } = parts;
     this.#platform = platform;
     this.#local = local;
     this.#roster = roster;
@@ -70,11 +74,14 @@ export class Session {
       iceServers: admission.ice_servers,
       bundlePolicy: 'max-bundle',
       rtcpMuxPolicy: 'require',
+      ...encryption?.configuration,
     });
+    encryption?.begin(admission.participant_id);
     this.#negotiator = new Negotiator(this.#peer, {
       send: (message) => this.#link.send(message),
       published: () => local.published(),
       onPublished: (tracks) => this.#onPublished(tracks),
+      onOffered: (tracks) => this.#decrypt(encryption, tracks),
       onReceived: (tracks) => roster.receive(tracks, () => this.#peer.getTransceivers()),
       onFailure: (error) => port.onLost(error),
     });
@@ -198,6 +205,15 @@ export class Session {
     this.#answered = true;
     if (this.#linked) this.#negotiator.linkUp();
     this.#port.onStatus();
+  }
+
+  #decrypt(encryption: Encryption | undefined, tracks: readonly ReceivedTrack[]): void {
+    if (!encryption) return;
+    const byMid = new Map(this.#peer.getTransceivers().map((one) => [one.mid, one]));
+    for (const { mid, participant_id } of tracks) {
+      const transceiver = byMid.get(mid);
+      if (transceiver) encryption.receive(transceiver, participant_id);
+    }
   }
 
   #linkDown(): void {

@@ -1,9 +1,12 @@
 /** The browser's side of the seam, under a test's control. */
 
+import type { FromWorker, ToWorker, TransformOptions } from '../src/e2ee/frame-worker.ts';
+import type { FrameTransforms } from '../src/e2ee/transforms.ts';
 import type {
   DataChannelLike,
   PeerLike,
   Platform,
+  ReceiverLike,
   SenderLike,
   SocketLike,
   TransceiverLike,
@@ -231,6 +234,27 @@ export class FakePeer implements PeerLike {
   }
 }
 
+/** Frames that go nowhere, and a worker that does nothing. */
+export class FakeTransforms implements FrameTransforms {
+  streams = false;
+  onmessage: ((message: FromWorker) => void) | null = null;
+  readonly posted: ToWorker[] = [];
+  readonly attached: TransformOptions[] = [];
+  closed = false;
+
+  post(message: ToWorker): void {
+    this.posted.push(message);
+  }
+
+  attach(_end: SenderLike | ReceiverLike, options: TransformOptions): void {
+    this.attached.push(options);
+  }
+
+  close(): void {
+    this.closed = true;
+  }
+}
+
 /** A platform with a clock that moves only when told to. */
 export class FakePlatform implements Platform {
   readonly sockets: FakeSocket[] = [];
@@ -239,6 +263,8 @@ export class FakePlatform implements Platform {
   answer: (url: string, init: RequestInit) => Promise<Response> = () =>
     Promise.reject(new TypeError('no network'));
   readonly requests: string[] = [];
+  transforms: FakeTransforms | undefined = new FakeTransforms();
+  readonly configurations: RTCConfiguration[] = [];
   #now = 0;
   #timers: { at: number; task: () => void }[] = [];
   readonly #networkListeners = new Set<() => void>();
@@ -249,7 +275,8 @@ export class FakePlatform implements Platform {
     return socket;
   }
 
-  peer(): FakePeer {
+  peer(configuration: RTCConfiguration): FakePeer {
+    this.configurations.push(configuration);
     const peer = new FakePeer();
     this.peers.push(peer);
     return peer;
@@ -271,6 +298,10 @@ export class FakePlatform implements Platform {
       mimeType: `video/${name}`,
       clockRate: 90_000,
     }));
+  }
+
+  frameTransforms(): FakeTransforms | undefined {
+    return this.transforms;
   }
 
   now(): number {

@@ -45,4 +45,5 @@ export {
   type TrackStats,
   type TransportStats,
 } from './stats.ts';
+export type { DirectionSums, StatsSums } from './stats-sums.ts';
 export type { TrackWish } from './subscriptions.ts';

@@ -1,4 +1,4 @@
-import type { LeaveReason } from '../../sdk/src/index.ts';
+import type { LeaveReason, StatsSums, TrackStats } from '../../sdk/src/index.ts';
 
 let regionNames: Record<string, string> = {};
 
@@ -51,6 +51,29 @@ export function percent(ratio: number): string {
 export function milliseconds(ms: number | undefined): string {
   if (ms === undefined) return '–';
   return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+}
+
+/** What the edge sends of a picture now: `360p, 15 fps`. */
+export function layerName({
+  height,
+  framesPerSecond,
+  paused,
+}: Pick<TrackStats, 'height' | 'framesPerSecond' | 'paused'>): string {
+  if (paused) return 'paused, network too slow';
+  if (!height) return '–';
+  const frames = framesPerSecond === undefined ? '' : `, ${Math.round(framesPerSecond)} fps`;
+  return `${height}p${frames}`;
+}
+
+/** What comes in, over all tracks: `3 videos, 2 sounds, 1 paused`. */
+export function receiving({ in: sums }: StatsSums): string {
+  const parts = [count(sums.videoTracks, 'video'), count(sums.audioTracks, 'sound')];
+  if (sums.pausedTracks > 0) parts.push(`${sums.pausedTracks} paused`);
+  return parts.join(', ');
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }
 
 const LEFT: Record<LeaveReason, string> = {

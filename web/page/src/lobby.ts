@@ -1,4 +1,4 @@
-import { mediaError, type MediaOptions } from '../../sdk/src/index.ts';
+import { CAMERA_CONSTRAINTS, mediaError, type MediaOptions } from '../../sdk/src/index.ts';
 import { rememberedName, rememberName, type Route } from './config.ts';
 import { DeviceSelect, type DeviceName } from './device-select.ts';
 import { fill, h, setText, type View } from './dom.ts';
@@ -128,7 +128,10 @@ export class Lobby implements View {
   }
 
   async #start(device: DeviceName, deviceId: string | undefined): Promise<void> {
-    const constraints = deviceId ? { deviceId: { exact: deviceId } } : true;
+    const constraints = {
+      ...(device === 'camera' && CAMERA_CONSTRAINTS),
+      ...(deviceId && { deviceId: { exact: deviceId } }),
+    };
     let track: MediaStreamTrack | undefined;
     try {
       const stream = await navigator.mediaDevices.getUserMedia(

@@ -1,10 +1,13 @@
 import { expect, test } from 'vitest';
+import { StatsReader } from '../../sdk/src/stats.ts';
 import { localJoinPath, parseRoute } from '../src/config.ts';
 import {
   bitrate,
   initials,
+  layerName,
   milliseconds,
   pathNames,
+  receiving,
   regionName,
   setRegionNames,
 } from '../src/format.ts';
@@ -53,6 +56,19 @@ test('figures are short', () => {
   expect(bitrate(48_400)).toBe('48 kb/s');
   expect(milliseconds(3.21)).toBe('3.2 ms');
   expect(milliseconds(undefined)).toBe('–');
+});
+
+test('a layer is named by its height and rate', () => {
+  expect(layerName({ height: 360, framesPerSecond: 14.8 })).toBe('360p, 15 fps');
+  expect(layerName({ height: 360, paused: true })).toBe('paused, network too slow');
+  expect(layerName({})).toBe('–');
+});
+
+test('what comes in is counted', () => {
+  const { sums } = new StatsReader().empty();
+  expect(receiving(sums)).toBe('0 videos, 0 sounds');
+  Object.assign(sums.in, { videoTracks: 1, audioTracks: 2, pausedTracks: 1 });
+  expect(receiving(sums)).toBe('1 video, 2 sounds, 1 paused');
 });
 
 test('initials are of the first and the last name', () => {

@@ -90,6 +90,37 @@ export class NotAllowed extends SluiceError {
   readonly kind = 'not_allowed';
 }
 
+/** Why a message was not sent. */
+export type DataProblem = 'too_large' | 'too_much' | 'unencrypted';
+
+/** A message to the others was not sent. */
+export class DataError extends SluiceError {
+  readonly kind = 'data';
+
+  constructor(
+    readonly problem: DataProblem,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** Why something cannot be encrypted end to end. */
+export type EncryptionProblem = 'unsupported' | 'unsupported_codec' | 'bad_key';
+
+/** Something cannot be encrypted end to end. */
+export class EncryptionError extends SluiceError {
+  readonly kind = 'encryption';
+
+  constructor(
+    readonly problem: EncryptionProblem,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
 /** The room is over for this client. */
 export class RoomEnded extends SluiceError {
   readonly kind = 'room_ended';

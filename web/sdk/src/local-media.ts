@@ -1,7 +1,14 @@
 import { Emitter } from './emitter.ts';
+import {
+  ActiveEncodings,
+  addVideo,
+  preferCodec,
+  sendEncodings,
+  type PublishOptions,
+} from './encodings.ts';
 import { MediaError, NotAllowed, type MediaProblem } from './errors.ts';
 import type { PeerLike, Platform, TransceiverLike } from './platform.ts';
-import type { Presence, PublishedMid, Role, TrackSource } from './protocol.ts';
+import type { EncodingState, Presence, PublishedMid, Role, TrackSource } from './protocol.ts';
 
 /** How a microphone or camera starts: off, on, on with that device, or on with that track. */
 export type DeviceChoice = boolean | { deviceId: string } | MediaStreamTrack;
@@ -22,7 +29,8 @@ export interface LocalMediaEvents {
   error: MediaError;
 }
 
-const CAMERA: MediaTrackConstraints = {
+/** What a camera is asked for: the size that the encodings are made for. */
+export const CAMERA_CONSTRAINTS: MediaTrackConstraints = {
   width: { ideal: 1280 },
   height: { ideal: 720 },
   frameRate: { ideal: 30 },
@@ -39,11 +47,24 @@ interface Source {
   deviceId: string | undefined;
   on: boolean;
   transceiver: TransceiverLike | undefined;
+  /** Of a camera or a screen that has an m-line. */
+  encodings: ActiveEncodings | undefined;
+  /** The height of the picture that the edge was last told. */
+  height: number | undefined;
+}
+
+/** How own tracks are sent. */
+export interface LocalMediaOptions extends PublishOptions {
+  /** Called with each m-line of an own track before it is described. */
+  onTransceiver?: (transceiver: TransceiverLike, kind: 'audio' | 'video') => void;
+  /** Keeps every codec but the preferred one from being negotiated for pictures. */
+  onlyCodec?: boolean;
 }
 
 /** The client's own microphone, camera and screen, over as many peer connections as it takes. */
 export class LocalMedia extends Emitter<LocalMediaEvents> {
   readonly #platform: Platform;
+  readonly #options: LocalMediaOptions;
   readonly #sources: Record<TrackSource, Source> = {
     microphone: off(),
     camera: off(),
@@ -53,9 +74,10 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
   #peer: PeerLike | undefined;
   #handRaised = false;
 
-  constructor(platform: Platform) {
+  constructor(platform: Platform, options: LocalMediaOptions = {}) {
     super();
     this.#platform = platform;
+    this.#options = options;
   }
 
   /** The presence that follows from what is on. */
@@ -182,19 +204,32 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
   bind(peer: PeerLike): void {
     this.#peer = peer;
     for (const [name, source] of this.#entries()) {
-      source.transceiver = undefined;
+      source.transceiver = source.encodings = undefined;
       const device = name === 'microphone' || name === 'camera';
-      if (device || source.on) source.transceiver = this.#addTransceiver(peer, name, source.track);
+      if (device || source.on) this.#addTransceiver(peer, name, source);
     }
   }
 
   /** What the m-lines of the local description carry. */
   published(): PublishedMid[] {
-    return this.#entries().flatMap(([source, { transceiver }]) =>
-      transceiver?.mid && transceiver.direction === 'sendonly'
-        ? [{ mid: transceiver.mid, source }]
-        : [],
-    );
+    return this.#entries().flatMap(([name, source]) => {
+      const { transceiver, track } = source;
+      if (!transceiver?.mid || transceiver.direction !== 'sendonly') return [];
+      source.height = heightOf(track);
+      const height = source.height !== undefined && { height: source.height };
+      return [{ mid: transceiver.mid, source: name, ...height }];
+    });
+  }
+
+  /** Sends those encodings of an own m-line that anybody wants. */
+  async setEncodings(mid: string, encodings: readonly EncodingState[]): Promise<void> {
+    const source = this.#entries().find(([, one]) => one.transceiver?.mid === mid)?.[1];
+    await source?.encodings?.want(encodings);
+  }
+
+  /** A description is in force, and the browser may have set senders up anew. */
+  described(): void {
+    for (const [, source] of this.#entries()) void source.encodings?.apply();
   }
 
   /** Which source an own m-line carries. */
@@ -218,7 +253,7 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
     if (choice !== true && 'readyState' in choice) return choice;
     const deviceId = choice === true ? this.#sources[name].deviceId : choice.deviceId;
     const constraints = {
-      ...(name === 'camera' ? CAMERA : MICROPHONE),
+      ...(name === 'camera' ? CAMERA_CONSTRAINTS : MICROPHONE),
       // A device that was remembered may be unplugged by now; one that was asked for must be it.
       ...(deviceId && { deviceId: choice === true ? { ideal: deviceId } : { exact: deviceId } }),
     };
@@ -244,8 +279,11 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
     if (source.transceiver) {
       await source.transceiver.sender.replaceTrack(track ?? null);
       if (track) source.transceiver.direction = 'sendonly';
+      void source.encodings?.apply();
+      const height = heightOf(track);
+      if (height !== undefined && height !== source.height) this.emit('negotiate', undefined);
     } else if (track) {
-      source.transceiver = this.#addTransceiver(this.#peer, name, track);
+      this.#addTransceiver(this.#peer, name, source);
     }
   }
 
@@ -271,18 +309,32 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
       source.on = false;
       await this.#put(name, undefined);
       if (source.transceiver) source.transceiver.direction = 'inactive';
+      // The next share is another track, of which nobody has said yet what they want.
+      void source.encodings?.reset();
     }
     this.emit('changed', 'screen');
     this.emit('negotiate', undefined);
   }
 
-  #addTransceiver(
-    peer: PeerLike,
-    name: TrackSource,
-    track: MediaStreamTrack | undefined,
-  ): TransceiverLike {
-    const kind = name === 'microphone' || name === 'screen_audio' ? 'audio' : 'video';
-    return peer.addTransceiver(track ?? kind, { direction: 'sendonly' });
+  #addTransceiver(peer: PeerLike, name: TrackSource, source: Source): void {
+    const { track } = source;
+    const picture = name === 'camera' || name === 'screen';
+    if (picture) {
+      const transceiver = addVideo(peer, track ?? 'video', sendEncodings(name, this.#options));
+      this.#preferCodec(transceiver);
+      source.transceiver = transceiver;
+      source.encodings = new ActiveEncodings(transceiver.sender);
+    } else {
+      source.transceiver = peer.addTransceiver(track ?? 'audio', { direction: 'sendonly' });
+    }
+    this.#options.onTransceiver?.(source.transceiver, picture ? 'video' : 'audio');
+  }
+
+  #preferCodec(transceiver: TransceiverLike): void {
+    const { codec, onlyCodec = false } = this.#options;
+    if (!codec) return;
+    const codecs = preferCodec(this.#platform.videoCodecs(), codec, onlyCodec);
+    if (codecs.length > 0) transceiver.setCodecPreferences(codecs);
   }
 
   #entries(): [TrackSource, Source][] {
@@ -291,7 +343,20 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
 }
 
 function off(): Source {
-  return { track: undefined, deviceId: undefined, on: false, transceiver: undefined };
+  return {
+    track: undefined,
+    deviceId: undefined,
+    on: false,
+    transceiver: undefined,
+    encodings: undefined,
+    height: undefined,
+  };
+}
+
+/** The height of a track's picture; absent for sound, and for what does not say. */
+function heightOf(track: MediaStreamTrack | undefined): number | undefined {
+  const height = track?.kind === 'video' ? track.getSettings().height : undefined;
+  return height === undefined ? undefined : Math.round(height);
 }
 
 function release(track: MediaStreamTrack | undefined): void {

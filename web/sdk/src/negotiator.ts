@@ -17,6 +17,8 @@ export interface NegotiatorPort {
   published(): PublishedMid[];
   /** The edge said which of the client's tracks it takes. */
   onPublished(tracks: PublishedTrack[]): void;
+  /** The edge's offer made m-lines for these tracks, which nothing comes through yet. */
+  onOffered(tracks: ReceivedTrack[]): void;
   /** An offer of the edge is in force: these are all the tracks that come in. */
   onReceived(tracks: ReceivedTrack[]): void;
   /** A description could not be made or applied. */
@@ -123,6 +125,7 @@ export class Negotiator {
         this.#glaresDue += 1;
       }
       await this.#peer.setRemoteDescription({ type: 'offer', sdp: offer.sdp_offer });
+      this.#port.onOffered(offer.tracks);
       await this.#peer.setLocalDescription();
       this.#lastAnswer = { sdp: this.#localSdp(), revision: offer.revision };
       this.#sendAnswer(this.#lastAnswer);

@@ -14,6 +14,7 @@ export class RemoteTrack {
   readonly kind: MediaKind;
   readonly source: TrackSource;
   #transceiver: TransceiverLike | undefined;
+  #paused = false;
 
   constructor(info: TrackInfo) {
     this.id = info.track_id;
@@ -24,6 +25,11 @@ export class RemoteTrack {
   /** What to play; absent while the edge does not send the track. */
   get mediaStreamTrack(): MediaStreamTrack | undefined {
     return this.#transceiver?.receiver.track;
+  }
+
+  /** Whether the edge holds the picture back, since the client's network cannot carry it. */
+  get paused(): boolean {
+    return this.#paused;
   }
 
   /** The m-line that carries the track. */
@@ -43,6 +49,11 @@ export class RemoteTrack {
   }
 
   /** @internal */
+  pause(paused: boolean): void {
+    this.#paused = paused;
+  }
+
+  /** @internal */
   get transceiver(): TransceiverLike | undefined {
     return this.#transceiver;
   }
@@ -53,6 +64,7 @@ export class Participant {
   readonly id: string;
   readonly #tracks = new Map<string, RemoteTrack>();
   #view: ParticipantView;
+  #level: number | undefined;
 
   constructor(view: ParticipantView) {
     this.id = view.participant_id;
@@ -91,6 +103,19 @@ export class Participant {
     return this.#view.path;
   }
 
+  /** Whether it speaks, as the edge hears it. */
+  get speaking(): boolean {
+    return this.#level !== undefined;
+  }
+
+  /**
+   * How loud it speaks, in decibels below the loudest possible: 0 to 127, lower is louder;
+   * absent when it does not.
+   */
+  get level(): number | undefined {
+    return this.#level;
+  }
+
   /** What it publishes, by track id. Empty for the local participant. */
   get tracks(): ReadonlyMap<string, RemoteTrack> {
     return this.#tracks;
@@ -105,6 +130,11 @@ export class Participant {
   /** @internal */
   update(change: Partial<ParticipantView>): void {
     this.#view = { ...this.#view, ...change };
+  }
+
+  /** @internal */
+  speak(level: number | undefined): void {
+    this.#level = level;
   }
 
   /** @internal */

@@ -2,6 +2,8 @@
  * The seam to the browser: everything that a test replaces, and nothing else.
  */
 
+import { browserTransforms, type FrameTransforms } from './e2ee/transforms.ts';
+
 /** The part of a WebSocket that the SDK uses. */
 export interface SocketLike {
   onopen: ((event: Event) => void) | null;
@@ -11,12 +13,32 @@ export interface SocketLike {
   close(code?: number, reason?: string): void;
 }
 
+/** The part of an RTCRtpSender that the SDK uses. */
+export type SenderLike = Pick<
+  RTCRtpSender,
+  'track' | 'replaceTrack' | 'getParameters' | 'setParameters'
+>;
+
+/** The part of an RTCRtpReceiver that the SDK uses. */
+export type ReceiverLike = Pick<RTCRtpReceiver, 'track' | 'getSynchronizationSources'>;
+
 /** The part of an RTCRtpTransceiver that the SDK uses. */
 export interface TransceiverLike {
   readonly mid: string | null;
   direction: RTCRtpTransceiverDirection;
-  readonly sender: Pick<RTCRtpSender, 'track' | 'replaceTrack'>;
-  readonly receiver: Pick<RTCRtpReceiver, 'track' | 'getSynchronizationSources'>;
+  readonly sender: SenderLike;
+  readonly receiver: ReceiverLike;
+  setCodecPreferences(codecs: RTCRtpCodec[]): void;
+}
+
+/** The part of an RTCDataChannel that the SDK uses. */
+export interface DataChannelLike {
+  readonly readyState: RTCDataChannelState;
+  binaryType: BinaryType;
+  onopen: ((event: Event) => void) | null;
+  onmessage: ((event: MessageEvent) => void) | null;
+  onclose: ((event: Event) => void) | null;
+  send(data: ArrayBuffer): void;
 }
 
 /** The part of an RTCPeerConnection that the SDK uses. */
@@ -31,6 +53,7 @@ export interface PeerLike {
     init?: RTCRtpTransceiverInit,
   ): TransceiverLike;
   getTransceivers(): TransceiverLike[];
+  createDataChannel(label: string, init?: RTCDataChannelInit): DataChannelLike;
   setLocalDescription(description?: RTCLocalSessionDescriptionInit): Promise<void>;
   setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void>;
   restartIce(): void;
@@ -47,6 +70,10 @@ export interface Platform {
   userMedia(constraints: MediaStreamConstraints): Promise<MediaStream>;
   /** `getDisplayMedia`. */
   displayMedia(constraints: DisplayMediaStreamOptions): Promise<MediaStream>;
+  /** The video codecs that the browser can send, those it likes best first. */
+  videoCodecs(): RTCRtpCodec[];
+  /** Starts to give encoded frames out; `undefined` where the browser does not. */
+  frameTransforms(): FrameTransforms | undefined;
   /** Milliseconds on a clock that never goes back. */
   now(): number;
   /** Milliseconds since 1970. */
@@ -67,6 +94,8 @@ export function browserPlatform(): Platform {
     fetch: (url, init) => fetch(url, init),
     userMedia: (constraints) => devices().then((media) => media.getUserMedia(constraints)),
     displayMedia: (constraints) => devices().then((media) => media.getDisplayMedia(constraints)),
+    videoCodecs: () => RTCRtpSender.getCapabilities('video')?.codecs ?? [],
+    frameTransforms: browserTransforms,
     now: () => performance.now(),
     wallClock: () => Date.now(),
     random: () => Math.random(),

@@ -35,6 +35,47 @@ export interface TrackInfo {
 export interface PublishedMid {
   mid: string;
   source: TrackSource;
+  /** The height of the largest picture that it will send, in pixels. */
+  height?: number;
+}
+
+/** How much a track matters to one receiver. */
+export type Priority = 'low' | 'normal' | 'high';
+
+/** What a client wants of one track; what is absent has its default. */
+export interface Wish {
+  subscribed?: boolean;
+  visible?: boolean;
+  /** Physical pixels. */
+  height?: number;
+  frame_rate?: number;
+  priority?: Priority;
+}
+
+/** How a client wants one track; the edge chooses when there is no wish. */
+export interface Subscription {
+  track_id: string;
+  wish?: Wish;
+}
+
+/** The most tracks that one `subscription.update` may name. */
+export const SUBSCRIPTIONS_MAX = 256;
+
+/** Whether a video is being sent to the receiver. */
+export type TrackState = 'active' | 'paused_by_bandwidth';
+
+/** One encoding of a simulcast track, and whether anybody wants it. */
+export interface EncodingState {
+  /** The encoding's name (RFC 8851). */
+  rid: string;
+  active: boolean;
+}
+
+/** Somebody who speaks. */
+export interface SpeakerLevel {
+  participant_id: string;
+  /** Decibels below the loudest possible: 0 to 127, lower is louder (RFC 6464). */
+  level: number;
 }
 
 /** A track of the client's own and the m-line that carries it. */
@@ -76,6 +117,7 @@ export type ClientMessage =
   | { type: 'participant.resume'; last_seq: number }
   | { type: 'participant.leave' }
   | ({ type: 'presence.update' } & Partial<Presence>)
+  | { type: 'subscription.update'; tracks: Subscription[] }
   | { type: 'participant.remove'; participant_id: string }
   | { type: 'ping' };
 
@@ -123,6 +165,9 @@ export type ServerEvent =
   | { type: 'room.track_published'; participant_id: string; track: TrackInfo }
   | { type: 'room.track_unpublished'; participant_id: string; track_id: string }
   | { type: 'room.path_changed'; participant_id: string; path: string[] }
+  | { type: 'room.speakers'; speakers: SpeakerLevel[] }
+  | { type: 'track.state'; track_id: string; state: TrackState }
+  | { type: 'publish.encodings'; mid: string; encodings: EncodingState[] }
   | { type: 'room.ended'; reason: LeaveReason }
   | { type: 'ice.candidate'; candidate: string; sdpMid?: string; sdpMLineIndex?: number }
   | { type: 'session.resumed'; last_seq: number }
@@ -194,6 +239,9 @@ const EVENT_TYPES: ReadonlySet<string> = new Set<ServerEvent['type']>([
   'room.track_published',
   'room.track_unpublished',
   'room.path_changed',
+  'room.speakers',
+  'track.state',
+  'publish.encodings',
   'room.ended',
   'ice.candidate',
   'session.resumed',

@@ -1,84 +1,43 @@
-import { Backoff } from './backoff.ts';
-import type { Coordinator } from './coordinator.ts';
+import { Connection, type AdmissionSource, type ConnectionState } from './connection.ts';
+import type { DataMessage, SendOptions } from './data.ts';
+import { DataChannels } from './data-channels.ts';
+import type { Encryption } from './e2ee/encryption.ts';
+import type { E2eeKey } from './e2ee/keys.ts';
 import { Emitter } from './emitter.ts';
-import {
-  EdgeError,
-  EdgeUnreachable,
-  MediaUnreachable,
-  NotAllowed,
-  RequestRefused,
-  RoomEnded,
-  asSluiceError,
-  type SluiceError,
-} from './errors.ts';
+import { NotAllowed, type SluiceError } from './errors.ts';
 import type { DeviceChoice, LocalMedia } from './local-media.ts';
 import type { Participant } from './participant.ts';
-import { delay, type Platform } from './platform.ts';
+import type { Platform } from './platform.ts';
 import type { Admission, LeaveReason, TrackSource, WaitingParticipant } from './protocol.ts';
-import { reachable } from './reachable.ts';
-import { Roster, type RosterEvents } from './roster.ts';
-import { Session } from './session.ts';
+import { ROSTER_EVENTS, Roster, type RosterEvents } from './roster.ts';
 import { StatsReader, type RoomStats } from './stats.ts';
-
-/** How a room is connected. */
-export type ConnectionState = 'joining' | 'connected' | 'reconnecting' | 'ended' | 'failed';
-
-/** How long media may take to find its way when joining. */
-const FIRST_MEDIA_MS = 20_000;
-
-/** How long a client tries to join anew before it gives up. */
-const REJOIN_MS = 60_000;
-
-/** A token that ends this soon is not worth trying. */
-const TOKEN_MARGIN_MS = 5_000;
-
-/** After this many failed attempts to resume, the edge is asked whether it is there at all. */
-const ATTEMPTS_BEFORE_PROBE = 2;
+import { Subscriptions, type TrackWish } from './subscriptions.ts';
 
 /** What a room tells. */
 export interface RoomEvents extends RosterEvents {
   connectionState: ConnectionState;
   /** A local source was switched on or off. */
   localMediaChanged: TrackSource;
+  /** Somebody sent a message. */
+  data: DataMessage;
+  /** What comes from a participant cannot be decrypted, since its key is another; or can again. */
+  decryption: { participant: Participant; works: boolean };
   /** The room is over for this client: it left, was removed, or the meeting was ended. */
   ended: LeaveReason;
   /** Something failed; the room goes on unless its state says otherwise. */
   error: SluiceError;
 }
 
-const ROSTER_EVENTS: readonly (keyof RosterEvents)[] = [
-  'participantJoined',
-  'participantLeft',
-  'presenceChanged',
-  'trackPublished',
-  'trackUnpublished',
-  'trackSubscribed',
-  'trackUnsubscribed',
-  'pathChanged',
-];
-
-/** Where admissions come from: the coordinator, or the caller's own back end. */
-export interface AdmissionSource {
-  next(): Promise<Admission>;
-  coordinator?: Coordinator;
-  /** URLs of which one answers when the network works. */
-  probes: string[];
-}
-
 /** A meeting that the client is in. */
 export class Room extends Emitter<RoomEvents> {
-  readonly #platform: Platform;
   readonly #source: AdmissionSource;
   readonly #local: LocalMedia;
   readonly #roster = new Roster();
+  readonly #subscriptions: Subscriptions;
+  readonly #data: DataChannels;
+  readonly #encryption: Encryption | undefined;
   readonly #stats = new StatsReader();
-  #admission: Admission;
-  #session: Session | undefined;
-  #state: ConnectionState = 'joining';
-  #rejoining = false;
-  #everConnected = false;
-  /** Ends the first join early, while it waits for media. */
-  #lostEarly: ((why: SluiceError | undefined) => void) | undefined;
+  readonly #connection: Connection;
 
   /** @internal Rooms come from `SluiceClient.join`. */
   constructor(
@@ -86,23 +45,55 @@ export class Room extends Emitter<RoomEvents> {
     source: AdmissionSource,
     admission: Admission,
     local: LocalMedia,
+    encryption?: Encryption,
   ) {
     super();
-    this.#platform = platform;
+    const roster = this.#roster;
     this.#source = source;
-    this.#admission = admission;
     this.#local = local;
+    this.#subscriptions = new Subscriptions(platform);
+    this.#encryption = encryption;
+    this.#data = new DataChannels(platform, encryption, {
+      onMessage: (message) => this.emit('data', message),
+      onUnreadable: (from) => this.#decryption(from, false),
+      onError: (error) => this.emit('error', error),
+    });
+    if (encryption) {
+      encryption.onDecryption = (id, works) => this.#decryption(id, works);
+      encryption.onError = (error) => this.emit('error', error);
+    }
+    const subscriptions = this.#subscriptions;
+    const parts = { local, roster, subscriptions, data: this.#data, encryption };
+    this.#connection = new Connection(platform, source, admission, parts, {
+      onState: (state) => this.emit('connectionState', state),
+      onSession: () => {
+        roster.detachAll();
+        this.#stats.reset();
+      },
+      onOver: () => {
+        roster.detachAll();
+        this.#data.close();
+        encryption?.close();
+        local.stop();
+      },
+      onEnded: (reason) => this.emit('ended', reason),
+      onError: (error) => this.emit('error', error),
+    });
+    roster.on('trackUnpublished', ({ track }) => this.#subscriptions.forget(track.id));
+    roster.on('participantLeft', ({ participant }) => {
+      for (const id of participant.tracks.keys()) this.#subscriptions.forget(id);
+    });
     for (const name of ROSTER_EVENTS) this.#forward(name);
     local.on('changed', (name) => {
-      this.#session?.send({ type: 'presence.update', ...local.presence });
+      this.#connection.session?.send({ type: 'presence.update', ...local.presence });
       this.emit('localMediaChanged', name);
     });
-    local.on('negotiate', () => this.#session?.negotiate());
+    local.on('negotiate', () => this.#connection.session?.negotiate());
     local.on('error', (error) => this.emit('error', error));
   }
 
   get state(): ConnectionState {
-    return this.#state;
+    return this.#connection.state;
   }
 
   /** The others, by id, in order of joining. */
@@ -117,7 +108,7 @@ export class Room extends Emitter<RoomEvents> {
 
   /** What let the client in. */
   get admission(): Readonly<Admission> {
-    return this.#admission;
+    return this.#connection.admission;
   }
 
   /** Whether a local source is on. */
@@ -152,19 +143,57 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Shares a screen or window, or stops. @throws MediaError, NotAllowed */
   shareScreen(share: boolean): Promise<void> {
-    return this.#local.shareScreen(share, this.#admission.role);
+    return this.#local.shareScreen(share, this.#connection.admission.role);
   }
 
   /** Raises the hand, or lowers it. */
   raiseHand(raised: boolean): void {
     this.#local.handRaised = raised;
-    this.#session?.send({ type: 'presence.update', hand_raised: raised });
+    this.#connection.session?.send({ type: 'presence.update', hand_raised: raised });
+  }
+
+  /** Those who speak now, the dominant speaker first. */
+  get speakers(): readonly Participant[] {
+    return this.#roster.speakers;
+  }
+
+  /**
+   * Says how a track of somebody else is wanted, in place of what was said of it before;
+   * `undefined` leaves it to the edge. Wishes outlive a reconnection, and end with the track.
+   */
+  subscribe(trackId: string, wish: TrackWish | undefined): void {
+    this.#subscriptions.set(trackId, wish);
+  }
+
+  /**
+   * Sends a message to the others; a text travels as UTF-8. It waits while the room reconnects, and
+   * no longer than the room lasts. A message that is not `reliable` may be lost or overtaken. With
+   * end-to-end encryption the payload is encrypted; from whom, for whom and the topic stay in clear.
+   *
+   * @throws DataError when the message is longer than 16,384 bytes with its header, or when too
+   * many wait: an edge takes 100 messages and 256 KiB a second.
+   */
+  send(payload: string | Uint8Array, options: SendOptions = {}): void {
+    this.#data.send(payload, options);
+  }
+
+  /** Whether media and messages are encrypted end to end. */
+  get encrypted(): boolean {
+    return this.#encryption !== undefined;
+  }
+
+  /**
+   * Encrypts with another key from now on. Those who have not been told it cannot follow; what
+   * comes with the keys before is still read. @throws EncryptionError
+   */
+  async setEncryptionKey(key: E2eeKey, keyId: number): Promise<void> {
+    await this.#encryption?.setKey(key, keyId);
   }
 
   /** Removes somebody. @throws NotAllowed unless the client is a host. */
   remove(participantId: string): void {
-    if (this.#admission.role !== 'host') throw new NotAllowed('only a host removes participants');
-    this.#session?.send({ type: 'participant.remove', participant_id: participantId });
+    if (this.#connection.admission.role !== 'host') throw new NotAllowed('only a host removes participants');
+    this.#connection.session?.send({ type: 'participant.remove', participant_id: participantId });
   }
 
   /** Those in the waiting room. Needs the host key. @throws RequestRefused, CoordinatorUnreachable */
@@ -184,12 +213,12 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Leaves for good and lets go of every device. */
   leave(): void {
-    this.#end('ended', 'left');
+    this.#connection.leave();
   }
 
   /** Figures of the transport and of every track, over the time since the call before. */
   async stats(): Promise<RoomStats> {
-    const session = this.#session;
+    const { session } = this.#connection;
     if (!session) return this.#stats.empty();
     const published = session.published;
     return this.#stats.read(await session.getStats(), published, this.#roster.participants);
@@ -199,175 +228,18 @@ export class Room extends Emitter<RoomEvents> {
    * @internal Enters for the first time; resolves once media flows.
    * @throws EdgeUnreachable, EdgeError, MediaUnreachable, NegotiationFailed, RoomEnded
    */
-  async enter(): Promise<void> {
-    try {
-      await this.#enter(signalEndpoints(this.#admission));
-      await this.#connectedOnce();
-    } catch (error) {
-      if (this.#state !== 'ended') this.#end('failed');
-      throw error;
-    }
+  enter(): Promise<void> {
+    return this.#connection.open();
+  }
+
+  #decryption(participantId: string, works: boolean): void {
+    const participant = this.#roster.participants.get(participantId);
+    if (participant) this.emit('decryption', { participant, works });
   }
 
   #requirePublisher(): void {
-    if (this.#admission.role !== 'viewer') return;
+    if (this.#connection.admission.role !== 'viewer') return;
     throw new NotAllowed('a viewer publishes nothing: attendee, speaker or host is needed');
-  }
-
-  #connectedOnce(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const cancel = this.#platform.after(FIRST_MEDIA_MS, () => {
-        done();
-        reject(new MediaUnreachable('media finds no way to the edge: is UDP and TCP blocked?'));
-      });
-      const stopEnded = this.on('ended', (reason) => {
-        done();
-        reject(new RoomEnded(reason));
-      });
-      const stopState = this.on('connectionState', () => check());
-      const done = (): void => {
-        this.#lostEarly = undefined;
-        for (const stop of [cancel, stopEnded, stopState]) stop();
-      };
-      this.#lostEarly = (why) => {
-        done();
-        reject(why ?? new EdgeUnreachable('the edge closed the session at once'));
-      };
-      const check = (): void => {
-        if (this.#state !== 'connected') return;
-        done();
-        resolve();
-      };
-      check();
-    });
-  }
-
-  async #enter(endpoints: readonly string[]): Promise<void> {
-    this.#session?.close(false);
-    this.#roster.detachAll();
-    this.#stats.reset();
-    const session: Session = new Session(
-      this.#platform,
-      this.#admission,
-      this.#local,
-      this.#roster,
-      {
-        onStatus: () => this.#updateState(),
-        onLost: (why) => {
-          if (session !== this.#session) return;
-          if (this.#lostEarly) {
-            this.#lostEarly(why);
-            return;
-          }
-          if (why) this.emit('error', why);
-          void this.#rejoin();
-        },
-        onAttemptFailed: (attempts) => void this.#lookAround(session, attempts),
-        onMoved: (moved) => void this.#rejoin(moved),
-        onEnded: (reason) => this.#end('ended', reason),
-        onError: (error) => this.emit('error', error),
-      },
-    );
-    this.#session = session;
-    await session.enter(endpoints, this.#admission.join_token);
-    if (this.#isOver()) session.close(true);
-  }
-
-  /**
-   * The edge does not take the session up again: when it is there, it has forgotten the session;
-   * when only others are, it is gone. Either way the client joins anew instead of waiting on.
-   */
-  async #lookAround(session: Session, attempts: number): Promise<void> {
-    if (attempts < ATTEMPTS_BEFORE_PROBE) return;
-    const { sfu_endpoint, candidates } = this.#admission;
-    const others = [...this.#source.probes, ...candidates.map((edge) => edge.sfu_endpoint)];
-    const elsewhere = attempts >= 2 * ATTEMPTS_BEFORE_PROBE ? others : [];
-    const answers = await Promise.all(
-      [sfu_endpoint, ...elsewhere].map((url) => reachable(this.#platform, url)),
-    );
-    if (session !== this.#session || session.signalling || !answers.includes(true)) return;
-    await this.#rejoin();
-  }
-
-  /** Joins anew: with the token at hand while it lasts, so that the client stays who it is. */
-  async #rejoin(moved: readonly string[] = []): Promise<void> {
-    if (this.#rejoining || this.#isOver() || !this.#everConnected) return;
-    this.#rejoining = true;
-    this.#updateState();
-    const backoff = new Backoff(
-      { initialMs: 500, maxMs: 8_000, limitMs: REJOIN_MS },
-      () => this.#platform.now(),
-      () => this.#platform.random(),
-    );
-    let last: SluiceError = new EdgeUnreachable('no edge lets the client in again');
-    let endpoints = moved;
-    for (;;) {
-      try {
-        await this.#joinAnew(endpoints);
-        break;
-      } catch (error) {
-        last = asSluiceError(error);
-      }
-      endpoints = [];
-      const wait = isFinal(last) ? undefined : backoff.next();
-      if (this.#isOver()) break;
-      if (wait === undefined) {
-        this.emit('error', last);
-        this.#end('failed');
-        break;
-      }
-      await delay(this.#platform, wait);
-      if (this.#isOver()) break;
-    }
-    this.#rejoining = false;
-    this.#updateState();
-  }
-
-  async #joinAnew(moved: readonly string[]): Promise<void> {
-    const fresh = this.#admission.expires_at * 1_000 - TOKEN_MARGIN_MS > this.#platform.wallClock();
-    if (fresh) {
-      try {
-        await this.#enter(moved.length > 0 ? moved : signalEndpoints(this.#admission));
-        return;
-      } catch (error) {
-        if (error instanceof EdgeError && error.code === 'forbidden') throw error;
-        // The edges that the token knows of are gone: the coordinator may know others.
-      }
-    }
-    if (this.#isOver()) return;
-    this.#admission = await this.#source.next();
-    if (this.#isOver()) return;
-    await this.#enter(signalEndpoints(this.#admission));
-  }
-
-  #updateState(): void {
-    if (this.#isOver()) return;
-    if (this.#session?.connected && !this.#rejoining) {
-      this.#everConnected = true;
-      this.#setState('connected');
-    } else {
-      this.#setState(this.#everConnected ? 'reconnecting' : 'joining');
-    }
-  }
-
-  #end(state: 'ended' | 'failed', reason?: LeaveReason): void {
-    if (this.#isOver()) return;
-    this.#session?.close(reason === 'left');
-    this.#session = undefined;
-    this.#roster.detachAll();
-    this.#local.stop();
-    this.#setState(state);
-    if (reason) this.emit('ended', reason);
-  }
-
-  #isOver(): boolean {
-    return this.#state === 'ended' || this.#state === 'failed';
-  }
-
-  #setState(state: ConnectionState): void {
-    if (this.#state === state) return;
-    this.#state = state;
-    this.emit('connectionState', state);
   }
 
   #forward<Name extends keyof RosterEvents>(name: Name): void {
@@ -375,14 +247,3 @@ export class Room extends Emitter<RoomEvents> {
   }
 }
 
-function signalEndpoints(admission: Admission): string[] {
-  const others = admission.candidates.map((edge) => edge.signal_endpoint);
-  return [...new Set([admission.signal_endpoint, ...others])];
-}
-
-function isFinal(error: SluiceError): boolean {
-  return (
-    (error instanceof RequestRefused && error.final) ||
-    (error instanceof EdgeError && error.code === 'forbidden')
-  );
-}

@@ -7,6 +7,7 @@ import type {
   Presence,
   ReceivedTrack,
   ServerEvent,
+  SpeakerLevel,
 } from './protocol.ts';
 
 /** What changes among the participants. */
@@ -26,7 +27,25 @@ export interface RosterEvents {
   /** A track can no longer be played. */
   trackUnsubscribed: { participant: Participant; track: RemoteTrack };
   pathChanged: Participant;
+  /** Who speaks now, the dominant speaker first; also the local participant. */
+  speakers: readonly Participant[];
+  /** The network became too slow for a picture, or carries it again: `track.paused`. */
+  trackPaused: { participant: Participant; track: RemoteTrack };
 }
+
+/** All of the above. */
+export const ROSTER_EVENTS: readonly (keyof RosterEvents)[] = [
+  'participantJoined',
+  'participantLeft',
+  'presenceChanged',
+  'trackPublished',
+  'trackUnpublished',
+  'trackSubscribed',
+  'trackUnsubscribed',
+  'pathChanged',
+  'speakers',
+  'trackPaused',
+];
 
 /** Who is in the room, what they publish, and which of it comes in. */
 export class Roster extends Emitter<RosterEvents> {
@@ -35,6 +54,7 @@ export class Roster extends Emitter<RosterEvents> {
   /** All that comes in, also of participants that are not known yet. */
   #received: ReceivedTrack[] = [];
   #transceivers: () => TransceiverLike[] = () => [];
+  #speakers: Participant[] = [];
 
   /** The others, in order of joining. */
   get participants(): ReadonlyMap<string, Participant> {
@@ -44,6 +64,11 @@ export class Roster extends Emitter<RosterEvents> {
   /** The client itself; absent before the first snapshot. */
   get local(): Participant | undefined {
     return this.#local;
+  }
+
+  /** Those who speak, the dominant speaker first. */
+  get speakers(): readonly Participant[] {
+    return this.#speakers;
   }
 
   /** Takes an event of the edge; whether it was about the roster. */
@@ -77,6 +102,12 @@ export class Roster extends Emitter<RosterEvents> {
         if (participant) this.emit('pathChanged', participant);
         return true;
       }
+      case 'room.speakers':
+        this.#speak(event.speakers);
+        return true;
+      case 'track.state':
+        this.#pause(event.track_id, event.state === 'paused_by_bandwidth');
+        return true;
       default:
         return false;
     }
@@ -92,6 +123,10 @@ export class Roster extends Emitter<RosterEvents> {
   /** Nothing comes in any more, since the peer connection is gone. */
   detachAll(): void {
     this.receive([], () => []);
+    this.#speak([]);
+    for (const { tracks } of this.#participants.values()) {
+      for (const id of tracks.keys()) this.#pause(id, false);
+    }
   }
 
   /** Those in the way of a fresh snapshot leave; those who stayed keep their objects. */
@@ -138,6 +173,11 @@ export class Roster extends Emitter<RosterEvents> {
     if (!participant) return;
     for (const track of participant.tracks.values()) this.#detach(participant, track);
     this.#participants.delete(id);
+    if (participant.speaking) {
+      participant.speak(undefined);
+      this.#speakers = this.#speakers.filter((one) => one !== participant);
+      this.emit('speakers', this.#speakers);
+    }
     this.emit('participantLeft', { participant, reason });
   }
 
@@ -147,6 +187,26 @@ export class Roster extends Emitter<RosterEvents> {
     const { audio_muted, video_muted, hand_raised, screen_sharing } = presence;
     participant.update({ presence: { audio_muted, video_muted, hand_raised, screen_sharing } });
     this.emit('presenceChanged', participant);
+  }
+
+  #speak(speakers: readonly SpeakerLevel[]): void {
+    if (speakers.length === 0 && this.#speakers.length === 0) return;
+    for (const participant of this.#speakers) participant.speak(undefined);
+    this.#speakers = speakers.flatMap(({ participant_id: id, level }) => {
+      const participant = id === this.#local?.id ? this.#local : this.#participants.get(id);
+      participant?.speak(level);
+      return participant ? [participant] : [];
+    });
+    this.emit('speakers', this.#speakers);
+  }
+
+  #pause(trackId: string, paused: boolean): void {
+    for (const participant of this.#participants.values()) {
+      const track = participant.tracks.get(trackId);
+      if (!track || track.paused === paused) continue;
+      track.pause(paused);
+      this.emit('trackPaused', { participant, track });
+    }
   }
 
   #unpublish(participantId: string, trackId: string): void {
@@ -182,6 +242,7 @@ export class Roster extends Emitter<RosterEvents> {
   #detach(participant: Participant, track: RemoteTrack): void {
     if (!track.transceiver) return;
     track.attach(undefined);
+    this.#pause(track.id, false);
     this.emit('trackUnsubscribed', { participant, track });
   }
 }

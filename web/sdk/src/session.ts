@@ -1,3 +1,5 @@
+import type { DataChannels } from './data-channels.ts';
+import type { Encryption } from './e2ee/encryption.ts';
 import { EdgeError, type SluiceError } from './errors.ts';
 import { IceGuard } from './ice-guard.ts';
 import { Link } from './link.ts';
@@ -9,9 +11,11 @@ import type {
   ClientMessage,
   LeaveReason,
   PublishedTrack,
+  ReceivedTrack,
   ServerEvent,
 } from './protocol.ts';
 import type { Roster } from './roster.ts';
+import type { Subscriptions } from './subscriptions.ts';
 
 /** What a session tells its owner. */
 export interface SessionPort {
@@ -29,11 +33,23 @@ export interface SessionPort {
   onError(error: SluiceError): void;
 }
 
+/** What outlives a session, and takes part in each. */
+export interface SessionParts {
+  local: LocalMedia;
+  roster: Roster;
+  subscriptions: Subscriptions;
+  data: DataChannels;
+  /** End to end; absent when there is none. */
+  encryption: Encryption | undefined;
+}
+
 /** One stay at one edge: a signalling link and a peer connection that belong together. */
 export class Session {
   readonly #platform: Platform;
   readonly #local: LocalMedia;
   readonly #roster: Roster;
+  readonly #subscriptions: Subscriptions;
+  readonly #data: DataChannels;
   readonly #port: SessionPort;
   readonly #link: Link;
   readonly #peer: PeerLike;
@@ -45,27 +61,27 @@ export class Session {
   #answered = false;
   #closed = false;
 
-  constructor(
-    platform: Platform,
-    admission: Admission,
-    local: LocalMedia,
-    roster: Roster,
-    port: SessionPort,
-  ) {
+  constructor(platform: Platform, admission: Admission, parts: SessionParts, port: SessionPort) {
+    const { local, roster, subscriptions, data, encryption } = parts;
     this.#platform = platform;
     this.#local = local;
     this.#roster = roster;
+    this.#subscriptions = subscriptions;
+    this.#data = data;
     this.#port = port;
     this.#link = new Link(platform);
     this.#peer = platform.peer({
       iceServers: admission.ice_servers,
       bundlePolicy: 'max-bundle',
       rtcpMuxPolicy: 'require',
+      ...encryption?.configuration,
     });
+    encryption?.begin(admission.participant_id);
     this.#negotiator = new Negotiator(this.#peer, {
       send: (message) => this.#link.send(message),
       published: () => local.published(),
       onPublished: (tracks) => this.#onPublished(tracks),
+      onOffered: (tracks) => this.#decrypt(encryption, tracks),
       onReceived: (tracks) => roster.receive(tracks, () => this.#peer.getTransceivers()),
       onFailure: (error) => port.onLost(error),
     });
@@ -103,6 +119,7 @@ export class Session {
    */
   async enter(endpoints: readonly string[], token: string): Promise<void> {
     this.#local.bind(this.#peer);
+    this.#data.bind(this.#peer);
     const offer = await this.#negotiator.firstOffer();
     this.#listen();
     await this.#link.open(endpoints, token, {
@@ -112,6 +129,7 @@ export class Session {
       presence: this.#local.presence,
     });
     this.#linked = true;
+    this.#subscriptions.linkUp((message) => this.#link.send(message));
     this.#port.onStatus();
   }
 
@@ -131,6 +149,8 @@ export class Session {
     this.#closed = true;
     if (leave) this.#link.send({ type: 'participant.leave' });
     for (const stop of this.#stopListening) stop();
+    this.#subscriptions.linkDown();
+    this.#data.unbind();
     this.#link.close();
     this.#negotiator.close();
     this.#guard.close();
@@ -161,6 +181,9 @@ export class Session {
       case 'sfu.offer':
         this.#negotiator.offered(event);
         return;
+      case 'publish.encodings':
+        void this.#local.setEncodings(event.mid, event.encodings);
+        return;
       case 'room.ended':
         this.#port.onEnded(event.reason);
         return;
@@ -177,14 +200,25 @@ export class Session {
 
   #onPublished(tracks: PublishedTrack[]): void {
     this.#published = tracks;
+    this.#local.described();
     if (this.#answered) return;
     this.#answered = true;
     if (this.#linked) this.#negotiator.linkUp();
     this.#port.onStatus();
   }
 
+  #decrypt(encryption: Encryption | undefined, tracks: readonly ReceivedTrack[]): void {
+    if (!encryption) return;
+    const byMid = new Map(this.#peer.getTransceivers().map((one) => [one.mid, one]));
+    for (const { mid, participant_id } of tracks) {
+      const transceiver = byMid.get(mid);
+      if (transceiver) encryption.receive(transceiver, participant_id);
+    }
+  }
+
   #linkDown(): void {
     this.#linked = false;
+    this.#subscriptions.linkDown();
     this.#negotiator.linkDown();
     this.#port.onStatus();
   }
@@ -192,6 +226,7 @@ export class Session {
   #linkUp(): void {
     this.#linked = true;
     this.#link.send({ type: 'presence.update', ...this.#local.presence });
+    this.#subscriptions.linkUp((message) => this.#link.send(message));
     this.#negotiator.resend();
     this.#negotiator.linkUp();
     this.#port.onStatus();

@@ -1,4 +1,5 @@
 import type { Participant, RemoteTrack } from './participant.ts';
+import { sumTracks, type StatsSums } from './stats-sums.ts';
 import type { MediaKind, PublishedTrack, TrackSource } from './protocol.ts';
 
 /** Figures of one track, over the time since the reading before. What a browser lacks is absent. */
@@ -29,6 +30,8 @@ export interface TrackStats {
    * (https://www.w3.org/TR/webrtc-svc/), or both.
    */
   layer?: string;
+  /** Whether the edge holds a picture back, since the network cannot carry it. */
+  paused?: boolean;
   /** What keeps the encoder from sending more: `none`, `cpu`, `bandwidth` or `other`. */
   limitation?: string;
   /** The regions that the track crosses, the publisher's first. */
@@ -63,6 +66,7 @@ export interface TransportStats {
 export interface RoomStats {
   transport: TransportStats;
   tracks: TrackStats[];
+  sums: StatsSums;
 }
 
 /** How well a participant's media arrives. */
@@ -131,7 +135,8 @@ export class StatsReader {
 
   /** The figures when there is no connection. */
   empty(): RoomStats {
-    return { transport: { bitrateInBps: 0, bitrateOutBps: 0, lossInRatio: 0 }, tracks: [] };
+    const transport = { bitrateInBps: 0, bitrateOutBps: 0, lossInRatio: 0 };
+    return { transport, tracks: [], sums: sumTracks([]) };
   }
 
   /** Reads the browser's report. */
@@ -166,7 +171,7 @@ export class StatsReader {
     const transport = this.#transport(entries, samples);
     transport.lossInRatio = ratio(lost, packets + lost);
     this.#samples = samples;
-    return { transport, tracks };
+    return { transport, tracks, sums: sumTracks(tracks) };
   }
 
   #transport(entries: Map<string, Entry>, samples: Map<string, Sample>): TransportStats {
@@ -243,7 +248,7 @@ function common(
   };
 }
 
-type Whose = Pick<TrackStats, 'participantId' | 'trackId' | 'source' | 'path'>;
+type Whose = Pick<TrackStats, 'participantId' | 'trackId' | 'source' | 'path' | 'paused'>;
 
 /** Whose track an m-line or a media stream track is; browsers name one or the other or both. */
 function receivedTracks(participants: ReadonlyMap<string, Participant>): Map<string, Whose> {
@@ -255,6 +260,7 @@ function receivedTracks(participants: ReadonlyMap<string, Participant>): Map<str
         trackId: track.id,
         source: track.source,
         path: participant.path,
+        ...(track.paused && { paused: true }),
       };
       for (const key of keys(track)) found.set(key, whose);
     }

@@ -1,6 +1,16 @@
 /** The browser's side of the seam, under a test's control. */
 
-import type { PeerLike, Platform, SocketLike, TransceiverLike } from '../src/platform.ts';
+import type { FromWorker, ToWorker, TransformOptions } from '../src/e2ee/frame-worker.ts';
+import type { FrameTransforms } from '../src/e2ee/transforms.ts';
+import type {
+  DataChannelLike,
+  PeerLike,
+  Platform,
+  ReceiverLike,
+  SenderLike,
+  SocketLike,
+  TransceiverLike,
+} from '../src/platform.ts';
 import type { Admission, ClientMessage, ParticipantView, ServerMessage } from '../src/protocol.ts';
 
 /** Lets everything that is ready run. */
@@ -49,38 +59,134 @@ export class FakeSocket implements SocketLike {
   }
 }
 
+export class FakeSender implements SenderLike {
+  track: MediaStreamTrack | null = null;
+  encodings: RTCRtpEncodingParameters[];
+  /** What `setParameters` was given, in order. */
+  readonly set: RTCRtpEncodingParameters[][] = [];
+  /** Ends each `setParameters`; at once unless a test says otherwise. */
+  busy: () => Promise<void> = () => Promise.resolve();
+
+  constructor(encodings: RTCRtpEncodingParameters[]) {
+    this.encodings = encodings;
+  }
+
+  replaceTrack(track: MediaStreamTrack | null): Promise<void> {
+    this.track = track;
+    return Promise.resolve();
+  }
+
+  getParameters(): RTCRtpSendParameters {
+    return { encodings: structuredClone(this.encodings) } as RTCRtpSendParameters;
+  }
+
+  async setParameters(parameters: RTCRtpSendParameters): Promise<void> {
+    await this.busy();
+    this.encodings = structuredClone(parameters.encodings);
+    this.set.push(this.encodings);
+  }
+}
+
+export class FakeTransceiver implements TransceiverLike {
+  readonly sender: FakeSender;
+  readonly receiver: TransceiverLike['receiver'];
+  codecs: RTCRtpCodec[] = [];
+
+  constructor(
+    readonly mid: string,
+    public direction: RTCRtpTransceiverDirection,
+    readonly kind: string,
+    readonly init: RTCRtpTransceiverInit,
+  ) {
+    this.sender = new FakeSender(
+      (init.sendEncodings ?? [{}]).map((one) => ({ active: true, ...one })),
+    );
+    this.receiver = {
+      track: { id: `media-${mid}` } as MediaStreamTrack,
+      getSynchronizationSources: () => [],
+    };
+  }
+
+  setCodecPreferences(codecs: RTCRtpCodec[]): void {
+    this.codecs = codecs;
+  }
+}
+
+export class FakeDataChannel implements DataChannelLike {
+  readyState: RTCDataChannelState = 'connecting';
+  binaryType: BinaryType = 'blob';
+  onopen: ((event: Event) => void) | null = null;
+  onmessage: ((event: MessageEvent) => void) | null = null;
+  onclose: ((event: Event) => void) | null = null;
+  readonly sent: ArrayBuffer[] = [];
+
+  constructor(
+    readonly label: string,
+    readonly init: RTCDataChannelInit | undefined,
+  ) {}
+
+  send(data: ArrayBuffer): void {
+    if (this.readyState !== 'open') throw new DOMException('not open', 'InvalidStateError');
+    this.sent.push(data);
+  }
+
+  async open(): Promise<void> {
+    this.readyState = 'open';
+    this.onopen?.(new Event('open'));
+    await settle();
+  }
+
+  async say(data: Uint8Array): Promise<void> {
+    this.onmessage?.(new MessageEvent('message', { data: data.slice().buffer }));
+    await settle();
+  }
+}
+
 export class FakePeer implements PeerLike {
   signalingState: RTCSignalingState = 'stable';
   connectionState: RTCPeerConnectionState = 'new';
   localDescription: RTCSessionDescription | null = null;
   onnegotiationneeded: ((event: Event) => void) | null = null;
   onconnectionstatechange: ((event: Event) => void) | null = null;
-  readonly transceivers: TransceiverLike[] = [];
+  readonly transceivers: FakeTransceiver[] = [];
+  readonly channels: FakeDataChannel[] = [];
+  /** Refuses encodings as a browser does that lacks something; nothing unless a test says so. */
+  refuses: (encodings: RTCRtpEncodingParameters[]) => boolean = () => false;
   /** What was called, in order. */
   readonly calls: string[] = [];
   closed = false;
   #offers = 0;
 
-  addTransceiver(_kind: MediaStreamTrack | string, init?: RTCRtpTransceiverInit): TransceiverLike {
-    return this.receive(String(this.transceivers.length), init?.direction ?? 'sendrecv');
+  addTransceiver(
+    trackOrKind: MediaStreamTrack | string,
+    init: RTCRtpTransceiverInit = {},
+  ): FakeTransceiver {
+    if (this.refuses(init.sendEncodings ?? [])) {
+      throw new DOMException('unsupported', 'OperationError');
+    }
+    const mid = String(this.transceivers.length);
+    const kind = typeof trackOrKind === 'string' ? trackOrKind : trackOrKind.kind;
+    return this.#add(new FakeTransceiver(mid, init.direction ?? 'sendrecv', kind, init));
   }
 
   /** An m-line, as the edge's offer makes them. */
-  receive(mid: string, direction: RTCRtpTransceiverDirection = 'recvonly'): TransceiverLike {
-    const transceiver: TransceiverLike = {
-      mid,
-      direction,
-      sender: { track: null, replaceTrack: () => Promise.resolve() },
-      receiver: {
-        track: { id: `media-${mid}` } as MediaStreamTrack,
-        getSynchronizationSources: () => [],
-      },
-    };
+  receive(mid: string, direction: RTCRtpTransceiverDirection = 'recvonly'): FakeTransceiver {
+    return this.#add(new FakeTransceiver(mid, direction, 'video', {}));
+  }
+
+  createDataChannel(label: string, init?: RTCDataChannelInit): FakeDataChannel {
+    const channel = new FakeDataChannel(label, init);
+    this.channels.push(channel);
+    this.calls.push(`channel-${label}`);
+    return channel;
+  }
+
+  #add(transceiver: FakeTransceiver): FakeTransceiver {
     this.transceivers.push(transceiver);
     return transceiver;
   }
 
-  getTransceivers(): TransceiverLike[] {
+  getTransceivers(): FakeTransceiver[] {
     return this.transceivers;
   }
 
@@ -128,6 +234,27 @@ export class FakePeer implements PeerLike {
   }
 }
 
+/** Frames that go nowhere, and a worker that does nothing. */
+export class FakeTransforms implements FrameTransforms {
+  streams = false;
+  onmessage: ((message: FromWorker) => void) | null = null;
+  readonly posted: ToWorker[] = [];
+  readonly attached: TransformOptions[] = [];
+  closed = false;
+
+  post(message: ToWorker): void {
+    this.posted.push(message);
+  }
+
+  attach(_end: SenderLike | ReceiverLike, options: TransformOptions): void {
+    this.attached.push(options);
+  }
+
+  close(): void {
+    this.closed = true;
+  }
+}
+
 /** A platform with a clock that moves only when told to. */
 export class FakePlatform implements Platform {
   readonly sockets: FakeSocket[] = [];
@@ -136,6 +263,8 @@ export class FakePlatform implements Platform {
   answer: (url: string, init: RequestInit) => Promise<Response> = () =>
     Promise.reject(new TypeError('no network'));
   readonly requests: string[] = [];
+  transforms: FakeTransforms | undefined = new FakeTransforms();
+  readonly configurations: RTCConfiguration[] = [];
   #now = 0;
   #timers: { at: number; task: () => void }[] = [];
   readonly #networkListeners = new Set<() => void>();
@@ -146,7 +275,8 @@ export class FakePlatform implements Platform {
     return socket;
   }
 
-  peer(): FakePeer {
+  peer(configuration: RTCConfiguration): FakePeer {
+    this.configurations.push(configuration);
     const peer = new FakePeer();
     this.peers.push(peer);
     return peer;
@@ -162,6 +292,17 @@ export class FakePlatform implements Platform {
 
   displayMedia: () => Promise<MediaStream> = () =>
     Promise.reject(new DOMException('no', 'NotAllowedError'));
+
+  videoCodecs(): RTCRtpCodec[] {
+    return ['VP8', 'rtx', 'VP9', 'H264', 'AV1', 'ulpfec'].map((name) => ({
+      mimeType: `video/${name}`,
+      clockRate: 90_000,
+    }));
+  }
+
+  frameTransforms(): FakeTransforms | undefined {
+    return this.transforms;
+  }
 
   now(): number {
     return this.#now;

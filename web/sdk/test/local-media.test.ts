@@ -12,10 +12,12 @@ class FakeTrack {
   constructor(
     readonly kind: 'audio' | 'video',
     readonly deviceId = 'default',
+    readonly height?: number,
   ) {}
 
   getSettings(): MediaTrackSettings {
-    return { deviceId: this.deviceId };
+    const height = this.height !== undefined && { height: this.height };
+    return { deviceId: this.deviceId, ...height };
   }
 
   stop(): void {

@@ -31,6 +31,7 @@ beforeEach(() => {
     send: (message) => sent.push(message),
     published: () => [],
     onPublished: () => {},
+    onOffered: () => peer.calls.push('offered'),
     onReceived: (tracks) => received.push(tracks),
     onFailure: (error) => failures.push(error.kind),
   });
@@ -62,6 +63,7 @@ test('the edge’s offer is answered with its revision, then its tracks are told
   negotiator.offered(edgeOffer(7));
   await settle();
   expect(answers()).toEqual([7]);
+  expect(peer.calls.slice(-3)).toEqual(['remote-offer', 'offered', 'answer']);
   expect(received).toHaveLength(1);
   expect(peer.signalingState).toBe('stable');
 });

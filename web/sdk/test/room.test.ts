@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { SluiceClient } from '../src/client.ts';
+import { frameMessage } from '../src/data.ts';
 import { MediaUnreachable, NotAllowed, RequestRefused } from '../src/errors.ts';
 import type { Room } from '../src/room.ts';
 import { FakePlatform, admission, json, required, settle, snapshot, view } from './fakes.ts';
@@ -238,4 +239,76 @@ test('leaving says so', async () => {
   room.leave();
   expect(platform.lastSocket.types().at(-1)).toBe('participant.leave');
   expect(platform.lastSocket.closed).toBe(true);
+});
+
+describe('wishes for tracks', () => {
+  const wishes = (): unknown[] =>
+    platform.lastSocket.sent.filter((message) => message.type === 'subscription.update');
+
+  test('are said together, and again to the edge that comes next', async () => {
+    const room = await join();
+    room.subscribe('tr_1', { height: 360, priority: 'high' });
+    room.subscribe('tr_2', { visible: false });
+    await settle();
+    const tracks = [
+      { track_id: 'tr_1', wish: { height: 360, priority: 'high' } },
+      { track_id: 'tr_2', wish: { visible: false } },
+    ];
+    expect(wishes()).toEqual([{ type: 'subscription.update', tracks }]);
+    await platform.lastSocket.say({ type: 'session.moved', seq: 3, candidates: ['ws://mumbai'] });
+    await letIn('pt_a');
+    await platform.advance(100);
+    expect(wishes()).toEqual([{ type: 'subscription.update', tracks }]);
+    expect(platform.lastSocket.types()[0]).toBe('participant.hello');
+  });
+
+  test('are forgotten with the track', async () => {
+    const room = await join();
+    const track = { track_id: 'tr_1', kind: 'video', source: 'camera' } as const;
+    const { lastSocket } = platform;
+    await lastSocket.say({ type: 'room.track_published', participant_id: 'pt_a', track });
+    room.subscribe('tr_1', { height: 360 });
+    await lastSocket.say({
+      type: 'room.track_unpublished',
+      participant_id: 'pt_a',
+      track_id: 'tr_1',
+    });
+    await lastSocket.say({ type: 'session.moved', seq: 3, candidates: ['ws://mumbai'] });
+    await letIn('pt_a');
+    await platform.advance(100);
+    expect(wishes()).toEqual([]);
+  });
+});
+
+test('encodings that nobody wants are not sent', async () => {
+  await join();
+  const encodings = [
+    { rid: 'q', active: true },
+    { rid: 'f', active: false },
+  ];
+  await platform.lastSocket.say({ type: 'publish.encodings', mid: '1', encodings });
+  const { sender } = required(platform.lastPeer.transceivers[1]);
+  expect(sender.encodings.map((one) => one.active)).toEqual([true, true, false]);
+});
+
+test('speakers are told', async () => {
+  const room = await join();
+  await platform.lastSocket.say({
+    type: 'room.speakers',
+    speakers: [{ participant_id: 'pt_a', level: 12 }],
+  });
+  expect(room.speakers.map(({ id, level }) => [id, level])).toEqual([['pt_a', 12]]);
+});
+
+test('data channels are there before the first offer, and carry messages to others', async () => {
+  const room = await join();
+  const { calls, channels } = platform.lastPeer;
+  expect(calls.slice(0, 3)).toEqual(['channel-reliable', 'channel-lossy', 'offer-1']);
+  const told: unknown[] = [];
+  room.on('data', ({ from, topic }) => told.push([from, topic]));
+  room.send('hello', { topic: 'chat' });
+  await channels[0]?.open();
+  expect(channels[0]?.sent).toHaveLength(1);
+  await channels[0]?.say(frameMessage({ from: 'pt_a', topic: 'chat' }, new Uint8Array(1)));
+  expect(told).toEqual([['pt_a', 'chat']]);
 });

@@ -114,3 +114,41 @@ test('the own presence is kept too, and oneself is not among the others', () => 
   expect(told).toEqual([]);
   expect(roster.local?.presence.hand_raised).toBe(true);
 });
+
+test('those who speak are told, the dominant one first, also the client itself', () => {
+  const spoke: string[][] = [];
+  roster.on('speakers', (speakers) => spoke.push(speakers.map(({ id }) => id)));
+  roster.handle(snapshot([view('pt_a'), view('pt_b')]));
+  roster.handle({
+    type: 'room.speakers',
+    speakers: [
+      { participant_id: 'pt_b', level: 20 },
+      { participant_id: 'pt_unknown', level: 25 },
+      { participant_id: 'pt_me', level: 30 },
+    ],
+  });
+  const b = required(roster.participants.get('pt_b'));
+  expect([b.speaking, b.level, roster.local?.level]).toEqual([true, 20, 30]);
+  roster.handle({ type: 'room.participant_left', participant_id: 'pt_b', reason: 'left' });
+  roster.handle({ type: 'room.speakers', speakers: [{ participant_id: 'pt_a', level: 9 }] });
+  expect(roster.local?.speaking).toBe(false);
+  roster.handle({ type: 'room.speakers', speakers: [] });
+  expect(spoke).toEqual([['pt_b', 'pt_me'], ['pt_me'], ['pt_a'], []]);
+});
+
+test('a picture that the network cannot carry is paused until it can', () => {
+  const paused: boolean[] = [];
+  roster.on('trackPaused', ({ track }) => paused.push(track.paused));
+  peer.receive('5');
+  roster.handle(snapshot([view('pt_a', { tracks: [CAMERA] })]));
+  receive(received('tr_1', '5'));
+  const say = (state: 'active' | 'paused_by_bandwidth'): void => {
+    roster.handle({ type: 'track.state', track_id: 'tr_1', state });
+  };
+  say('paused_by_bandwidth');
+  say('paused_by_bandwidth');
+  say('active');
+  say('paused_by_bandwidth');
+  roster.detachAll();
+  expect(paused).toEqual([true, false, true, false]);
+});

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { Roster } from '../src/roster.ts';
 import { StatsReader, quality, type TrackStats } from '../src/stats.ts';
+import { sumTracks } from '../src/stats-sums.ts';
 import { FakePeer, snapshot, view } from './fakes.ts';
 
 type Entry = Record<string, unknown> & { id: string };
@@ -120,4 +121,43 @@ test('the worst track tells a participant’s quality', () => {
   expect(quality([track({ jitterMs: 200 }), camera])).toBe('poor');
   expect(quality([{ ...camera, framesPerSecond: 1 }])).toBe('poor');
   expect(quality([{ ...camera, framesPerSecond: 0, bitrateBps: 0 }])).toBe('good');
+});
+
+test('tracks are added up, by direction and kind', () => {
+  const track = (change: Partial<TrackStats>): TrackStats => ({
+    direction: 'in',
+    kind: 'video',
+    bitrateBps: 0,
+    lossRatio: 0,
+    ...change,
+  });
+  const sums = sumTracks([
+    track({ trackId: 'a', bitrateBps: 500_000, framesPerSecond: 30 }),
+    track({ trackId: 'b', bitrateBps: 100_000, framesPerSecond: 7.5 }),
+    track({ trackId: 'c', paused: true }),
+    track({ trackId: 'd', kind: 'audio', bitrateBps: 32_000 }),
+    track({ direction: 'out', trackId: 'o', layer: 'q', bitrateBps: 150_000, framesPerSecond: 30 }),
+    track({ direction: 'out', trackId: 'o', layer: 'h', bitrateBps: 450_000, framesPerSecond: 30 }),
+  ]);
+  expect(sums).toEqual({
+    in: {
+      audioTracks: 1,
+      videoTracks: 2,
+      audioBps: 32_000,
+      videoBps: 600_000,
+      framesPerSecond: 37.5,
+      pausedTracks: 1,
+    },
+    out: { audioTracks: 0, videoTracks: 1, audioBps: 0, videoBps: 600_000, framesPerSecond: 60 },
+  });
+});
+
+test('a reading says which layer comes in now, whether it is held back, and the sums', () => {
+  const roster = someoneReceived();
+  const entry = inbound(1, { frameHeight: 360, frameWidth: 640, framesPerSecond: 15 });
+  roster.handle({ type: 'track.state', track_id: 'tr_1', state: 'paused_by_bandwidth' });
+  const { tracks, sums } = new StatsReader().read(report(entry), [], roster.participants);
+  expect(tracks[0]).toMatchObject({ height: 360, framesPerSecond: 15, paused: true });
+  expect(sums.in.pausedTracks).toBe(1);
+  expect(new StatsReader().empty().sums.in.videoTracks).toBe(0);
 });

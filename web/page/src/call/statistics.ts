@@ -1,6 +1,12 @@
-import type { Room, RoomStats, TrackStats, TransportStats } from '../../../sdk/src/index.ts';
+import type {
+  Room,
+  RoomStats,
+  StatsSums,
+  TrackStats,
+  TransportStats,
+} from '../../../sdk/src/index.ts';
 import { fill, h } from '../dom.ts';
-import { bitrate, milliseconds, pathNames, percent, regionName } from '../format.ts';
+import { bitrate, layerName, milliseconds, pathNames, percent, receiving, regionName } from '../format.ts';
 import { sparkline } from '../icons.ts';
 
 /** How many readings the curves show. */
@@ -19,14 +25,14 @@ export class Statistics {
 
   /** Shows a reading. */
   show(stats: RoomStats): void {
-    const { transport } = stats;
+    const { transport, sums } = stats;
     push(this.#roundTrips, transport.roundTripMs ?? 0);
     push(this.#incoming, transport.bitrateInBps);
     if (!this.element.isConnected) return;
     const own = stats.tracks.filter((track) => track.direction === 'out');
     fill(
       this.element,
-      this.#connection(transport),
+      this.#connection(transport, sums),
       ...[...this.#room.participants.values()].map((participant) => {
         const tracks = stats.tracks.filter((track) => track.participantId === participant.id);
         return section(participant.name, pathNames(participant.path), tracks, participant.id);
@@ -35,7 +41,7 @@ export class Statistics {
     );
   }
 
-  #connection(transport: TransportStats): HTMLElement {
+  #connection(transport: TransportStats, sums: StatsSums): HTMLElement {
     const { region, edge } = this.#room.admission;
     return h(
       'section',
@@ -53,6 +59,7 @@ export class Statistics {
         {},
         ...row('Outgoing', bitrate(transport.bitrateOutBps)),
         ...row('Loss', percent(transport.lossInRatio)),
+        ...row('Receiving', receiving(sums)),
         ...(transport.availableOutBps === undefined
           ? []
           : row('Could send', bitrate(transport.availableOutBps))),
@@ -79,13 +86,14 @@ function trackFigures(track: TrackStats): HTMLElement {
     track.framesPerSecond === undefined ? undefined : `${Math.round(track.framesPerSecond)} fps`;
   return h(
     'dl',
-    { data: { kind: track.kind } },
+    { data: { kind: track.kind, ...(track.trackId && { track: track.trackId }) } },
     ...row(sourceName(track), [track.codec, size, frames].filter(Boolean).join(' · ') || '–'),
     ...row('Bitrate', bitrate(track.bitrateBps)),
     ...row('Loss, jitter', `${percent(track.lossRatio)}, ${milliseconds(track.jitterMs)}`),
     ...(track.kind === 'video' && track.direction === 'in' && track.freezes !== undefined
       ? row('Freezes', String(track.freezes))
       : []),
+    ...(track.kind === 'video' && track.direction === 'in' ? row('Layer', layerName(track)) : []),
     ...(track.layer ? row('Layer', track.layer) : []),
     ...(track.limitation && track.limitation !== 'none' ? row('Limited by', track.limitation) : []),
   );

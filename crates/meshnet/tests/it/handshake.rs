@@ -15,6 +15,7 @@ use crate::support::{LOOPBACK, address, edge, endpoint, within};
 fn key_frame(relay: u32) -> BackboneMessage {
     BackboneMessage::KeyFrame {
         relay: RelayId(relay),
+        encoding: 0,
     }
 }
 

@@ -46,6 +46,7 @@ async fn a_control_stream_works_over_delay_and_loss() {
         .expect("a stream");
     let message = |relay| BackboneMessage::KeyFrame {
         relay: RelayId(relay),
+        encoding: 0,
     };
     let echo = async {
         let (mut send, mut receive) = accepted

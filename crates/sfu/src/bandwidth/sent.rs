@@ -27,19 +27,10 @@ enum Told {
 }
 
 /// What went out lately, by transport-wide sequence number.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct SentPackets {
     unroller: Unroller,
     slots: Vec<SentPacket>,
-}
-
-impl Default for SentPackets {
-    fn default() -> Self {
-        Self {
-            unroller: Unroller::default(),
-            slots: Vec::new(),
-        }
-    }
 }
 
 impl SentPackets {

@@ -367,11 +367,10 @@ pub(super) fn copy_extensions(
         let Some(id) = ids.id(extension) else {
             continue;
         };
-        match (extension, frame, block.push(id, value)) {
-            (Extension::DependencyDescriptor, Some(frame), Some([_, high, low, ..])) => {
-                [*high, *low] = frame.to_be_bytes();
-            }
-            _ => {}
+        if let (Extension::DependencyDescriptor, Some(frame), Some([_, high, low, ..])) =
+            (extension, frame, block.push(id, value))
+        {
+            [*high, *low] = frame.to_be_bytes();
         }
     }
 }

@@ -116,8 +116,12 @@ mod tests {
 
     #[test]
     fn a_frame_is_length_format_and_bincode() {
-        let frame = encode(&BackboneMessage::KeyFrame { relay: RelayId(7) }).expect("short");
-        assert_eq!(frame.as_ref(), [0, 0, 0, 3, FORMAT, 7, 7]);
+        let frame = encode(&BackboneMessage::KeyFrame {
+            relay: RelayId(7),
+            encoding: 0,
+        })
+        .expect("short");
+        assert_eq!(frame.as_ref(), [0, 0, 0, 4, FORMAT, 7, 7, 0]);
     }
 
     #[test]

@@ -121,7 +121,7 @@ mod tests {
             encoding: 0,
         })
         .expect("short");
-        assert_eq!(frame.as_ref(), [0, 0, 0, 4, FORMAT, 7, 7, 0]);
+        assert_eq!(frame.as_ref(), [0, 0, 0, 4, FORMAT, 8, 7, 0]);
     }
 
     #[test]

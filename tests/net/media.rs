@@ -27,6 +27,8 @@ fn config() -> MediaConfig {
         listen: loopback,
         udp_port: 0,
         workers: 1,
+        pin: false,
+        segmentation: true,
         tcp_port: Some(0),
         advertised: vec![loopback],
     }

@@ -1,6 +1,7 @@
 //! The one binary of Sluice.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod dev;
 mod pki;
 mod process;
@@ -27,6 +28,9 @@ enum Command {
     Edge(Box<servers::EdgeArgs>),
     /// Run the coordinator.
     Coordinator(Box<servers::CoordinatorArgs>),
+    /// Measure how fast an edge forwards, or put load on a mesh.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Bench(bench::BenchArgs),
     /// Make the mesh's certificate authority and certificates.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Pki(pki::PkiArgs),
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
         Command::Dev(args) => dev::run(args),
         Command::Edge(args) => servers::run_edge(*args),
         Command::Coordinator(args) => servers::run_coordinator(*args),
+        Command::Bench(args) => bench::run(args),
         Command::Pki(args) => pki::run(args),
         Command::Topology(args) => topology::run(args),
     }

@@ -44,6 +44,12 @@ pub struct EdgeSettings {
     /// Media workers, one for each core, 1 to 256 [default: number of cores]
     #[arg(long, env = "SLUICE_WORKERS")]
     pub workers: Option<u16>,
+    /// Keep each media worker on a core of its own [default: when there are as many as cores]
+    #[arg(long, env = "SLUICE_PIN_WORKERS")]
+    pub pin_workers: Option<bool>,
+    /// Let the kernel cut runs of packets for one client (UDP GSO) [default: true]
+    #[arg(long, env = "SLUICE_SEGMENTATION")]
+    pub segmentation: Option<bool>,
     /// TCP port of ICE-TCP; 0 turns it off [default: 7405]
     #[arg(long, env = "SLUICE_ICE_TCP_PORT")]
     pub ice_tcp_port: Option<u16>,
@@ -132,6 +138,10 @@ pub struct EdgeConfig {
     pub media_port: u16,
     /// See [`EdgeSettings::workers`].
     pub workers: u16,
+    /// See [`EdgeSettings::pin_workers`].
+    pub pin_workers: bool,
+    /// See [`EdgeSettings::segmentation`].
+    pub segmentation: bool,
     /// See [`EdgeSettings::ice_tcp_port`].
     pub ice_tcp_port: Option<u16>,
     /// See [`EdgeSettings::advertise`].
@@ -186,6 +196,8 @@ impl EdgeSettings {
             media_listen: self.media_listen.or(other.media_listen),
             media_port: self.media_port.or(other.media_port),
             workers: self.workers.or(other.workers),
+            pin_workers: self.pin_workers.or(other.pin_workers),
+            segmentation: self.segmentation.or(other.segmentation),
             ice_tcp_port: self.ice_tcp_port.or(other.ice_tcp_port),
             advertise: self.advertise.or(other.advertise),
             backbone_listen: self.backbone_listen.or(other.backbone_listen),
@@ -276,6 +288,8 @@ impl EdgeSettings {
             media_listen,
             media_port: self.media_port.unwrap_or(7_411),
             workers,
+            pin_workers: self.pin_workers.unwrap_or(usize::from(workers) == cores),
+            segmentation: self.segmentation.unwrap_or(true),
             ice_tcp_port: match self.ice_tcp_port {
                 Some(0) => None,
                 port => Some(port.unwrap_or(7_405)),

@@ -82,6 +82,8 @@ pub async fn run(
         listen: config.media_listen,
         udp_port: config.media_port,
         workers: config.workers,
+        pin: config.pin_workers,
+        segmentation: config.segmentation,
         tcp_port: config.ice_tcp_port,
         advertised: config.advertise.clone(),
     })

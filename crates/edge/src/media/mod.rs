@@ -4,17 +4,13 @@
 //! relays; everything else happens at the workers.
 
 mod data;
-mod dtls;
 mod event;
 mod ice;
 mod keys;
 mod relay;
 mod sdp;
 mod session;
-mod srtp;
 mod tcp;
-#[cfg(test)]
-mod tests;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap};
@@ -31,7 +27,6 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use self::dtls::{DtlsError, DtlsIdentity};
 pub use self::event::MediaEvent;
 use self::keys::SinkKey;
 pub use self::keys::TrackKey;
@@ -39,6 +34,7 @@ pub use self::relay::{RelayInlet, RelayOutlet, Relayed};
 pub use self::sdp::SdpError;
 pub use self::session::{Answered, PendingOffer, Session, WantedTrack};
 use self::worker::{Command, TrackOrigin, TrackTarget, WorkerHandle};
+use sluice_wire::dtls::{DtlsError, DtlsIdentity};
 
 /// Events that wait for the hub.
 const EVENTS: usize = 8_192;
@@ -52,6 +48,10 @@ pub struct MediaConfig {
     pub udp_port: u16,
     /// How many workers there are, 1 to 256.
     pub workers: u16,
+    /// Whether each worker keeps to a core of its own.
+    pub pin: bool,
+    /// Whether the kernel cuts runs of packets for one client (UDP GSO).
+    pub segmentation: bool,
     /// The TCP port of ICE-TCP; `None` for none.
     pub tcp_port: Option<u16>,
     /// The addresses that clients reach the edge at, for candidates.
@@ -164,6 +164,7 @@ impl Media {
             let worker = WorkerHandle::start(
                 usize::from(index),
                 address,
+                &config,
                 identity.clone(),
                 events.clone(),
             )

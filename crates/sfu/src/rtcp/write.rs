@@ -102,7 +102,8 @@ pub(crate) fn sender_report(
     });
 }
 
-pub(crate) fn key_frame_request(buffer: &mut Vec<u8>, ssrc: u32) {
+/// Appends a request for a key frame (RFC 4585, section 6.3.1).
+pub fn key_frame_request(buffer: &mut Vec<u8>, ssrc: u32) {
     part(
         buffer,
         payload_format::PICTURE_LOSS,
@@ -114,7 +115,7 @@ pub(crate) fn key_frame_request(buffer: &mut Vec<u8>, ssrc: u32) {
 }
 
 /// Asks for `missing`, which is sorted.
-pub(crate) fn nack(buffer: &mut Vec<u8>, ssrc: u32, missing: &[u64]) {
+pub fn nack(buffer: &mut Vec<u8>, ssrc: u32, missing: &[u64]) {
     part(
         buffer,
         transport_format::NACK,
@@ -141,7 +142,7 @@ pub(crate) fn nack(buffer: &mut Vec<u8>, ssrc: u32, missing: &[u64]) {
 /// Reports `arrivals`, sorted by their unrolled transport-wide sequence number, in one packet, and
 /// says how many of them it reported
 /// (draft-holmer-rmcat-transport-wide-cc-extensions-01, section 3.1).
-pub(crate) fn transport_feedback(
+pub fn transport_feedback(
     buffer: &mut Vec<u8>,
     ssrc: u32,
     count: u8,

@@ -15,7 +15,7 @@ use sluice_sfu::rtp::{Extension, ExtensionIds};
 use sluice_types::room::MediaKind;
 use thiserror::Error;
 
-use super::dtls::Fingerprint;
+use sluice_wire::dtls::Fingerprint;
 
 pub(crate) use read::read;
 pub(crate) use write::{Description, LocalMedia, SendStream, Transport};

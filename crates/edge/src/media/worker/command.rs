@@ -6,10 +6,10 @@ use sluice_types::ids::{MeetingId, ParticipantId, RelayId};
 use sluice_types::room::TrackInfo;
 use sluice_types::signal::Wish;
 
-use crate::media::dtls::Fingerprint;
 use crate::media::ice::LocalCredentials;
 use crate::media::keys::{ConnectionKey, PeerKey, SinkKey, TrackKey};
 use crate::media::relay::RelayOutlet;
+use sluice_wire::dtls::Fingerprint;
 
 /// ICE of one participant.
 pub(crate) struct Ice {

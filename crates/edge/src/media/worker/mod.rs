@@ -11,7 +11,6 @@ mod outbox;
 mod peer;
 mod report;
 mod table;
-mod udp;
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -32,10 +31,11 @@ use self::outbox::{Notice, WireOutbox};
 use self::report::Shared;
 pub(crate) use self::report::WorkerReport;
 use self::table::Table;
-use self::udp::{Receiver, Sender};
-use super::dtls::DtlsIdentity;
+use super::MediaConfig;
 use super::event::MediaEvent;
 use super::relay::{RelayInlet, Relayed};
+use sluice_wire::dtls::DtlsIdentity;
+use sluice_wire::udp::{Receiver, Sender};
 
 /// Commands that wait for a worker. A burst of 500 joins takes some 20 each.
 const COMMANDS: usize = 16_384;
@@ -72,10 +72,11 @@ impl WorkerHandle {
     pub(crate) fn start(
         index: usize,
         address: SocketAddr,
+        config: &MediaConfig,
         identity: DtlsIdentity,
         events: mpsc::Sender<MediaEvent>,
     ) -> io::Result<Self> {
-        let socket = Arc::new(udp::bind(address)?);
+        let socket = Arc::new(sluice_wire::udp::bind(address)?);
         let address = socket.local_addr()?;
         let poll = Poll::new()?;
         poll.registry().register(
@@ -99,7 +100,7 @@ impl WorkerHandle {
             started: Instant::now(),
             forwarder: Forwarder::default(),
             table: Table::default(),
-            sender: Sender::new(),
+            sender: Sender::new(config.segmentation),
             notices: Vec::new(),
             next_link: 0,
             next_transport: Time::ZERO,
@@ -107,9 +108,15 @@ impl WorkerHandle {
             busy: Duration::ZERO,
             stopping: false,
         };
+        let pin = config.pin;
         let thread = std::thread::Builder::new()
             .name(format!("media-{index}"))
-            .spawn(move || worker.run())?;
+            .spawn(move || {
+                if pin && let Err(error) = sluice_wire::core::pin(index) {
+                    tracing::warn!(worker = index, %error, "the worker is not pinned to a core");
+                }
+                worker.run();
+            })?;
         Ok(Self {
             commands,
             waker,

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use sluice_types::units::Time;
 
 use super::peer::{Path, Peer};
-use super::udp::{DATAGRAM_BYTES_MAX, Receiver};
 use super::{BATCHES_PER_TURN, Worker};
-use crate::media::dtls::DtlsEvent;
 use crate::media::event::MediaEvent;
 use crate::media::ice::{Check, is_indication};
+use sluice_wire::dtls::DtlsEvent;
+use sluice_wire::udp::{DATAGRAM_BYTES_MAX, Receiver};
 
 /// How long after its last check a participant counts as lost. Browsers check every 2 to 5 s;
 /// consent itself lasts 30 s (RFC 7675, section 5.1).

@@ -11,8 +11,8 @@ use super::outbox::Link;
 use super::peer::{Connection, Path, Peer};
 use super::table::{SinkEntry, Track};
 use super::{COMMANDS_PER_TURN, Worker};
-use crate::media::dtls::Dtls;
 use crate::media::keys::{PeerKey, SinkKey, TrackKey};
+use sluice_wire::dtls::Dtls;
 
 impl Worker {
     /// Carries out waiting commands, and says whether there may be more.
@@ -45,7 +45,7 @@ impl Worker {
                     participant,
                     ice,
                     before_restart: None,
-                    dtls: Dtls::new(self.identity.clone(), fingerprint),
+                    dtls: Dtls::accept(self.identity.clone(), fingerprint),
                     srtp: None,
                     data: None,
                     path: None,

@@ -13,9 +13,9 @@ use sluice_types::room::MediaKind;
 
 use super::peer::{Path, Peer};
 use super::table::Table;
-use super::udp::{DATAGRAM_BYTES_MAX, Sender};
 use crate::media::relay::RelayOutlet;
-use crate::media::srtp::TAG_BYTES_MAX;
+use sluice_wire::srtp::TAG_BYTES_MAX;
+use sluice_wire::udp::{DATAGRAM_BYTES_MAX, Sender};
 
 /// A relay that goes out.
 pub(super) struct Link {

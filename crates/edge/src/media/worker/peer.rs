@@ -10,9 +10,9 @@ use sluice_types::units::Time;
 
 use super::command::Ice;
 use crate::media::data::DataChannels;
-use crate::media::dtls::Dtls;
 use crate::media::keys::{ConnectionKey, PeerKey};
-use crate::media::srtp::Srtp;
+use sluice_wire::dtls::Dtls;
+use sluice_wire::srtp::Srtp;
 
 /// Addresses of one participant that are remembered; a client checks a handful.
 pub(super) const PATHS_MAX: usize = 16;

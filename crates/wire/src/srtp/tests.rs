@@ -6,7 +6,7 @@ use rtc_crypto::default_provider;
 use rtc_srtp::context::Context;
 use rtc_srtp::protection_profile::ProtectionProfile;
 
-use super::srtp::{Profile, Srtp, SrtpError, TAG_BYTES_MAX};
+use super::{Profile, Role, Srtp, SrtpError, TAG_BYTES_MAX};
 
 const PROFILES: [(Profile, ProtectionProfile); 2] = [
     (Profile::Aes128Gcm, ProtectionProfile::AeadAes128Gcm),
@@ -24,7 +24,7 @@ fn keying(profile: Profile) -> Vec<u8> {
 
 fn ours(profile: Profile) -> Srtp {
     let provider = default_provider().expect("ring");
-    Srtp::new(provider.crypto(), profile, &keying(profile)).expect("good keys")
+    Srtp::new(provider.crypto(), profile, Role::Server, &keying(profile)).expect("good keys")
 }
 
 /// The client's contexts: what it sends, what it receives.

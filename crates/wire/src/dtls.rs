@@ -1,4 +1,4 @@
-//! DTLS (RFC 6347) with the SRTP extension (RFC 5764), as server of one participant.
+//! DTLS (RFC 6347) with the SRTP extension (RFC 5764) between an edge and one participant.
 //!
 //! The rest of the edge sees [`Dtls`] and its events only, so that another implementation, say of
 //! DTLS 1.3, can take the place of `rtc-dtls`.
@@ -18,7 +18,7 @@ use rtc_shared::TransportProtocol;
 use rtc_srtp::config::LABEL_EXTRACTOR_DTLS_SRTP;
 use thiserror::Error;
 
-use super::srtp::{Profile, Srtp, SrtpError};
+use crate::srtp::{Profile, Role, Srtp, SrtpError};
 
 /// The DTLS record types that a first flight may begin with: handshake (RFC 6347, section 4.1).
 const HANDSHAKE_RECORD: u8 = 22;
@@ -38,7 +38,7 @@ const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOS
 
 /// What went wrong with an association; it is of no use afterwards.
 #[derive(Debug, Error)]
-pub(crate) enum DtlsError {
+pub enum DtlsError {
     /// `rtc-dtls` says no.
     #[error("DTLS: {0}")]
     Handshake(String),
@@ -59,11 +59,12 @@ fn failed(error: &rtc_shared::error::Error) -> DtlsError {
 
 /// The SHA-256 fingerprint of a certificate (RFC 8122).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Fingerprint(pub(crate) [u8; 32]);
+pub struct Fingerprint(pub [u8; 32]);
 
 impl Fingerprint {
     /// Reads `AB:CD:…`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let mut bytes = [0; 32];
         let mut parts = text.split(':');
         for byte in &mut bytes {
@@ -83,16 +84,20 @@ impl std::fmt::Display for Fingerprint {
     }
 }
 
-/// The edge's certificate, made anew at each start (RFC 8827, section 6.5).
+/// A certificate, made anew at each start (RFC 8827, section 6.5).
 #[derive(Clone)]
-pub(crate) struct DtlsIdentity {
+pub struct DtlsIdentity {
     provider: Arc<dyn RTCCryptoProvider>,
     certificate: Certificate,
     fingerprint: Fingerprint,
 }
 
 impl DtlsIdentity {
-    pub(crate) fn generate(provider: Arc<dyn RTCCryptoProvider>) -> Result<Self, DtlsError> {
+    /// A new self-signed one.
+    ///
+    /// # Errors
+    /// When the provider cannot make it.
+    pub fn generate(provider: Arc<dyn RTCCryptoProvider>) -> Result<Self, DtlsError> {
         let certificate =
             Certificate::generate_self_signed(vec!["sluice".to_owned()], provider.crypto())
                 .map_err(|error| failed(&error))?;
@@ -108,11 +113,15 @@ impl DtlsIdentity {
         })
     }
 
-    pub(crate) const fn fingerprint(&self) -> Fingerprint {
+    /// What SDP names it by.
+    #[must_use]
+    pub const fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
 
-    pub(crate) fn provider(&self) -> &Arc<dyn RTCCryptoProvider> {
+    /// The cryptography that it was made with.
+    #[must_use]
+    pub fn provider(&self) -> &Arc<dyn RTCCryptoProvider> {
         &self.provider
     }
 }
@@ -128,8 +137,22 @@ fn sha256(provider: &dyn RTCCryptoProvider, der: &[u8]) -> Result<Fingerprint, D
         .map_err(|_| DtlsError::Handshake("SHA-256 gave no 32 bytes".to_owned()))
 }
 
+/// What both ends agree to: certificates are judged by the fingerprints in SDP alone.
+fn config(identity: &DtlsIdentity, profile: Profile) -> ConfigBuilder {
+    let profile = match profile {
+        Profile::Aes128Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
+        Profile::Aes128CmSha1 => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
+    };
+    ConfigBuilder::default()
+        .with_crypto_provider(identity.provider.clone())
+        .with_certificates(vec![identity.certificate.clone()])
+        .with_srtp_protection_profiles(vec![profile])
+        .with_extended_master_secret(ExtendedMasterSecretType::Require)
+        .with_mtu(MTU)
+}
+
 /// What an association has to say.
-pub(crate) enum DtlsEvent {
+pub enum DtlsEvent {
     /// The handshake is done and the certificate is the right one.
     Established(Box<Srtp>),
     /// The client closed it.
@@ -137,7 +160,8 @@ pub(crate) enum DtlsEvent {
 }
 
 /// One association.
-pub(crate) struct Dtls {
+pub struct Dtls {
+    role: Role,
     identity: DtlsIdentity,
     remote: Fingerprint,
     endpoint: Option<(Endpoint, Profile)>,
@@ -148,8 +172,10 @@ pub(crate) struct Dtls {
 
 impl Dtls {
     /// Waits for the client whose certificate has the fingerprint `remote`.
-    pub(crate) const fn new(identity: DtlsIdentity, remote: Fingerprint) -> Self {
+    #[must_use]
+    pub const fn accept(identity: DtlsIdentity, remote: Fingerprint) -> Self {
         Self {
+            role: Role::Server,
             identity,
             remote,
             endpoint: None,
@@ -158,8 +184,36 @@ impl Dtls {
         }
     }
 
+    /// Begins a handshake with the server whose certificate has the fingerprint `remote`. Offers
+    /// AES-GCM alone.
+    ///
+    /// # Errors
+    /// When `rtc-dtls` refuses.
+    pub fn connect(
+        now: Instant,
+        identity: DtlsIdentity,
+        remote: Fingerprint,
+    ) -> Result<Self, DtlsError> {
+        let config = config(&identity, Profile::Aes128Gcm)
+            .with_insecure_skip_verify(true)
+            .build(true, Some(PEER))
+            .map_err(|error| failed(&error))?;
+        let mut endpoint = Endpoint::new(PEER, TransportProtocol::UDP, None);
+        endpoint
+            .connect(now, PEER, Arc::new(config), None)
+            .map_err(|error| failed(&error))?;
+        Ok(Self {
+            role: Role::Client,
+            endpoint: Some((endpoint, Profile::Aes128Gcm)),
+            ..Self::accept(identity, remote)
+        })
+    }
+
     /// A datagram came.
-    pub(crate) fn receive(
+    ///
+    /// # Errors
+    /// When the handshake fails; the association is of no use afterwards.
+    pub fn receive(
         &mut self,
         now: Instant,
         datagram: &[u8],
@@ -187,17 +241,8 @@ impl Dtls {
     /// The client's order of preference decides in `rtc-dtls`; by offering it one profile alone the
     /// edge's does, and AES-GCM wins wherever it is offered.
     fn endpoint(&self, profile: Profile) -> Result<Endpoint, DtlsError> {
-        let profile = match profile {
-            Profile::Aes128Gcm => SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm,
-            Profile::Aes128CmSha1 => SrtpProtectionProfile::Srtp_Aes128_Cm_Hmac_Sha1_80,
-        };
-        let config = ConfigBuilder::default()
-            .with_crypto_provider(self.identity.provider.clone())
-            .with_certificates(vec![self.identity.certificate.clone()])
-            .with_srtp_protection_profiles(vec![profile])
+        let config = config(&self.identity, profile)
             .with_client_auth(ClientAuthType::RequireAnyClientCert)
-            .with_extended_master_secret(ExtendedMasterSecretType::Require)
-            .with_mtu(MTU)
             .build(false, None)
             .map_err(|error| failed(&error))?;
         Ok(Endpoint::new(
@@ -246,16 +291,24 @@ impl Dtls {
         let keying = state
             .export_keying_material(LABEL_EXTRACTOR_DTLS_SRTP, &[], profile.keying_bytes())
             .map_err(|error| failed(&error))?;
-        Ok(Srtp::new(provider.crypto(), profile, keying.as_ref())?)
+        Ok(Srtp::new(
+            provider.crypto(),
+            profile,
+            self.role,
+            keying.as_ref(),
+        )?)
     }
 
     /// The next application data that came; the caller takes all of it after each datagram.
-    pub(crate) fn poll_data(&mut self) -> Option<BytesMut> {
+    pub fn poll_data(&mut self) -> Option<BytesMut> {
         self.data.pop_front()
     }
 
     /// Encrypts application data; it comes out of [`Self::poll_transmit`].
-    pub(crate) fn write(&mut self, now: Instant, data: &[u8]) -> Result<(), DtlsError> {
+    ///
+    /// # Errors
+    /// When the association cannot.
+    pub fn write(&mut self, now: Instant, data: &[u8]) -> Result<(), DtlsError> {
         match &mut self.endpoint {
             Some((endpoint, _)) => endpoint
                 .write(now, PEER, data)
@@ -265,18 +318,22 @@ impl Dtls {
     }
 
     /// The next datagram to send.
-    pub(crate) fn poll_transmit(&mut self) -> Option<BytesMut> {
+    pub fn poll_transmit(&mut self) -> Option<BytesMut> {
         let (endpoint, _) = self.endpoint.as_mut()?;
         endpoint.poll_transmit().map(|transmit| transmit.message)
     }
 
     /// When [`Self::handle_timeout`] is wanted.
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
         self.endpoint.as_ref()?.0.poll_timeout(&PEER)
     }
 
     /// Repeats what was lost.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsError> {
+    ///
+    /// # Errors
+    /// When the handshake was repeated too often.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsError> {
         match &mut self.endpoint {
             Some((endpoint, _)) => endpoint
                 .handle_timeout(PEER, now)
@@ -286,7 +343,7 @@ impl Dtls {
     }
 
     /// Says goodbye; what is to be sent for it comes out of [`Self::poll_transmit`].
-    pub(crate) fn close(&mut self, now: Instant) {
+    pub fn close(&mut self, now: Instant) {
         if let Some((endpoint, _)) = &mut self.endpoint {
             endpoint.stop(now, PEER);
         }

@@ -1,5 +1,5 @@
 //! The worker's UDP socket, many datagrams to a system call: `recvmmsg` with GRO, `sendmmsg` with
-//! GSO. The only unsafe code of the edge; each block says why it is sound.
+//! GSO. The only unsafe code of media; each block says why it is sound.
 #![expect(unsafe_code, reason = "system calls that std does not offer")]
 
 use std::io;
@@ -31,7 +31,7 @@ const SEND_BYTES_MAX: usize = 65_000;
 const SEND_BATCH: usize = 64;
 
 /// The longest datagram that is sent, in bytes.
-pub(super) const DATAGRAM_BYTES_MAX: usize = 1_500 + 256;
+pub const DATAGRAM_BYTES_MAX: usize = 1_500 + 256;
 
 /// Bytes gathered before they must be sent.
 const ARENA_BYTES: usize = 1024 * 1024;
@@ -41,7 +41,7 @@ const ARENA_BYTES: usize = 1024 * 1024;
 struct Control([u8; CONTROL_BYTES]);
 
 /// The receiving half.
-pub(super) struct Receiver {
+pub struct Receiver {
     buffers: Vec<u8>,
     names: [libc::sockaddr_storage; RECEIVE_BATCH],
     controls: [Control; RECEIVE_BATCH],
@@ -49,15 +49,18 @@ pub(super) struct Receiver {
 
 /// What one system call brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Received {
+pub struct Received {
     /// Datagrams, GRO segments counted one by one.
-    pub(super) datagrams: usize,
+    pub datagrams: usize,
     /// Whether there may be more.
-    pub(super) more: bool,
+    pub more: bool,
 }
 
 /// Opens a non-blocking socket at `address`, with GRO where the kernel has it.
-pub(super) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(address)?;
     socket.set_nonblocking(true)?;
     let fd = socket.as_raw_fd();
@@ -87,8 +90,16 @@ fn set_option(fd: RawFd, level: c_int, option: c_int, value: c_int) -> io::Resul
     }
 }
 
+impl Default for Receiver {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Receiver {
-    pub(super) fn new() -> Self {
+    /// With a megabyte of buffers.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             buffers: vec![0; RECEIVE_BATCH * RECEIVE_BYTES],
             // SAFETY: all zeroes is a valid sockaddr_storage (family AF_UNSPEC).
@@ -98,7 +109,10 @@ impl Receiver {
     }
 
     /// Reads one batch and calls `datagram` for each datagram in it.
-    pub(super) fn receive(
+    ///
+    /// # Errors
+    /// When the socket cannot be read.
+    pub fn receive(
         &mut self,
         socket: &UdpSocket,
         mut datagram: impl FnMut(SocketAddr, &mut [u8]),
@@ -233,26 +247,29 @@ struct Queued {
 }
 
 /// The sending half: datagrams are gathered, and leave together.
-pub(super) struct Sender {
+pub struct Sender {
     arena: Vec<u8>,
     used: usize,
     queue: Vec<Queued>,
     segmentation: bool,
     /// Datagrams that the kernel had no room for, or refused.
-    pub(super) dropped: u64,
+    pub dropped: u64,
     /// Datagrams that left.
-    pub(super) sent: u64,
+    pub sent: u64,
     /// System calls that they took.
-    pub(super) calls: u64,
+    pub calls: u64,
 }
 
 impl Sender {
-    pub(super) fn new() -> Self {
+    /// Gathers up to a megabyte, and sends neighbours of equal length as segments of one message
+    /// (UDP GSO) when `segmentation` says so and the interface can.
+    #[must_use]
+    pub fn new(segmentation: bool) -> Self {
         Self {
             arena: vec![0; ARENA_BYTES],
             used: 0,
             queue: Vec::with_capacity(ARENA_BYTES / 512),
-            segmentation: true,
+            segmentation,
             dropped: 0,
             sent: 0,
             calls: 0,
@@ -260,17 +277,20 @@ impl Sender {
     }
 
     /// Whether there is no room for one more datagram before [`Self::flush`].
-    pub(super) fn is_full(&self) -> bool {
+    #[must_use]
+    pub fn is_full(&self) -> bool {
         self.used + DATAGRAM_BYTES_MAX > ARENA_BYTES || self.queue.len() == self.queue.capacity()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether nothing waits to be sent.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
     /// Queues the datagram that `write` puts into a buffer of [`DATAGRAM_BYTES_MAX`], of which it
     /// says how much it used; `None` queues nothing. Must not be called when [`Self::is_full`].
-    pub(super) fn push(&mut self, to: SocketAddr, write: impl FnOnce(&mut [u8]) -> Option<usize>) {
+    pub fn push(&mut self, to: SocketAddr, write: impl FnOnce(&mut [u8]) -> Option<usize>) {
         let start = self.used;
         let Some(length) = write(&mut self.arena[start..start + DATAGRAM_BYTES_MAX]) else {
             return;
@@ -287,7 +307,7 @@ impl Sender {
 
     /// Sends everything: in order for each destination, neighbours of equal length as the segments
     /// of one message. What the kernel has no room for is dropped, as a full network would.
-    pub(super) fn flush(&mut self, socket: &UdpSocket) {
+    pub fn flush(&mut self, socket: &UdpSocket) {
         self.queue
             .sort_unstable_by_key(|datagram| (datagram.to, datagram.order));
         let mut from = 0;
@@ -429,7 +449,7 @@ mod tests {
     fn datagrams_arrive_whole_and_in_order_however_they_were_batched() {
         let (here, there) = pair();
         let to = there.local_addr().expect("bound");
-        let mut sender = Sender::new();
+        let mut sender = Sender::new(true);
         let lengths = [1_200, 1_200, 1_200, 700, 1_200, 1_201, 10, 10, 9, 11];
         for (n, length) in lengths.into_iter().enumerate() {
             sender.push(to, |buffer| {
@@ -450,7 +470,7 @@ mod tests {
     fn two_destinations_share_a_call() {
         let (here, there) = pair();
         let (_, elsewhere) = pair();
-        let mut sender = Sender::new();
+        let mut sender = Sender::new(true);
         for n in 0..40u8 {
             let to = if n % 2 == 0 { &there } else { &elsewhere };
             sender.push(to.local_addr().expect("bound"), |buffer| {
@@ -469,7 +489,7 @@ mod tests {
     fn more_than_one_call_holds_leaves_too() {
         let (here, there) = pair();
         let to = there.local_addr().expect("bound");
-        let mut sender = Sender::new();
+        let mut sender = Sender::new(true);
         let mut received = 0;
         let mut receiver = Receiver::new();
         for _ in 0..700 {

@@ -2,6 +2,9 @@
 //!
 //! Control packets, which are few, go through `rtc-srtp`.
 
+#[cfg(test)]
+mod tests;
+
 use rtc_crypto::{
     AeadAlgorithm, AeadCipher, BlockCipherAlgorithm, CryptoError, HmacAlgorithm, Mac, RTCCrypto,
     StreamCipher, StreamCipherAlgorithm, constant_time_eq,
@@ -14,7 +17,7 @@ use sluice_types::sequence::{OnceWindow, Unroller};
 use thiserror::Error;
 
 /// The most that sealing adds to a packet, in bytes.
-pub(crate) const TAG_BYTES_MAX: usize = 16;
+pub const TAG_BYTES_MAX: usize = 16;
 
 /// What AES-CM with HMAC-SHA1-80 adds.
 const SHORT_TAG_BYTES: usize = 10;
@@ -35,7 +38,7 @@ const FIRST_CYCLE: u64 = 1 << 16;
 
 /// The profiles that the edge agrees to (RFC 5764, section 4.1.2; RFC 7714, section 14.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Profile {
+pub enum Profile {
     /// `SRTP_AEAD_AES_128_GCM`.
     Aes128Gcm,
     /// `SRTP_AES128_CM_HMAC_SHA1_80`, at four times the cost.
@@ -44,10 +47,10 @@ pub(crate) enum Profile {
 
 impl Profile {
     /// Bytes of a master key.
-    pub(crate) const KEY_BYTES: usize = 16;
+    pub const KEY_BYTES: usize = 16;
 
     /// Bytes of a master salt.
-    pub(crate) const fn salt_bytes(self) -> usize {
+    pub const fn salt_bytes(self) -> usize {
         match self {
             Self::Aes128Gcm => 12,
             Self::Aes128CmSha1 => 14,
@@ -55,7 +58,7 @@ impl Profile {
     }
 
     /// Bytes to export from DTLS for both directions (RFC 5764, section 4.2).
-    pub(crate) const fn keying_bytes(self) -> usize {
+    pub const fn keying_bytes(self) -> usize {
         2 * (Self::KEY_BYTES + self.salt_bytes())
     }
 
@@ -67,9 +70,18 @@ impl Profile {
     }
 }
 
+/// Which end of the DTLS association this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It began the handshake.
+    Client,
+    /// It waited for it: the edge.
+    Server,
+}
+
 /// Why a packet cannot be opened.
 #[derive(Debug, Error)]
-pub(crate) enum SrtpError {
+pub enum SrtpError {
     /// It is not RTP.
     #[error(transparent)]
     Rtp(#[from] RtpError),
@@ -190,10 +202,14 @@ fn cm_counter(salt: &[u8; 14], ssrc: u32, index: u64) -> [u8; 16] {
 }
 
 /// Seals media for one participant.
-pub(crate) struct Sealer(Cipher);
+pub struct Sealer(Cipher);
 
 impl Sealer {
-    pub(crate) fn new(
+    /// Seals with a master key and salt.
+    ///
+    /// # Errors
+    /// When they are not as long as the profile says.
+    pub fn new(
         crypto: &dyn RTCCrypto,
         profile: Profile,
         key: &[u8],
@@ -205,7 +221,10 @@ impl Sealer {
     /// Seals the first `length` bytes of `buffer`, of which `header` are in clear, and says how
     /// long the packet now is. The caller must never use an index of an SSRC twice, and `buffer`
     /// must have [`TAG_BYTES_MAX`] to spare.
-    pub(crate) fn seal(
+    ///
+    /// # Errors
+    /// When the cipher refuses.
+    pub fn seal(
         &mut self,
         buffer: &mut [u8],
         header: usize,
@@ -244,13 +263,17 @@ struct Stream {
 }
 
 /// Opens media of one participant.
-pub(crate) struct Opener {
+pub struct Opener {
     cipher: Cipher,
     streams: Vec<Stream>,
 }
 
 impl Opener {
-    pub(crate) fn new(
+    /// Opens with a master key and salt.
+    ///
+    /// # Errors
+    /// When they are not as long as the profile says.
+    pub fn new(
         crypto: &dyn RTCCrypto,
         profile: Profile,
         key: &[u8],
@@ -264,7 +287,10 @@ impl Opener {
 
     /// Opens `packet` in place and says how long the plain packet is. Nothing is remembered of a
     /// packet that fails.
-    pub(crate) fn open(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
+    ///
+    /// # Errors
+    /// When it is not RTP, came before or was not sealed with the agreed key.
+    pub fn open(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
         let header = header_bytes(packet)?;
         let length = packet
             .len()
@@ -327,18 +353,24 @@ impl Opener {
 }
 
 /// Both directions of one participant's media and control.
-pub(crate) struct Srtp {
-    pub(crate) sealer: Sealer,
-    pub(crate) opener: Opener,
+pub struct Srtp {
+    /// For media that goes out.
+    pub sealer: Sealer,
+    /// For media that comes in.
+    pub opener: Opener,
     control_out: Context,
     control_in: Context,
 }
 
 impl Srtp {
-    /// Splits what DTLS exported, as its server (RFC 5764, section 4.2).
-    pub(crate) fn new(
+    /// Splits what DTLS exported (RFC 5764, section 4.2).
+    ///
+    /// # Errors
+    /// When the keying material is not of the profile's length.
+    pub fn new(
         crypto: &dyn RTCCrypto,
         profile: Profile,
+        role: Role,
         keying: &[u8],
     ) -> Result<Self, SrtpError> {
         let (keys, salts) = keying.split_at(2 * Profile::KEY_BYTES);
@@ -355,23 +387,34 @@ impl Srtp {
             )
             .map_err(|error| SrtpError::Control(error.to_string()))
         };
+        let (client, server) = ((client_key, client_salt), (server_key, server_salt));
+        let (near, far) = match role {
+            Role::Client => (client, server),
+            Role::Server => (server, client),
+        };
         Ok(Self {
-            sealer: Sealer::new(crypto, profile, server_key, server_salt)?,
-            opener: Opener::new(crypto, profile, client_key, client_salt)?,
-            control_out: context(server_key, server_salt)?,
-            control_in: context(client_key, client_salt)?,
+            sealer: Sealer::new(crypto, profile, near.0, near.1)?,
+            opener: Opener::new(crypto, profile, far.0, far.1)?,
+            control_out: context(near.0, near.1)?,
+            control_in: context(far.0, far.1)?,
         })
     }
 
     /// The sealed form of an RTCP packet.
-    pub(crate) fn seal_control(&mut self, packet: &[u8]) -> Result<bytes::BytesMut, SrtpError> {
+    ///
+    /// # Errors
+    /// When it is not RTCP.
+    pub fn seal_control(&mut self, packet: &[u8]) -> Result<bytes::BytesMut, SrtpError> {
         self.control_out
             .encrypt_rtcp(packet)
             .map_err(|error| SrtpError::Control(error.to_string()))
     }
 
     /// The plain form of an SRTCP packet.
-    pub(crate) fn open_control(&mut self, packet: &[u8]) -> Result<bytes::BytesMut, SrtpError> {
+    ///
+    /// # Errors
+    /// When it is forged or came before.
+    pub fn open_control(&mut self, packet: &[u8]) -> Result<bytes::BytesMut, SrtpError> {
         self.control_in
             .decrypt_rtcp(packet)
             .map_err(|error| SrtpError::Control(error.to_string()))

@@ -1,0 +1,233 @@
+//! What a viewer notes of what it receives. It looks at headers, which are in clear; decrypting
+//! everything would cost more than the edge's work.
+
+use std::time::Duration;
+
+use sluice_sfu::rtp::{Extension, ExtensionIds, Header};
+use sluice_types::sequence::{OnceWindow, Unroller};
+use sluice_types::units::Time;
+use sluice_wire::srtp::Srtp;
+
+use super::publisher::{MAGIC, STAMP_AT};
+use super::sdp::{OPUS, VP8};
+
+/// One of so many packets is decrypted to see when it was sent.
+const SAMPLE: u64 = 16;
+
+/// The most delays that are kept of one stream.
+const DELAYS_MAX: usize = 20_000;
+
+/// How much longer than usual a gap between pictures is when it counts as a freeze (W3C
+/// webrtc-stats, `freezeCount`): the longer of three times and 150 ms more.
+const FREEZE_FACTOR: u32 = 3;
+const FREEZE_MORE: Duration = Duration::from_millis(150);
+
+/// What was noted of one stream.
+#[derive(Debug, Clone)]
+pub struct StreamReport {
+    /// Its SSRC.
+    pub ssrc: u32,
+    /// Whether it is sound.
+    pub audio: bool,
+    /// Packets that came, repeated ones not counted.
+    pub received: u64,
+    /// Packets that did not, before any repair.
+    pub lost: u64,
+    /// Bytes of RTP that came.
+    pub bytes: u64,
+    /// Pictures that came.
+    pub frames: u64,
+    /// Freezes, and how long they took together.
+    pub freezes: u32,
+    /// See `freezes`.
+    pub frozen: Duration,
+    /// Delays from the publisher's system call to the viewer's, in microseconds.
+    pub delays: Vec<u32>,
+}
+
+struct Stream {
+    report: StreamReport,
+    unroller: Unroller,
+    seen: OnceWindow,
+    first: u64,
+    highest: u64,
+    packets: u64,
+    last_frame: Option<Time>,
+    usual: Duration,
+}
+
+/// Everything that one viewer notes.
+pub(crate) struct Viewer {
+    ids: ExtensionIds,
+    streams: Vec<Stream>,
+    latest: usize,
+    /// Arrivals since the last feedback.
+    arrivals: Vec<(u64, Time)>,
+    transport: Unroller,
+    feedbacks: u8,
+    first_media: Option<Time>,
+}
+
+impl Viewer {
+    pub(crate) fn new(ids: ExtensionIds) -> Self {
+        Self {
+            ids,
+            streams: Vec::new(),
+            latest: 0,
+            arrivals: Vec::new(),
+            transport: Unroller::default(),
+            feedbacks: 0,
+            first_media: None,
+        }
+    }
+
+    /// When the first picture was whole.
+    pub(crate) const fn first_media(&self) -> Option<Time> {
+        self.first_media
+    }
+
+    /// Forgets everything but which packets came, to measure from now on.
+    pub(crate) fn begin(&mut self) {
+        for stream in &mut self.streams {
+            stream.first = stream.highest + 1;
+            stream.packets = 0;
+            let StreamReport { ssrc, audio, .. } = stream.report;
+            stream.report = empty(ssrc, audio);
+        }
+    }
+
+    pub(crate) fn reports(&self) -> Vec<StreamReport> {
+        self.streams
+            .iter()
+            .map(|stream| {
+                let mut report = stream.report.clone();
+                let expected = (stream.highest + 1).saturating_sub(stream.first);
+                report.lost = expected.saturating_sub(report.received);
+                report
+            })
+            .collect()
+    }
+
+    /// An SRTP packet came.
+    pub(crate) fn receive(&mut self, now: Time, packet: &mut [u8], srtp: &mut Srtp) {
+        let Ok(header) = Header::parse(packet, &self.ids) else {
+            return;
+        };
+        if let Some(&[high, low]) = header.extension(packet, Extension::TransportCc) {
+            let number = self.transport.unroll(u16::from_be_bytes([high, low]));
+            self.arrivals.push((number, now));
+        }
+        let audio = match header.payload_type {
+            OPUS => true,
+            VP8 => false,
+            // Retransmissions and probes.
+            _ => return,
+        };
+        let place = self.place(header.ssrc, header.sequence, audio);
+        let stream = &mut self.streams[place];
+        let number = stream.unroller.unroll(header.sequence);
+        if !stream.seen.first_time(number) {
+            return;
+        }
+        stream.highest = stream.highest.max(number);
+        if number < stream.first {
+            return;
+        }
+        stream.packets += 1;
+        stream.report.received += 1;
+        stream.report.bytes += packet.len() as u64;
+        if header.marker && !audio {
+            stream.report.frames += 1;
+            self.first_media.get_or_insert(now);
+            if let Some(before) = stream.last_frame {
+                let gap = now.since(before);
+                let limit = (stream.usual * FREEZE_FACTOR).max(stream.usual + FREEZE_MORE);
+                if stream.usual > Duration::ZERO && gap > limit {
+                    stream.report.freezes += 1;
+                    stream.report.frozen += gap;
+                }
+                stream.usual = if stream.usual > Duration::ZERO {
+                    (stream.usual * 15 + gap) / 16
+                } else {
+                    gap
+                };
+            }
+            stream.last_frame = Some(now);
+        }
+        if stream.packets.is_multiple_of(SAMPLE)
+            && stream.report.delays.len() < DELAYS_MAX
+            && let Some(sent) = sent_at(packet, srtp)
+        {
+            let delay = now.as_micros().saturating_sub(sent);
+            stream
+                .report
+                .delays
+                .push(u32::try_from(delay).unwrap_or(u32::MAX));
+        }
+    }
+
+    fn place(&mut self, ssrc: u32, sequence: u16, audio: bool) -> usize {
+        let matches = |stream: &Stream| stream.report.ssrc == ssrc;
+        if self.streams.get(self.latest).is_some_and(matches) {
+            return self.latest;
+        }
+        self.latest = match self.streams.iter().position(matches) {
+            Some(place) => place,
+            None => {
+                let mut unroller = Unroller::default();
+                let first = unroller.unroll(sequence);
+                self.streams.push(Stream {
+                    report: empty(ssrc, audio),
+                    unroller,
+                    seen: OnceWindow::default(),
+                    first,
+                    highest: first,
+                    packets: 0,
+                    last_frame: None,
+                    usual: Duration::ZERO,
+                });
+                self.streams.len() - 1
+            }
+        };
+        self.latest
+    }
+
+    /// The feedback that is due, one packet at a time
+    /// (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+    pub(crate) fn feedback(&mut self, buffer: &mut Vec<u8>, mut send: impl FnMut(&[u8])) {
+        self.arrivals.sort_unstable();
+        self.arrivals.dedup_by_key(|&mut (number, _)| number);
+        let mut rest = &self.arrivals[..];
+        while !rest.is_empty() {
+            buffer.clear();
+            let told = sluice_sfu::rtcp::transport_feedback(buffer, 0, self.feedbacks, rest).max(1);
+            self.feedbacks = self.feedbacks.wrapping_add(1);
+            send(buffer);
+            rest = &rest[told..];
+        }
+        self.arrivals.clear();
+    }
+}
+
+fn empty(ssrc: u32, audio: bool) -> StreamReport {
+    StreamReport {
+        ssrc,
+        audio,
+        received: 0,
+        lost: 0,
+        bytes: 0,
+        frames: 0,
+        freezes: 0,
+        frozen: Duration::ZERO,
+        delays: Vec::new(),
+    }
+}
+
+/// When a packet was sent, in microseconds of the engine's clock.
+fn sent_at(packet: &mut [u8], srtp: &mut Srtp) -> Option<u64> {
+    let length = srtp.opener.open(packet).ok()?;
+    let header = sluice_sfu::rtp::header_bytes(packet).ok()?;
+    let stamp = packet[header..length].get(STAMP_AT..STAMP_AT + 12)?;
+    let micros = stamp.strip_prefix(&MAGIC)?;
+    Some(u64::from_be_bytes(micros.try_into().ok()?))
+}

@@ -27,6 +27,7 @@ fn config() -> MediaConfig {
         listen: loopback,
         udp_port: 0,
         workers: 1,
+        capacity: 100,
         pin: false,
         segmentation: true,
         tcp_port: Some(0),
@@ -99,7 +100,22 @@ async fn keep_sending(video: &mut Published, audio: &mut Published) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_clients_of_a_room_receive_each_other() {
-    let (mut media, mut events) = Media::start(config()).await.expect("media");
+    receive_each_other(config()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_they_do_at_two_workers_when_one_is_full() {
+    let config = MediaConfig {
+        workers: 2,
+        capacity: 2,
+        ..config()
+    };
+    receive_each_other(config).await;
+}
+
+async fn receive_each_other(config: MediaConfig) {
+    let full = usize::try_from(config.capacity).expect("small") / usize::from(config.workers);
+    let (mut media, mut events) = Media::start(config).await.expect("media");
     let room = MeetingId::from_random([1; 10]);
     let mut one = join(&mut media, &room, 1).await;
     let mut two = join(&mut media, &room, 2).await;
@@ -156,6 +172,7 @@ async fn two_clients_of_a_room_receive_each_other() {
         |event| matches!(event, MediaEvent::Lost { participant, .. } if *participant == gone),
     )
     .await;
+    assert_eq!(media.workers_of(&room), 2usize.div_ceil(full));
     drop(one.session);
     two.client.close().await.expect("closed");
 }

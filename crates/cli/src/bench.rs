@@ -12,7 +12,7 @@ use sluice_bench::forward::floor::FloorOrder;
 use sluice_bench::forward::{Results, SCENARIOS, Scenario, draw, floor};
 use sluice_bench::load::{Api, Load};
 
-use crate::process::failed;
+use crate::process::{failed, start_logs};
 
 /// Flags of `sluice bench`.
 #[derive(Debug, Args)]
@@ -82,6 +82,7 @@ struct LoadArgs {
 }
 
 pub(crate) fn run(args: BenchArgs) -> ExitCode {
+    start_logs();
     let result = match args.command {
         Command::Floor => run_floor(),
         Command::Forward(args) => on_runtime(run_forward(args)),

@@ -82,6 +82,7 @@ pub async fn run(
         listen: config.media_listen,
         udp_port: config.media_port,
         workers: config.workers,
+        capacity: config.capacity,
         pin: config.pin_workers,
         segmentation: config.segmentation,
         tcp_port: config.ice_tcp_port,

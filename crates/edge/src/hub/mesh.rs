@@ -73,8 +73,14 @@ impl Hub {
                 };
                 self.tell_passing(&room, &participant, event);
             }
-            MediaEvent::Speakers { room, tracks } => {
-                if let Some(state) = self.rooms.get_mut(&room) {
+            MediaEvent::Speakers {
+                worker,
+                room,
+                tracks,
+            } => {
+                if self.media.is_home(&room, worker)
+                    && let Some(state) = self.rooms.get_mut(&room)
+                {
                     state.room.set_speakers(&tracks);
                     self.touched.insert(room);
                 }
@@ -122,9 +128,9 @@ impl Hub {
                 self.tracks
                     .insert(track.track_id, (room, track.kind, inlet));
             }
-            Output::CloseTrack { room, track } => {
+            Output::CloseTrack { track, .. } => {
                 self.tracks.remove(&track);
-                self.media.drop_relay(&room, &track);
+                self.media.drop_relay(&track);
             }
             Output::Route {
                 peer,

@@ -82,6 +82,8 @@ pub enum MediaEvent {
     },
     /// Who speaks in a room changed.
     Speakers {
+        /// The worker that says so.
+        worker: usize,
         /// The room.
         room: MeetingId,
         /// Audio tracks, the dominant speaker's first, with their levels in decibels below the

@@ -11,12 +11,14 @@ mod relay;
 mod sdp;
 mod session;
 mod tcp;
+mod whereabouts;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sluice_sfu::forward::{EncodingId, EncodingSet};
 use sluice_types::access::Grants;
@@ -33,8 +35,13 @@ pub use self::keys::TrackKey;
 pub use self::relay::{RelayInlet, RelayOutlet, Relayed};
 pub use self::sdp::SdpError;
 pub use self::session::{Answered, PendingOffer, Session, WantedTrack};
+use self::whereabouts::Whereabouts;
 use self::worker::{Command, TrackOrigin, TrackTarget, WorkerHandle};
 use sluice_wire::dtls::{DtlsError, DtlsIdentity};
+
+/// The load of a worker, in thousandths of a core, from which on newcomers go to another. Those who
+/// are in may still start cameras.
+const FULL_PERMILLE: u32 = 700;
 
 /// Events that wait for the hub.
 const EVENTS: usize = 8_192;
@@ -48,6 +55,8 @@ pub struct MediaConfig {
     pub udp_port: u16,
     /// How many workers there are, 1 to 256.
     pub workers: u16,
+    /// Participants that all workers together are meant for.
+    pub capacity: u32,
     /// Whether each worker keeps to a core of its own.
     pub pin: bool,
     /// Whether the kernel cuts runs of packets for one client (UDP GSO).
@@ -103,9 +112,19 @@ struct Shared {
     advertised: Vec<IpAddr>,
     tcp_candidates: Vec<SocketAddr>,
     directory: tcp::Directory,
+    /// Sessions at each worker.
+    sessions: Vec<AtomicUsize>,
+    whereabouts: Mutex<Whereabouts>,
 }
 
 impl Shared {
+    /// Where tracks are. Sessions and the hub ask; the way of a packet never comes by here.
+    fn whereabouts(&self) -> MutexGuard<'_, Whereabouts> {
+        self.whereabouts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn udp_candidates(&self, port: u16) -> Vec<SocketAddr> {
         self.advertised
             .iter()
@@ -135,7 +154,9 @@ pub struct MediaReport {
 /// All media of an edge.
 pub struct Media {
     shared: Arc<Shared>,
-    rooms: HashMap<MeetingId, usize>,
+    rooms: HashMap<MeetingId, Vec<usize>>,
+    /// Sessions that one worker is meant for.
+    capacity: usize,
     tcp: Option<AbortHandle>,
 }
 
@@ -188,7 +209,10 @@ impl Media {
             let task = tokio::spawn(tcp::serve(listener, directory.clone()));
             tcp = Some(task.abort_handle());
         }
+        let capacity = (config.capacity as usize).div_ceil(workers.len()).max(1);
         let shared = Arc::new(Shared {
+            sessions: workers.iter().map(|_| AtomicUsize::new(0)).collect(),
+            whereabouts: Mutex::default(),
             workers,
             identity,
             advertised: config.advertised,
@@ -198,38 +222,80 @@ impl Media {
         let media = Self {
             shared,
             rooms: HashMap::new(),
+            capacity,
             tcp,
         };
         Ok((media, receiver))
     }
 
-    /// The worker of a room: chosen when the room is first named, among those with the fewest
-    /// rooms.
-    fn worker(&mut self, room: &MeetingId) -> usize {
-        if let Some(&worker) = self.rooms.get(room) {
-            return worker;
+    /// The worker that a room began at: chosen when the room is first named, among those with the
+    /// fewest rooms and participants.
+    fn home(&mut self, room: &MeetingId) -> usize {
+        if let Some(workers) = self.rooms.get(room) {
+            return workers[0];
         }
-        let rooms_of = |worker: usize| self.rooms.values().filter(|&&w| w == worker).count();
+        let rooms_of = |worker: usize| self.rooms.values().filter(|w| w.contains(&worker)).count();
         let worker = (0..self.shared.workers.len())
-            .min_by_key(|&worker| rooms_of(worker))
+            .min_by_key(|&worker| (self.is_full(worker), rooms_of(worker)))
             .unwrap_or(0);
-        self.rooms.insert(room.clone(), worker);
+        self.rooms.insert(room.clone(), vec![worker]);
         worker
     }
 
-    /// Forgets which worker a room is at. Its sessions and relays must be gone.
+    /// Whether a worker should take nobody more while another can.
+    fn is_full(&self, worker: usize) -> bool {
+        self.shared.sessions[worker].load(Ordering::Relaxed) >= self.capacity
+            || self.shared.workers[worker].load_permille() >= FULL_PERMILLE
+    }
+
+    /// The worker of a newcomer: one that the room is at already, or when all of those are full the
+    /// one with the most to spare.
+    fn worker_for_newcomer(&mut self, room: &MeetingId) -> usize {
+        let home = self.home(room);
+        let here = self.rooms.get(room).cloned().unwrap_or_default();
+        if let Some(&worker) = here.iter().find(|&&worker| !self.is_full(worker)) {
+            return worker;
+        }
+        let sessions = |worker: usize| self.shared.sessions[worker].load(Ordering::Relaxed);
+        let worker = (0..self.shared.workers.len())
+            .min_by_key(|&worker| (self.is_full(worker), sessions(worker)))
+            .unwrap_or(home);
+        if let Some(workers) = self.rooms.get_mut(room)
+            && !workers.contains(&worker)
+        {
+            tracing::info!(meeting = %room, worker, "the room goes on at one more worker");
+            workers.push(worker);
+        }
+        worker
+    }
+
+    /// How many workers a room is spread over.
+    #[must_use]
+    pub fn workers_of(&self, room: &MeetingId) -> usize {
+        self.rooms.get(room).map_or(0, Vec::len)
+    }
+
+    /// Whether what a worker says of a whole room counts: each of a room's workers hears all voices.
+    #[must_use]
+    pub fn is_home(&self, room: &MeetingId, worker: usize) -> bool {
+        self.rooms
+            .get(room)
+            .is_some_and(|workers| workers.first() == Some(&worker))
+    }
+
+    /// Forgets which workers a room is at. Its sessions and relays must be gone.
     pub fn close_room(&mut self, room: &MeetingId) {
         self.rooms.remove(room);
     }
 
-    /// Begins a participant's session, at the room's worker.
+    /// Begins a participant's session, at one of the room's workers.
     pub fn open(
         &mut self,
         room: &MeetingId,
         participant: &ParticipantId,
         grants: Grants,
     ) -> Session {
-        let worker = self.worker(room);
+        let worker = self.worker_for_newcomer(room);
         Session::new(
             self.shared.clone(),
             worker,
@@ -246,23 +312,25 @@ impl Media {
         owner: &ParticipantId,
         track: &TrackInfo,
     ) -> RelayInlet {
-        let worker = self.worker(room);
-        let worker = &self.shared.workers[worker];
-        worker.tell(Command::AddTrack {
-            room: room.clone(),
-            owner: owner.clone(),
-            track: track.clone(),
-            origin: TrackOrigin::Backbone,
-        });
-        worker.inlet().clone()
+        let worker = self.home(room);
+        let workers = &self.shared.workers;
+        self.shared
+            .whereabouts()
+            .add(workers, worker, room, owner, track, TrackOrigin::Backbone);
+        workers[worker].inlet().clone()
     }
 
     /// Lets go of a track that came over a relay.
-    pub fn drop_relay(&mut self, room: &MeetingId, track: &TrackId) {
-        let worker = self.worker(room);
-        self.shared.workers[worker].tell(Command::RemoveTrack {
-            track: TrackKey::of(track),
-        });
+    pub fn drop_relay(&mut self, track: &TrackId) {
+        self.shared
+            .whereabouts()
+            .remove(&self.shared.workers, TrackKey::of(track));
+    }
+
+    /// The worker that a track is at, or else its room's.
+    fn worker_of(&mut self, room: &MeetingId, track: &TrackId) -> usize {
+        let at = self.shared.whereabouts().worker_of(TrackKey::of(track));
+        at.unwrap_or_else(|| self.home(room))
     }
 
     /// Sends a track over a relay.
@@ -274,7 +342,7 @@ impl Media {
         encodings: EncodingSet,
         outlet: Box<dyn RelayOutlet>,
     ) -> RelaySink {
-        let worker = self.worker(room);
+        let worker = self.worker_of(room, track);
         let sink = SinkKey::next();
         self.shared.workers[worker].tell(Command::AddSink {
             sink,
@@ -302,7 +370,7 @@ impl Media {
 
     /// A receiver behind another edge needs a key frame.
     pub fn request_key_frame(&mut self, room: &MeetingId, track: &TrackId, encoding: EncodingId) {
-        let worker = self.worker(room);
+        let worker = self.worker_of(room, track);
         self.shared.workers[worker].tell(Command::RequestKeyFrame {
             track: TrackKey::of(track),
             encoding,

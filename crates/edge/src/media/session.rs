@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use sluice_sfu::forward::{EncodingId, EncodingSet};
@@ -116,6 +117,7 @@ impl Session {
         grants: Grants,
     ) -> Self {
         let credentials = LocalCredentials::from_random(&random());
+        shared.sessions[worker].fetch_add(1, Ordering::Relaxed);
         Self {
             shared,
             worker,
@@ -219,15 +221,23 @@ impl Session {
                     ssrc: carried.stream.ssrc,
                     retransmission_ssrc: carried.stream.retransmission_ssrc,
                 };
-                self.tell(Command::AddSink {
-                    sink,
+                self.shared.whereabouts().add_sink(
+                    &self.shared.workers,
+                    self.worker,
                     track,
+                    sink,
                     target,
                     wish,
-                });
+                );
             }
         }
         Ok(())
+    }
+
+    fn remove_sink(&self, track: TrackKey, sink: SinkKey) {
+        self.shared
+            .whereabouts()
+            .remove_sink(&self.shared.workers, self.worker, track, sink);
     }
 
     /// How the participant wants a track, if it says so.
@@ -281,7 +291,7 @@ impl Session {
                 continue;
             }
             if let Some(sink) = carried.sink {
-                self.tell(Command::RemoveSink { sink });
+                self.remove_sink(TrackKey::of(track), sink);
             }
             self.lines[index].purpose = Use::Receive(None);
             self.changed = true;
@@ -478,22 +488,27 @@ impl Session {
                     .iter()
                     .filter_map(|encoding| String::from_utf8(encoding.rid.clone()?.into()).ok())
                     .collect();
-                self.tell(Command::AddTrack {
-                    room: self.room.clone(),
-                    owner: self.participant.clone(),
-                    track: track.clone(),
-                    origin: TrackOrigin::Peer {
-                        peer: self.peer,
-                        encodings: media.encodings.clone(),
-                        mid: media.mid.clone(),
-                        repairs: media.formats.iter().any(|format| format.nack),
-                    },
-                });
+                let origin = TrackOrigin::Peer {
+                    peer: self.peer,
+                    encodings: media.encodings.clone(),
+                    mid: media.mid.clone(),
+                    repairs: media.formats.iter().any(|format| format.nack),
+                };
+                self.shared.whereabouts().add(
+                    &self.shared.workers,
+                    self.worker,
+                    &self.room,
+                    &self.participant,
+                    &track,
+                    origin,
+                );
                 self.lines[index].purpose = Use::Publish(Some(Published { track, rids }));
             }
             (Some(published), false) => {
                 let track = TrackKey::of(&published.track.track_id);
-                self.tell(Command::RemoveTrack { track });
+                self.shared
+                    .whereabouts()
+                    .remove(&self.shared.workers, track);
                 self.lines[index].purpose = Use::Publish(None);
             }
             _ => {}
@@ -637,6 +652,23 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.shared.directory.remove(&self.credentials.ufrag);
+        for line in &self.lines {
+            match &line.purpose {
+                Use::Publish(Some(published)) => {
+                    let track = TrackKey::of(&published.track.track_id);
+                    self.shared
+                        .whereabouts()
+                        .remove(&self.shared.workers, track);
+                }
+                Use::Receive(Some(carried)) => {
+                    if let Some(sink) = carried.sink {
+                        self.remove_sink(TrackKey::of(&carried.wanted.track.track_id), sink);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.shared.sessions[self.worker].fetch_sub(1, Ordering::Relaxed);
         self.tell(Command::RemovePeer { peer: self.peer });
     }
 }

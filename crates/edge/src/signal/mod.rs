@@ -14,6 +14,9 @@ pub use self::keyring::{Keyring, TokenError};
 use self::socket::{Opening, serve};
 use crate::http::{App, problem};
 
+/// Bytes read from a socket at once: most messages are shorter, and everybody has such a buffer.
+const READ_BUFFER_BYTES: usize = 4 * 1024;
+
 /// What may stand in the query of the upgrade.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct SignalQuery {
@@ -58,6 +61,8 @@ pub(crate) async fn upgrade(
     upgrade
         .protocols([SUBPROTOCOL])
         .max_message_size(MESSAGE_BYTES_MAX)
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
         .max_frame_size(MESSAGE_BYTES_MAX)
         .on_upgrade(move |socket| serve(socket, opening, app))
 }

@@ -87,7 +87,13 @@ pub(super) struct Encoding {
 }
 
 impl Encoding {
-    pub(super) fn new(kind: MediaKind, rid: Option<Box<[u8]>>, repairs: bool) -> Self {
+    /// One with so many larger ones above it.
+    pub(super) fn new(
+        kind: MediaKind,
+        rid: Option<Box<[u8]>>,
+        repairs: bool,
+        larger: usize,
+    ) -> Self {
         let clock_rate = match kind {
             MediaKind::Audio => 48_000,
             MediaKind::Video => 90_000,
@@ -97,7 +103,7 @@ impl Encoding {
             ssrc: 0,
             reception: Reception::new(clock_rate, repairs),
             seen: OnceWindow::default(),
-            history: History::new(kind),
+            history: History::new(kind, larger),
             key_frames: KeyFrameRequests::default(),
             last: None,
             structure: None,

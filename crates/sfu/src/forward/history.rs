@@ -11,8 +11,10 @@ use crate::rtp::Header;
 /// The longest packet that is kept, in bytes. Browsers stay below 1,250.
 pub(super) const PACKET_BYTES_MAX: usize = 1_500;
 
-/// A video encoding's packets: 0.4 s at 2.5 Mbit/s, 160 KB once full.
+/// Packets of a video's largest encoding: 0.4 s at 2.5 Mbit/s, 160 KB once full. Each smaller one
+/// has half of that, which lasts longer, since it has a quarter of the bits.
 const VIDEO_PACKETS: usize = 128;
+const VIDEO_PACKETS_MIN: usize = 32;
 
 /// An audio track's packets: 0.6 s.
 const AUDIO_PACKETS: usize = 32;
@@ -43,10 +45,11 @@ pub(super) struct History {
 }
 
 impl History {
-    pub(super) fn new(kind: MediaKind) -> Self {
+    /// Of an encoding with so many larger ones above it.
+    pub(super) fn new(kind: MediaKind, larger: usize) -> Self {
         let packets = match kind {
             MediaKind::Audio => AUDIO_PACKETS,
-            MediaKind::Video => VIDEO_PACKETS,
+            MediaKind::Video => (VIDEO_PACKETS >> larger.min(8)).max(VIDEO_PACKETS_MIN),
         };
         let mut slots = Vec::new();
         slots.resize_with(packets, || None);
@@ -74,6 +77,7 @@ impl History {
             None => Vec::new(),
         };
         bytes.clear();
+        bytes.reserve_exact(passing.packet.len());
         bytes.extend_from_slice(passing.packet);
         self.slots[slot] = Some(Kept {
             number,
@@ -127,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_newer_packet_is_never_replaced_by_an_older_one() {
-        let mut history = History::new(MediaKind::Audio);
+        let mut history = History::new(MediaKind::Audio, 0);
         let mut packet = vec![0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
         let header = Header::parse(&packet, &ExtensionIds::NONE).expect("RTP");
         history.keep(&passing(100, &header, &packet));

@@ -74,12 +74,16 @@ impl Source {
         let encodings = match &origin {
             Origin::Peer {
                 encodings, repairs, ..
-            } => encodings
-                .iter()
-                .take(SPATIAL_MAX)
-                .map(|told| Encoding::new(kind, told.rid.clone(), *repairs))
-                .collect(),
-            Origin::Backbone => vec![Encoding::new(kind, None, false)],
+            } => {
+                let count = encodings.len().min(SPATIAL_MAX);
+                let larger = (0..count).rev();
+                encodings
+                    .iter()
+                    .zip(larger)
+                    .map(|(told, larger)| Encoding::new(kind, told.rid.clone(), *repairs, larger))
+                    .collect()
+            }
+            Origin::Backbone => vec![Encoding::new(kind, None, false, 0)],
         };
         Self {
             kind,
@@ -101,7 +105,8 @@ impl Source {
         };
         let place = u8::try_from(ssrc).ok().filter(|_| ssrc < most)?;
         while self.encodings.len() <= usize::from(place) {
-            self.encodings.push(Encoding::new(self.kind, None, false));
+            self.encodings
+                .push(Encoding::new(self.kind, None, false, 0));
         }
         Some(EncodingId(place))
     }

@@ -6,6 +6,7 @@ use sluice_types::ids::{MeetingId, ParticipantId, RelayId};
 use sluice_types::room::TrackInfo;
 use sluice_types::signal::Wish;
 
+use super::Mailbox;
 use crate::media::ice::LocalCredentials;
 use crate::media::keys::{ConnectionKey, PeerKey, SinkKey, TrackKey};
 use crate::media::relay::RelayOutlet;
@@ -29,6 +30,8 @@ pub(crate) enum TrackOrigin {
     },
     /// Another edge.
     Backbone,
+    /// Another worker, which sends it to that sink of its own.
+    Worker { from: Mailbox, sink: SinkKey },
 }
 
 /// Where a track goes.

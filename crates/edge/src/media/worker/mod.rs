@@ -142,6 +142,11 @@ impl WorkerHandle {
         self.shared.read()
     }
 
+    /// Share of one core that the worker used lately, in thousandths.
+    pub(crate) fn load_permille(&self) -> u32 {
+        self.shared.load_permille()
+    }
+
     /// Gives the worker something to do. When its queue is full, the command is dropped and an
     /// error logged: a worker that far behind serves nobody any more.
     pub(crate) fn tell(&self, command: Command) {
@@ -321,23 +326,45 @@ impl Worker {
     /// something that is gone.
     fn event_of(&mut self, notice: Notice) -> Option<MediaEvent> {
         let table = &mut self.table;
-        let id_of = |source: SourceId| {
-            let key = table.track_of.get(&source)?;
-            Some(table.tracks.get(key)?.id.clone())
-        };
+        let id_of = |source: SourceId| Some(table.track(source)?.id.clone());
         Some(match notice {
-            Notice::KeyFrameWanted(source, encoding) => MediaEvent::KeyFrameWanted {
-                track: id_of(source)?,
-                encoding,
-            },
+            Notice::KeyFrameWanted(source, encoding) => {
+                let track = table.track(source)?;
+                if let Some((worker, _)) = &track.across {
+                    worker.tell(Command::RequestKeyFrame {
+                        track: *table.track_of.get(&source)?,
+                        encoding,
+                    });
+                    return None;
+                }
+                MediaEvent::KeyFrameWanted {
+                    track: track.id.clone(),
+                    encoding,
+                }
+            }
             Notice::FirstPacket(source) => MediaEvent::FirstPacket {
-                track: id_of(source)?,
+                track: table
+                    .track(source)
+                    .filter(|track| track.across.is_none())?
+                    .id
+                    .clone(),
             },
-            Notice::EncodingsWanted(source, encodings) => MediaEvent::EncodingsWanted {
-                track: id_of(source)?,
-                encodings,
-            },
+            Notice::EncodingsWanted(source, encodings) => {
+                let track = table.track(source)?;
+                if let Some((worker, sink)) = &track.across {
+                    worker.tell(Command::SetEncodings {
+                        sink: *sink,
+                        encodings,
+                    });
+                    return None;
+                }
+                MediaEvent::EncodingsWanted {
+                    track: track.id.clone(),
+                    encodings,
+                }
+            }
             Notice::Speakers(room, speakers) => MediaEvent::Speakers {
+                worker: self.index,
                 room: table.rooms.get(&room)?.clone(),
                 tracks: speakers
                     .into_iter()

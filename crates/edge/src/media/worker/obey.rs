@@ -74,6 +74,10 @@ impl Worker {
                 track,
                 origin,
             } => {
+                let across = match &origin {
+                    TrackOrigin::Worker { from, sink } => Some((from.clone(), *sink)),
+                    _ => None,
+                };
                 let Some(origin) = self.origin(origin) else {
                     return;
                 };
@@ -88,7 +92,7 @@ impl Worker {
                 self.table.rooms.insert(forwarded.room, room);
                 self.table.track_of.insert(source, key);
                 let id = track.track_id;
-                self.table.tracks.insert(key, Track { id, source });
+                self.table.tracks.insert(key, Track { id, source, across });
             }
             Command::RemoveTrack { track } => self.remove_track(track),
             Command::AddSink {
@@ -157,7 +161,7 @@ impl Worker {
                 mid: mid.into_bytes().into(),
                 repairs,
             },
-            TrackOrigin::Backbone => Origin::Backbone,
+            TrackOrigin::Backbone | TrackOrigin::Worker { .. } => Origin::Backbone,
         })
     }
 

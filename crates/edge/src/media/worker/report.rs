@@ -32,6 +32,13 @@ impl Shared {
             .clone()
     }
 
+    pub(super) fn load_permille(&self) -> u32 {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .load_permille
+    }
+
     fn write(&self, report: WorkerReport) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = report;
     }
@@ -50,6 +57,7 @@ impl Worker {
                 .table
                 .tracks
                 .values()
+                .filter(|track| track.across.is_none())
                 .filter_map(|track| {
                     let (packets, _) = self.forwarder.source_packets(track.source)?;
                     Some((track.id.clone(), packets))

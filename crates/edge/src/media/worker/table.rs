@@ -7,6 +7,7 @@ use slab::Slab;
 use sluice_sfu::forward::{LinkId, PeerId, RoomId, SinkId, SourceId};
 use sluice_types::ids::{MeetingId, TrackId};
 
+use super::Mailbox;
 use super::outbox::Link;
 use super::peer::{Connection, Path, Peer};
 use crate::media::keys::{ConnectionKey, PeerKey, SinkKey, TrackKey};
@@ -15,6 +16,8 @@ use crate::media::keys::{ConnectionKey, PeerKey, SinkKey, TrackKey};
 pub(super) struct Track {
     pub(super) id: TrackId,
     pub(super) source: SourceId,
+    /// For a track that comes from another worker: that worker, and its sink.
+    pub(super) across: Option<(Mailbox, SinkKey)>,
 }
 
 /// A receiver of a track.
@@ -44,6 +47,11 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// The track that the forwarder calls `source`.
+    pub(super) fn track(&self, source: SourceId) -> Option<&Track> {
+        self.tracks.get(self.track_of.get(&source)?)
+    }
+
     pub(super) fn insert(&mut self, peer: Peer) {
         let (key, forward, ufrag) = (peer.key, peer.forward.index(), peer.ice.local.ufrag.clone());
         let place = self.peers.insert(peer);

@@ -137,6 +137,10 @@ fn bitrate(source: &Source, choice: Choice) -> Bitrate {
     if measured > Bitrate::bps(0) {
         return measured;
     }
+    // Better a burst than no picture: what may be large is only known once it was sent.
+    if place == 0 {
+        return NOMINAL[0];
+    }
     let from_top = source.encodings.len() - 1 - place;
     NOMINAL[SPATIAL_MAX - 1 - from_top.min(SPATIAL_MAX - 1)]
 }

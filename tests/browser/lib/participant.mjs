@@ -119,6 +119,13 @@ export class Participant {
     return nearestColour(corners);
   }
 
+  /** The colour of somebody's picture as it stands; `undefined` when there is none. */
+  async glimpseOf(name) {
+    const { id } = await this.seesTileOf(name);
+    const picture = await this.tab.evaluate(look, id);
+    return picture && nearestColour(picture.corners);
+  }
+
   /** Listens to somebody until it is louder than silence. @param {string} name */
   async hears(name) {
     const { id } = await this.seesTileOf(name);

@@ -25,22 +25,27 @@ let directory;
 /** @type {Map<string, Promise<{ video: string, audio: string }>>} */
 const made = new Map();
 
+/** What a camera shows when nobody cares for its size: as little as will do. Pixels. */
+const HEIGHT = 270;
+
 /**
  * A camera and a microphone of an identity's own, as files that Chromium plays in a loop.
  *
  * @param {string} colour one of `COLOURS`
+ * @param {number} [height] of the picture, in pixels; Chromium sends three encodings from 540 on
  */
-export function fakeDevices(colour) {
-  let files = made.get(colour);
+export function fakeDevices(colour, height = HEIGHT) {
+  const name = `${colour}-${height}`;
+  let files = made.get(name);
   if (!files) {
-    files = make(colour);
-    made.set(colour, files);
+    files = make(colour, height);
+    made.set(name, files);
   }
   return files;
 }
 
-/** @param {string} colour */
-async function make(colour) {
+/** @param {string} colour @param {number} height */
+async function make(colour, height) {
   directory ??= mkdtemp(join(tmpdir(), 'sluice-camera-')).then((dir) => {
     process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
     return dir;
@@ -48,12 +53,13 @@ async function make(colour) {
   const rgb = COLOURS[colour];
   if (!rgb) throw new Error(`no colour ${colour}; there are ${Object.keys(COLOURS).join(', ')}`);
   const dir = await directory;
-  const video = join(dir, `${colour}.mjpeg`);
-  const audio = join(dir, `${colour}.wav`);
+  const video = join(dir, `${colour}-${height}.mjpeg`);
+  const audio = join(dir, `${colour}-${height}.wav`);
   const hex = rgb.map((value) => value.toString(16).padStart(2, '0')).join('');
   // A test picture crosses from corner to corner, and leaves the other two as they are.
   const scene =
-    `color=c=0x${hex}:s=480x270:r=15:d=4[ground];testsrc2=s=120x90:r=15:d=4[thing];` +
+    `color=c=0x${hex}:s=${(height * 16) / 9}x${height}:r=15:d=4[ground];` +
+    `testsrc2=s=120x90:r=15:d=4[thing];` +
     `[ground][thing]overlay=x='(W-w)*t/4':y='(H-h)*t/4'`;
   // Syllables: noise suppression takes a steady tone for noise.
   const step = Object.keys(COLOURS).indexOf(colour);

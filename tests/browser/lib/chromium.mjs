@@ -19,6 +19,31 @@ const FLAGS = [
   '--allow-loopback-in-peer-connection',
 ];
 
+/** Runs in the page: remembers its peer connections. */
+function keepPeers() {
+  window.peers = 0;
+  const Peer = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends Peer {
+    constructor(configuration) {
+      super(configuration);
+      window.peers += 1;
+      window.peer = this;
+    }
+  };
+}
+
+/** Runs in the page: the edge's only candidate is a UDP port of this machine. */
+function leadMediaTo(port) {
+  const { prototype } = window.RTCPeerConnection;
+  const { setRemoteDescription } = prototype;
+  prototype.setRemoteDescription = function ({ type, sdp }) {
+    const lines = sdp.split('\r\n').filter((line) => !line.startsWith('a=candidate:'));
+    const at = lines.findIndex((line) => line.startsWith('a=ice-ufrag:'));
+    lines.splice(at, 0, `a=candidate:1 1 udp 2130706431 127.0.0.1 ${port} typ host`);
+    return setRemoteDescription.call(this, { type, sdp: lines.join('\r\n') });
+  };
+}
+
 /**
  * A tab of a browser.
  *
@@ -35,11 +60,15 @@ const FLAGS = [
  * A Chromium of its own, with a camera and microphone of its own.
  *
  * @param {string} colour the identity that its camera shows
- * @param {() => void} [before] runs in the page before anything else does
+ * @param {object} [options]
+ * @param {() => void} [options.before] runs in the page before anything else does
+ * @param {number} [options.mediaPort] where media goes to and comes from, in the edge's place
+ * @param {number} [options.height] of the camera's picture, in pixels
+ * @param {{ width: number, height: number }} [options.viewport] of the page, in pixels
  * @returns {Promise<Tab & { page: import('playwright-core').Page }>}
  */
-export async function openChromium(colour, before) {
-  const { video, audio } = await fakeDevices(colour);
+export async function openChromium(colour, { before, mediaPort, height, viewport } = {}) {
+  const { video, audio } = await fakeDevices(colour, height);
   const profile = await mkdtemp(join(tmpdir(), 'sluice-chromium-'));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM_BIN ?? '/usr/bin/chromium',
@@ -49,9 +78,11 @@ export async function openChromium(colour, before) {
       `--use-file-for-fake-video-capture=${video}`,
       `--use-file-for-fake-audio-capture=${audio}`,
     ],
-    viewport: { width: 1000, height: 640 },
+    viewport: viewport ?? { width: 1000, height: 640 },
   });
   const page = context.pages()[0] ?? (await context.newPage());
+  await page.addInitScript(keepPeers);
+  if (mediaPort) await page.addInitScript(leadMediaTo, mediaPort);
   if (before) await page.addInitScript(before);
   return {
     page,

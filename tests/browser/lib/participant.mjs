@@ -30,7 +30,10 @@ export class Participant {
    * @param {import('./mesh.mjs').Mesh} mesh
    * @param {import('./api.mjs').Meeting} meeting
    * @param {{ name: string, region: string, colour?: string, firefox?: boolean, host?: boolean,
-   *   before?: () => void, token?: string }} who
+   *   before?: () => void, token?: string, key?: string, audio?: boolean, video?: boolean,
+   *   mediaPort?: number, height?: number, viewport?: { width: number, height: number } }} who
+   *   `key` encrypts end to end; `audio` and `video` say what is on, and `mediaPort`, `height` and
+   *   `viewport` are those of `openChromium`
    */
   static async join(mesh, meeting, who) {
     const participant = await Participant.open(mesh, meeting, who);
@@ -39,15 +42,17 @@ export class Participant {
   }
 
   /** As `join`, but does not wait until the participant is in. */
-  static async open(mesh, meeting, { name, region, colour, firefox, host, before, token }) {
-    const tab = firefox
-      ? await openFirefox()
-      : await openChromium(colour ?? Object.keys(COLOURS)[0], before);
+  static async open(mesh, meeting, who) {
+    const { name, region, colour = Object.keys(COLOURS)[0], host, token, key } = who;
+    const tab = who.firefox ? await openFirefox() : await openChromium(colour, who);
     const { url, client } = mesh.edge(region);
-    const key = host ? `&host_key=${meeting.hostKey}` : '';
-    const proof = token ? `?token=${token}&` : `/${meeting.invite}?`;
-    const path = `/m/${meeting.id}${proof}`;
-    await tab.goto(`${url}${path}name=${encodeURIComponent(name)}&as=${client}&autojoin=1${key}`);
+    const query = new URLSearchParams({ name, as: client, autojoin: '1' });
+    if (host) query.set('host_key', meeting.hostKey);
+    if (token) query.set('token', token);
+    if (who.audio === false) query.set('audio', '0');
+    if (who.video === false) query.set('video', '0');
+    const path = token ? `/m/${meeting.id}` : `/m/${meeting.id}/${meeting.invite}`;
+    await tab.goto(`${url}${path}?${query}${key ? `#key=${key}` : ''}`);
     return new Participant(name, tab);
   }
 
@@ -112,6 +117,13 @@ export class Participant {
       return different.size >= 4;
     });
     return nearestColour(corners);
+  }
+
+  /** The colour of somebody's picture as it stands; `undefined` when there is none. */
+  async glimpseOf(name) {
+    const { id } = await this.seesTileOf(name);
+    const picture = await this.tab.evaluate(look, id);
+    return picture && nearestColour(picture.corners);
   }
 
   /** Listens to somebody until it is louder than silence. @param {string} name */

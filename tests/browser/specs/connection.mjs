@@ -102,24 +102,15 @@ test('a tab that was killed leaves the roster', async (t) => {
   await ada.missesTileOf('Bo', GONE_MS);
 });
 
-/** Runs in the page: remembers its sockets and peer connections. */
+/** Runs in the page: remembers its sockets. */
 function keepSockets() {
   window.sockets = [];
-  window.peers = 0;
   const Socket = window.WebSocket;
   window.WebSocket = class extends Socket {
     constructor(url, protocols) {
       super(url, protocols);
       this.offered = protocols;
       window.sockets.push(this);
-    }
-  };
-  const Peer = window.RTCPeerConnection;
-  window.RTCPeerConnection = class extends Peer {
-    constructor(configuration) {
-      super(configuration);
-      window.peers += 1;
-      window.peer = this;
     }
   };
 }

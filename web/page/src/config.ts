@@ -19,6 +19,8 @@ export interface Route {
   invite: string | undefined;
   hostKey: string | undefined;
   token: string | undefined;
+  /** What media and messages are encrypted with, end to end; absent when they are not. */
+  key: string | undefined;
   name: string;
   /** Join without a click. */
   autojoin: boolean;
@@ -28,8 +30,11 @@ export interface Route {
   video: boolean;
 }
 
-/** Reads the page's address: `/m/{meeting}` or `/m/{meeting}/{invite}`, and the query. */
-export function parseRoute(location: Pick<Location, 'pathname' | 'search'>): Route {
+/**
+ * Reads the page's address: `/m/{meeting}` or `/m/{meeting}/{invite}`, the query, and the key in
+ * the fragment (`#key=…`), which browsers tell no server.
+ */
+export function parseRoute(location: Pick<Location, 'pathname' | 'search' | 'hash'>): Route {
   const [, prefix, meeting, invite] = location.pathname.split('/').map(decodeURIComponent);
   const query = new URLSearchParams(location.search);
   const text = (name: string): string | undefined => query.get(name) || undefined;
@@ -38,6 +43,7 @@ export function parseRoute(location: Pick<Location, 'pathname' | 'search'>): Rou
     invite: invite || text('invite'),
     hostKey: text('host_key'),
     token: text('token'),
+    key: new URLSearchParams(location.hash.slice(1)).get('key') || undefined,
     name: text('name') ?? '',
     autojoin: query.get('autojoin') === '1',
     clientAddress: text('as'),
@@ -57,7 +63,7 @@ export function localJoinPath(text: string): string | undefined {
   } catch {
     return undefined;
   }
-  return /^\/m\/mtg_[A-Za-z0-9]+/.test(url.pathname) ? url.pathname + url.search : undefined;
+  return /^\/m\/mtg_[A-Za-z0-9]+/.test(url.pathname) ? url.pathname + url.search + url.hash : undefined;
 }
 
 /** Asks the edge about itself. @throws Error when it does not answer as an edge does. */

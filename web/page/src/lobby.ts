@@ -57,7 +57,7 @@ export class Lobby implements View {
       camera: this.#select('camera'),
     };
     this.#toggles = { microphone: this.#toggle('microphone'), camera: this.#toggle('camera') };
-    this.element = this.#layout();
+    this.element = this.#layout(route.key !== undefined);
     for (const device of DEVICES) {
       if (this.#wanted[device]) void this.#start(device, undefined);
       this.#show(device);
@@ -75,11 +75,18 @@ export class Lobby implements View {
     }
   }
 
-  #layout(): HTMLElement {
+  #layout(encrypted: boolean): HTMLElement {
     const form = h(
       'form',
       { class: 'card', on: { submit: (event) => this.#submit(event) } },
       h('h1', {}, 'Ready to join?'),
+      encrypted &&
+        h(
+          'p',
+          { class: 'encrypted-hint', data: { testid: 'encrypted' } },
+          icon('lock'),
+          'End-to-end encrypted: only those with your link can see, hear and read.',
+        ),
       h('label', { class: 'field' }, h('span', {}, 'Your name'), this.#name),
       this.#selects.camera.element,
       this.#selects.microphone.element,

@@ -51,6 +51,7 @@ async function join(config: PageConfig, route: Route, entry: Entry): Promise<voi
       ...(route.hostKey !== undefined && { hostKey: route.hostKey }),
       ...(route.token !== undefined && { token: route.token }),
       ...(route.clientAddress !== undefined && { clientAddress: route.clientAddress }),
+      ...(route.key !== undefined && { e2ee: { key: route.key } }),
       name: entry.name,
       media: entry.media,
       signal: abort.signal,
@@ -124,7 +125,14 @@ function failureWords(error: unknown): [string, string] {
   return ['Something went wrong', error instanceof Error ? sentence(error.message) : String(error)];
 }
 
+/** States in which nothing is lost when the page is loaded anew. */
+const IDLE: readonly string[] = ['landing', 'lobby', 'ended', 'failed'];
+
 async function start(): Promise<void> {
+  // Another key is another call, but a change of the fragment alone does not load the page.
+  window.addEventListener('hashchange', () => {
+    if (IDLE.includes(document.documentElement.dataset['state'] ?? '')) location.reload();
+  });
   const route = parseRoute(location);
   let config: PageConfig;
   try {

@@ -16,12 +16,14 @@ test('the address names the meeting, its secrets and how to join', () => {
   const route = parseRoute({
     pathname: '/m/mtg_abcdefgh/iv_secret',
     search: '?name=Ada&autojoin=1&as=80.10.246.2&video=0&host_key=hk_1',
+    hash: '#key=c2VjcmV0LXNlY3JldC0x',
   });
   expect(route).toEqual({
     meeting: 'mtg_abcdefgh',
     invite: 'iv_secret',
     hostKey: 'hk_1',
     token: undefined,
+    key: 'c2VjcmV0LXNlY3JldC0x',
     name: 'Ada',
     autojoin: true,
     clientAddress: '80.10.246.2',
@@ -31,12 +33,13 @@ test('the address names the meeting, its secrets and how to join', () => {
 });
 
 test('an invite may be in the query, and a page without a meeting has none', () => {
-  expect(parseRoute({ pathname: '/m/mtg_1', search: '?invite=iv_1' }).invite).toBe('iv_1');
-  expect(parseRoute({ pathname: '/', search: '' }).meeting).toBeUndefined();
+  expect(parseRoute({ pathname: '/m/mtg_1', search: '?invite=iv_1', hash: '' }).invite).toBe('iv_1');
+  expect(parseRoute({ pathname: '/', search: '', hash: '' }).meeting).toBeUndefined();
 });
 
 test.each([
   ['https://meet.example/m/mtg_abc/iv_1?x=1', '/m/mtg_abc/iv_1?x=1'],
+  ['https://meet.example/m/mtg_abc/iv_1#key=k', '/m/mtg_abc/iv_1#key=k'],
   [' /m/mtg_abc/iv_1 ', '/m/mtg_abc/iv_1'],
   ['https://meet.example/elsewhere', undefined],
   ['javascript:alert(1)', undefined],

@@ -12,7 +12,7 @@ use super::pacing::Queued;
 use super::repair::Again;
 use super::selection::Choice;
 use super::sink::EncodingSet;
-use super::source::Source;
+use super::source::{Origin, Source};
 use super::{Forwarder, Outbox, OwnerId, Peer, PeerId, SinkId, Target};
 use crate::bandwidth::{Bucket, Config, Estimator, ProbeId};
 use crate::layer::{Layer, SPATIAL_MAX, TEMPORAL_MAX};
@@ -125,9 +125,20 @@ fn default_wish(source: &Source, dominant: Option<OwnerId>, videos: usize) -> Wi
 }
 
 /// What a source offers to a wish.
+#[derive(Clone, Copy)]
 struct Offered {
     /// The encoding that the wish is best served by, whether it is sent now or not.
     ideal: EncodingId,
+    /// One that may serve it better, if the publisher has it: only its edge knows how many there
+    /// are, and a publisher whose own network begins slowly starts the largest late.
+    unseen: Option<EncodingId>,
+}
+
+impl Offered {
+    const NOTHING: Self = Self {
+        ideal: EncodingId(0),
+        unseen: None,
+    };
 }
 
 /// The bitrate of an encoding's layers, or what it is taken to be before it was measured.
@@ -194,9 +205,12 @@ fn offer(source: &Source, now: Time, wish: &Wish, offers: &mut Vec<Offer>) -> Of
         };
         offers.push(Offer { choice, bitrate });
     }
+    let more = matches!(source.origin, Origin::Backbone) && count < SPATIAL_MAX;
     Offered {
         // Three at most.
         ideal: EncodingId(ideal as u8),
+        unseen: (more && ideal == last && !enough(height_of(last)))
+            .then_some(EncodingId(count as u8)),
     }
 }
 
@@ -288,12 +302,12 @@ impl Forwarder {
                 .wish
                 .unwrap_or_else(|| default_wish(source, dominant, videos));
             if !wish.visible {
-                entries.push((sink, wish.priority, 0..0, EncodingId(0)));
+                entries.push((sink, wish.priority, 0..0, Offered::NOTHING));
                 continue;
             }
             let start = offers.len();
             let offered = offer(source, now, &wish, &mut offers);
-            entries.push((sink, wish.priority, start..offers.len(), offered.ideal));
+            entries.push((sink, wish.priority, start..offers.len(), offered));
         }
         let demanded: Vec<_> = entries
             .iter()
@@ -311,9 +325,17 @@ impl Forwarder {
             needed += video.offers.last().map_or(0, |best| best.bitrate.as_bps());
             left -= place.map_or(0, |place| video.offers[place].bitrate.as_bps().min(left));
         }
-        for ((sink, _, range, ideal), place) in entries.into_iter().zip(given) {
+        for ((sink, _, range, offered), place) in entries.into_iter().zip(given) {
             let choice = place.map(|place| offers[range.clone()][place]);
-            needed += self.apply(now, sink, &range, choice, ideal, &mut left, outbox);
+            needed += self.apply(
+                now,
+                sink,
+                &offers[range],
+                choice,
+                offered,
+                &mut left,
+                outbox,
+            );
         }
         let downlink = &mut self.peers[key.0].downlink;
         downlink.needed = Bitrate::bps(needed);
@@ -366,16 +388,16 @@ impl Forwarder {
         &mut self,
         now: Time,
         key: SinkId,
-        offered: &std::ops::Range<usize>,
+        offers: &[Offer],
         choice: Option<Offer>,
-        ideal: EncodingId,
+        offered: Offered,
         left: &mut u64,
         outbox: &mut impl Outbox,
     ) -> u64 {
         let sink = &mut self.sinks[key.0];
         let source = sink.source;
         sink.selection.choose(choice.map(|offer| offer.choice));
-        let paused = choice.is_none() && !offered.is_empty();
+        let paused = choice.is_none() && !offers.is_empty();
         if std::mem::replace(&mut sink.told_paused, paused) != paused {
             outbox.paused(key, paused);
         }
@@ -383,7 +405,7 @@ impl Forwarder {
         let mut more = 0;
         if let Some(given) = choice {
             wanted = wanted.with(given.choice.encoding);
-            if given.choice.encoding < ideal {
+            if given.choice.encoding < offered.ideal {
                 // The next larger one is not sent: it would have to be started first.
                 let next = EncodingId(given.choice.encoding.0 + 1);
                 let whole = Layer {
@@ -400,6 +422,11 @@ impl Forwarder {
                     *left -= more;
                     wanted = wanted.with(next);
                 }
+            } else if let Some(unseen) = offered.unseen
+                && offers.last() == Some(&given)
+            {
+                // What it takes is known once it was seen, and then it is weighed as the others are.
+                wanted = wanted.with(unseen);
             }
         }
         sink.encodings = wanted;

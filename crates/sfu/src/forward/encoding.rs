@@ -17,6 +17,9 @@ use crate::rtp::{Extension, Header};
 /// Over how long bitrates are measured.
 const METER_INTERVAL: Duration = Duration::from_millis(500);
 
+/// After so many intervals without a packet a stream counts as stopped rather than still.
+const SILENT_MAX: u8 = 4;
+
 /// Which encoding of a track, the lowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct EncodingId(pub u8);
@@ -203,7 +206,23 @@ pub(super) struct Meter {
     bytes: [[u32; TEMPORAL_MAX]; SPATIAL_MAX],
     rates: [[u32; TEMPORAL_MAX]; SPATIAL_MAX],
     since: Option<Time>,
-    measured: bool,
+    phase: Phase,
+    /// The rates before the silence.
+    before: [[u32; TEMPORAL_MAX]; SPATIAL_MAX],
+    /// Intervals without a packet.
+    silent: u8,
+}
+
+/// How far a measurement is since the stream began, or began again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    /// Nothing came yet. What it took before it stopped is the best guess.
+    #[default]
+    Stopped,
+    /// It began within the interval before, which therefore says too little.
+    Begun,
+    /// There were whole intervals.
+    Steady,
 }
 
 impl Meter {
@@ -223,6 +242,16 @@ impl Meter {
             return;
         }
         self.since = Some(now);
+        if self.bytes.iter().flatten().all(|&bytes| bytes == 0) {
+            self.be_silent();
+            return;
+        }
+        self.silent = 0;
+        let phase = self.phase;
+        self.phase = match phase {
+            Phase::Stopped => Phase::Begun,
+            Phase::Begun | Phase::Steady => Phase::Steady,
+        };
         let micros = passed.as_micros().max(1) as u64;
         for (bytes, rate) in self
             .bytes
@@ -232,14 +261,33 @@ impl Meter {
         {
             let bits = u64::from(std::mem::take(bytes)) * 8;
             let current = (bits * 1_000_000 / micros).min(u64::from(u32::MAX)) as u32;
-            // A key frame must not double the figure, nor a still picture empty it at once.
-            *rate = if self.measured {
-                (*rate / 4).saturating_mul(3).saturating_add(current / 4)
-            } else {
-                current
+            *rate = match phase {
+                Phase::Stopped => current.max(*rate),
+                Phase::Begun => current,
+                // A key frame must not double the figure, nor a still picture empty it at once.
+                Phase::Steady => (*rate / 4).saturating_mul(3).saturating_add(current / 4),
             };
         }
-        self.measured = true;
+    }
+
+    /// A still picture takes less and less; what was stopped will take what it took.
+    fn be_silent(&mut self) {
+        if self.phase == Phase::Stopped {
+            return;
+        }
+        if self.silent == 0 {
+            self.before = self.rates;
+        }
+        self.silent += 1;
+        if self.silent >= SILENT_MAX {
+            self.rates = self.before;
+            self.phase = Phase::Stopped;
+            self.silent = 0;
+            return;
+        }
+        for rate in self.rates.iter_mut().flatten() {
+            *rate = *rate / 4 * 3;
+        }
     }
 
     /// The bitrate of everything up to a layer.
@@ -262,5 +310,37 @@ impl Meter {
     fn spatial_layers(&self) -> u8 {
         let used = |spatial: &usize| self.rates[*spatial].iter().any(|&rate| rate > 0);
         (0..SPATIAL_MAX).rev().find(used).unwrap_or(0) as u8 + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One interval of the lowest layer.
+    fn interval(meter: &mut Meter, at: &mut u64, kbps: u64) -> u64 {
+        meter.count(Layer::default(), (kbps * 500 / 8) as usize);
+        *at += 500;
+        meter.tick(Time::from_millis(*at));
+        meter.up_to(Layer::default()).as_bps() / 1_000
+    }
+
+    #[test]
+    fn a_stream_that_begins_again_is_taken_for_what_it_was_and_then_for_what_it_is() {
+        let (mut meter, mut at) = (Meter::default(), 0);
+        meter.tick(Time::ZERO);
+        for _ in 0..8 {
+            interval(&mut meter, &mut at, 400);
+        }
+        let still: Vec<_> = (1..4).map(|_| interval(&mut meter, &mut at, 0)).collect();
+        assert!(still.is_sorted_by(|a, b| a > b), "{still:?}");
+        for _ in 0..20 {
+            interval(&mut meter, &mut at, 0);
+        }
+        assert_eq!(meter.up_to(Layer::default()).as_bps() / 1_000, 400);
+        // It begins in the middle of an interval.
+        assert_eq!(interval(&mut meter, &mut at, 30), 400);
+        assert_eq!(interval(&mut meter, &mut at, 500), 500);
+        assert_eq!(interval(&mut meter, &mut at, 900), 600, "smoothed");
     }
 }

@@ -16,6 +16,10 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(2);
 /// its videos begin anew with the next key frame.
 const QUEUED_MAX: usize = 384;
 
+/// More than this waits only where the network carries less than was thought. Packets; a fifth of a
+/// second of a large picture.
+const FALLING_MAX: usize = 32;
+
 /// A packet that waits.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Queued {
@@ -47,6 +51,21 @@ impl Forwarder {
             self.paced.push(to);
         }
         queue.push_back(Queued { sink, packet });
+    }
+
+    /// Gives up the encoding that a sink is sent, when a lower one was chosen and much of it waits:
+    /// the key frame that it goes on with would come behind all that. Says whether it did.
+    pub(super) fn give_up(&mut self, to: PeerId, key: SinkId) -> bool {
+        let sink = &mut self.sinks[key.0];
+        let queue = &mut self.peers[to.0].downlink.queue;
+        if queue.len() < FALLING_MAX || !sink.selection.falls() {
+            return false;
+        }
+        let before = queue.len();
+        queue.retain(|queued| queued.sink != key);
+        self.stats.dropped[Drop::Behind as usize] += (before - queue.len()) as u64 + 1;
+        sink.selection.begin_again();
+        true
     }
 
     /// When waiting packets should be looked at.

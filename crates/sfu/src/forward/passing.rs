@@ -145,7 +145,10 @@ impl Forwarder {
             return self.dropped(Drop::Duplicate);
         };
         if passing.codec.kind() == MediaKind::Video && self.has_to_wait(now, peer) {
-            return self.wait(peer, key, sent);
+            if !self.give_up(peer, key) {
+                self.wait(peer, key, sent);
+            }
+            return;
         }
         let written = Written {
             codec: passing.codec,

@@ -49,6 +49,14 @@ impl Forwarder {
             return None;
         };
         let sent = sink.requested(sequence)?;
+        // What is too large for the network is not repaired: the next key frame is a smaller one's.
+        if sink
+            .selection
+            .choice()
+            .is_none_or(|choice| choice.encoding < sent.encoding)
+        {
+            return None;
+        }
         let source = &self.sources[sink.source.0];
         let history = &source.encodings.get(sent.encoding.index())?.history;
         let kept = history.packet(sent.number)?;

@@ -68,6 +68,13 @@ impl Selection {
         })
     }
 
+    /// Whether a lower encoding than the one that goes out was chosen.
+    pub(super) fn falls(&self) -> bool {
+        self.choice
+            .zip(self.current)
+            .is_some_and(|(choice, current)| choice.encoding < current.encoding)
+    }
+
     /// The encoding that is waited for, without whose key frame nothing changes.
     pub(super) fn awaited(&self) -> Option<EncodingId> {
         let wanted = self.choice?.encoding;

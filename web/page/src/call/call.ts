@@ -1,9 +1,11 @@
 import { quality, type MediaError, type Room, type Unsubscribe } from '../../../sdk/src/index.ts';
+import { parseRoute } from '../config.ts';
 import { DeviceSelect, type DeviceName } from '../device-select.ts';
 import { announce, fill, h, setText, type View } from '../dom.ts';
 import { leftWords, regionName } from '../format.ts';
 import { icon } from '../icons.ts';
 import { sentence } from '../lobby.ts';
+import { Chat } from './chat.ts';
 import { People } from './people.ts';
 import { Stage } from './stage.ts';
 import { Statistics } from './statistics.ts';
@@ -15,7 +17,10 @@ const STATS_MS = 1_000;
 /** How long a note stays, in milliseconds. */
 const NOTE_MS = 6_000;
 
-type PanelName = 'people' | 'statistics';
+/** The panels, with their headings. */
+const PANELS = { chat: 'Chat', people: 'People', statistics: 'Statistics' } as const;
+
+type PanelName = keyof typeof PANELS;
 
 /** What the call needs to know besides the room. */
 export interface CallOptions {
@@ -29,6 +34,7 @@ export class Call implements View {
   readonly #room: Room;
   readonly #stage: Stage;
   readonly #toolbar: Toolbar;
+  readonly #chat: Chat;
   readonly #people: People;
   readonly #statistics: Statistics;
   readonly #banner: HTMLElement;
@@ -49,8 +55,14 @@ export class Call implements View {
       attr: { role: 'status', hidden: true },
     });
     this.#notes = h('div', { class: 'notes', data: { testid: 'notes' } });
-    this.#panel = h('aside', { class: 'panel', attr: { hidden: true } });
+    this.#panel = h('aside', {
+      class: 'panel',
+      attr: { hidden: true },
+      on: { keydown: (event) => this.#panelKey(event) },
+    });
     this.#stage = new Stage(room, () => this.#askForClick());
+    this.#chat = new Chat(room, (text) => this.say(text));
+    this.#chat.onUnread = (count) => this.#toolbar.count('chat', count);
     this.#people = new People(room, options.host, inviteLink(), (text) => this.say(text));
     this.#statistics = new Statistics(room);
     this.#selects = [this.#deviceSelect('camera'), this.#deviceSelect('microphone')];
@@ -63,6 +75,7 @@ export class Call implements View {
       h('div', { class: 'call-body' }, this.#stage.element, this.#panel),
       this.#notes,
       this.#toolbar.element,
+      room.encrypted && encryptedChip(),
       this.#devices,
     );
     this.#subscriptions = this.#subscribe();
@@ -75,6 +88,7 @@ export class Call implements View {
     for (const stop of this.#subscriptions) stop();
     for (const select of this.#selects) select.dispose();
     this.#stage.dispose();
+    this.#chat.dispose();
     this.#people.dispose();
     this.#toolbar.dispose();
   }
@@ -133,6 +147,7 @@ export class Call implements View {
           room.raiseHand(this.#handRaised);
           announce(this.#handRaised ? 'Hand raised' : 'Hand lowered');
           break;
+        case 'chat':
         case 'people':
         case 'statistics':
           this.#toggle(action);
@@ -157,15 +172,17 @@ export class Call implements View {
       this.#toolbar.set(source, this.#room.isOn(source));
     }
     this.#toolbar.set('hand', this.#handRaised);
-    this.#toolbar.set('people', this.#open === 'people');
-    this.#toolbar.set('statistics', this.#open === 'statistics');
+    for (const name of Object.keys(PANELS) as PanelName[]) {
+      this.#toolbar.set(name, this.#open === name);
+    }
   }
 
   #toggle(name: PanelName): void {
     this.#open = this.#open === name ? undefined : name;
     this.#panel.hidden = this.#open === undefined;
+    this.#chat.read(this.#open === 'chat');
     if (!this.#open) return;
-    const title = this.#open === 'people' ? 'People' : 'Statistics';
+    const title = PANELS[name];
     const close = h(
       'button',
       {
@@ -176,12 +193,18 @@ export class Call implements View {
       icon('close'),
     );
     this.#panel.setAttribute('aria-label', title);
-    fill(
-      this.#panel,
-      h('header', {}, h('h2', {}, title), close),
-      this.#open === 'people' ? this.#people.element : this.#statistics.element,
-    );
-    if (this.#open === 'statistics') void this.#readStats();
+    const contents = { chat: this.#chat, people: this.#people, statistics: this.#statistics };
+    fill(this.#panel, h('header', {}, h('h2', {}, title), close), contents[name].element);
+    if (name === 'chat') this.#chat.focus();
+    if (name === 'statistics') void this.#readStats();
+  }
+
+  #panelKey(event: KeyboardEvent): void {
+    const name = this.#open;
+    if (event.key !== 'Escape' || !name) return;
+    event.preventDefault();
+    void this.#run(name);
+    this.#toolbar.focus(name);
   }
 
   async #readStats(): Promise<void> {
@@ -244,12 +267,28 @@ function actions(room: Room): Action[] {
   const publishes: Action[] = role === 'viewer' ? [] : ['microphone', 'camera'];
   const shares: Action[] = role === 'host' || role === 'speaker' ? ['screen'] : [];
   const devices: Action[] = publishes.length > 0 ? ['devices'] : [];
-  return [...publishes, ...shares, 'hand', 'people', 'statistics', ...devices, 'leave'];
+  return [...publishes, ...shares, 'hand', 'chat', 'people', 'statistics', ...devices, 'leave'];
 }
 
 /** The address to send to others: the page's own, without what is the user's alone. */
 function inviteLink(): string {
-  return location.pathname.split('/').length > 3 ? location.origin + location.pathname : '';
+  if (location.pathname.split('/').length <= 3) return '';
+  const { key } = parseRoute(location);
+  const fragment = key === undefined ? '' : `#${new URLSearchParams({ key })}`;
+  return location.origin + location.pathname + fragment;
+}
+
+function encryptedChip(): HTMLElement {
+  return h(
+    'p',
+    {
+      class: 'encrypted-chip',
+      data: { testid: 'encrypted' },
+      attr: { title: 'Only those with the link can see, hear and read' },
+    },
+    icon('lock'),
+    h('span', {}, 'End-to-end encrypted'),
+  );
 }
 
 /** Somebody who closes the browser's picker knows that nothing is shared. */

@@ -8,15 +8,10 @@ import type {
 import { h } from '../dom.ts';
 import { bestFit } from './grid.ts';
 import { Tile, type TileSource } from './tile.ts';
+import { Wishes } from './wishes.ts';
 
 /** Pixels between tiles. */
 const GAP = 10;
-
-/** Above this loudness somebody speaks; 0 to 1. */
-const SPEAKING_LEVEL = 0.02;
-
-/** How often loudness is looked at, in milliseconds. */
-const SPEAKING_MS = 250;
 
 /** The tiles of a room, laid out so that they cover most of the area. */
 export class Stage {
@@ -28,12 +23,13 @@ export class Stage {
   readonly #tiles = new Map<string, Tile>();
   readonly #observer = new ResizeObserver(() => this.#layout());
   readonly #subscriptions: Unsubscribe[];
-  readonly #speakingTimer: ReturnType<typeof setInterval>;
+  readonly #wishes: Wishes;
 
   /** `onSilenced` is called when the browser plays sound only after a click. */
   constructor(room: Room, onSilenced: () => void) {
     this.#room = room;
     this.#onSilenced = onSilenced;
+    this.#wishes = new Wishes(room);
     this.element = h(
       'main',
       { class: 'stage', attr: { 'aria-label': 'Participants' } },
@@ -50,14 +46,21 @@ export class Stage {
       room.on('trackUnsubscribed', ({ participant, track }) =>
         this.#stop(participant, track.id, track.source),
       ),
+      room.on('trackPaused', ({ participant, track }) => {
+        if (isPicture(track.source)) this.#tile(participant.id, track.source)?.pause(track.paused);
+      }),
+      room.on('decryption', ({ participant, works }) =>
+        this.#tile(participant.id, 'camera')?.unreadable(!works),
+      ),
+      room.on('speakers', (speakers) => this.#speak(speakers)),
       room.on('localMediaChanged', () => this.#showSelf()),
       room.on('connectionState', () => this.#showSelf()),
     ];
-    this.#speakingTimer = setInterval(() => this.#listen(), SPEAKING_MS);
     this.#observer.observe(this.element);
     this.#observer.observe(this.#grid);
     this.#showSelf();
     for (const participant of room.participants.values()) this.#add(participant);
+    this.#speak(room.speakers);
   }
 
   /** Shows how well each participant's media arrives. */
@@ -75,7 +78,7 @@ export class Stage {
   }
 
   dispose(): void {
-    clearInterval(this.#speakingTimer);
+    this.#wishes.dispose();
     this.#observer.disconnect();
     for (const stop of this.#subscriptions) stop();
     for (const tile of this.#tiles.values()) tile.remove();
@@ -105,8 +108,10 @@ export class Stage {
     source: TrackSource,
     media: MediaStreamTrack,
   ): void {
-    if (source === 'camera' || source === 'screen') {
-      this.#ensure(participant, source, false).showVideo(media, trackId);
+    if (isPicture(source)) {
+      const tile = this.#ensure(participant, source, false);
+      tile.showVideo(media, trackId);
+      this.#wishes.watch(trackId, tile.element, source, participant.id);
       return;
     }
     const tile = this.#ensure(participant, 'camera', false);
@@ -116,6 +121,7 @@ export class Stage {
   }
 
   #stop(participant: Participant, trackId: string, source: TrackSource): void {
+    this.#wishes.unwatch(trackId);
     if (source === 'screen') this.#drop(participant.id, 'screen');
     else if (source === 'camera') this.#tile(participant.id, 'camera')?.showVideo(undefined, '');
     else this.#tile(participant.id, 'camera')?.stopAudio(trackId);
@@ -126,9 +132,8 @@ export class Stage {
     const self = this.#room.localParticipant;
     if (!self) return;
     for (const tile of this.#tiles.values()) {
-      const { participant, self: own } = tile.element.dataset;
       // A client that joined anew may be somebody else now.
-      if (own === 'true' && participant !== self.id) this.#drop(participant ?? '', tile.source);
+      if (tile.self && tile.participantId !== self.id) this.#drop(tile.participantId, tile.source);
     }
     this.#ensure(self, 'camera', true).showVideo(this.#room.localTrack('camera'), 'local');
     if (this.#room.isOn('screen')) {
@@ -173,11 +178,16 @@ export class Stage {
     }
   }
 
-  #listen(): void {
-    for (const participant of this.#room.participants.values()) {
-      const level = participant.track('microphone')?.audioLevel ?? 0;
-      const speaks = level > SPEAKING_LEVEL && !participant.presence.audio_muted;
-      this.#tile(participant.id, 'camera')?.speaking(speaks);
+  #speak(speakers: readonly Participant[]): void {
+    const speaking = new Set(speakers.map(({ id }) => id));
+    for (const tile of this.#tiles.values()) {
+      tile.speaking(tile.source === 'camera' && speaking.has(tile.participantId));
     }
+    const others = speakers.filter(({ id }) => this.#room.participants.has(id));
+    this.#wishes.dominate(others[0]?.id);
   }
+}
+
+function isPicture(source: TrackSource): source is TileSource {
+  return source === 'camera' || source === 'screen';
 }

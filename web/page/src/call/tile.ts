@@ -17,7 +17,9 @@ const QUALITY_WORDS: Record<Quality, string> = {
 export class Tile {
   readonly element: HTMLElement;
   readonly source: TileSource;
-  readonly #self: boolean;
+  readonly participantId: string;
+  /** Whether it shows the user itself. */
+  readonly self: boolean;
   readonly #video: HTMLVideoElement;
   readonly #avatar: HTMLElement;
   readonly #name: HTMLElement;
@@ -25,11 +27,15 @@ export class Tile {
   readonly #muted: HTMLElement;
   readonly #hand: HTMLElement;
   readonly #quality: HTMLElement;
+  readonly #note: HTMLElement;
+  #paused = false;
+  #unreadable = false;
   readonly #audios = new Map<string, HTMLAudioElement>();
 
   constructor(participant: Participant, source: TileSource, self: boolean) {
     this.source = source;
-    this.#self = self;
+    this.participantId = participant.id;
+    this.self = self;
     this.#video = h('video', { attr: { autoplay: true, playsinline: true } });
     // The sound of a tile has elements of its own, so that a paused picture does not silence it.
     this.#video.muted = true;
@@ -49,6 +55,11 @@ export class Tile {
       h('i'),
       h('i'),
     );
+    this.#note = h('p', {
+      class: 'tile-note',
+      data: { testid: 'tile-note' },
+      attr: { role: 'status', hidden: true },
+    });
     this.element = h(
       'article',
       {
@@ -66,6 +77,7 @@ export class Tile {
         self ? undefined : this.#quality,
       ),
       this.#hand,
+      this.#note,
     );
     this.element.style.setProperty('--hue', String(hue(participant.id)));
     this.update(participant);
@@ -76,7 +88,7 @@ export class Tile {
   update(participant: Participant): void {
     const { presence } = participant;
     const screen = this.source === 'screen';
-    const name = participant.name + (this.#self ? ' (you)' : '');
+    const name = participant.name + (this.self ? ' (you)' : '');
     const region = regionName(participant.region);
     setText(this.#name, screen ? `${name}: screen` : name);
     setText(this.#region, region);
@@ -140,6 +152,19 @@ export class Tile {
     }
   }
 
+  /** Shows whether the edge holds the picture back, since the network cannot carry it. */
+  pause(paused: boolean): void {
+    this.#paused = paused;
+    this.element.dataset['paused'] = String(paused);
+    this.#showNote();
+  }
+
+  /** Shows whether the participant's key is another. */
+  unreadable(unreadable: boolean): void {
+    this.#unreadable = unreadable;
+    this.#showNote();
+  }
+
   /** Shows whether the participant speaks. */
   speaking(speaks: boolean): void {
     this.element.dataset['speaking'] = String(speaks);
@@ -150,6 +175,13 @@ export class Tile {
     this.#quality.dataset['quality'] = quality;
     this.#quality.setAttribute('aria-label', QUALITY_WORDS[quality]);
     this.#quality.title = QUALITY_WORDS[quality];
+  }
+
+  #showNote(): void {
+    const paused = this.#paused && 'Video paused: slow network';
+    const text = this.#unreadable ? 'Encrypted with another key' : paused || '';
+    this.#note.hidden = !text;
+    setText(this.#note, text);
   }
 
   /** Leaves the stage. */

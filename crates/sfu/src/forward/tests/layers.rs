@@ -382,6 +382,48 @@ fn nobody_watching_the_top_stops_it_and_a_wish_starts_it_again() {
 }
 
 #[test]
+fn behind_a_link_a_larger_encoding_is_wanted_before_it_was_ever_sent() {
+    let mut near = stage();
+    let published = near.forwarder.sinks[near.sink.0].source;
+    let link = Target::Link(LinkId(9));
+    near.forwarder
+        .add_sink(Time::ZERO, published, link, &mut near.sent);
+    let (mut far, mut out) = (Forwarder::default(), Sent::default());
+    let source = far.add_source(CAMERA, Origin::Backbone);
+    let target = Target::Peer {
+        peer: far.add_peer(formats(VIEWER)),
+        ssrc: SINK_SSRC,
+        retransmission_ssrc: None,
+    };
+    let sink = far.add_sink(Time::ZERO, source, target, &mut out);
+    for top in [false, true] {
+        for _ in 0..150 {
+            for made in near.picture() {
+                if top || made.ssrc != 102 {
+                    near.deliver(&made);
+                }
+            }
+            let now = near.now();
+            for (_, packet) in near.sent.relayed.drain(..) {
+                far.handle_relayed(now, source, &packet, &mut out);
+            }
+            far.handle_timeout(now, &mut out);
+            if !out.key_frames.is_empty() {
+                out.key_frames.clear();
+                for place in (0..3).map(EncodingId) {
+                    near.forwarder
+                        .request_key_frame(now, published, place, &mut near.sent);
+                }
+            }
+        }
+        let wanted = out.wanted.last().map_or(EncodingSet::ALL, |(_, set)| *set);
+        assert!(wanted.has(EncodingId(2)), "its publisher would stop it");
+    }
+    let current = sink.and_then(|sink| far.sent_to(sink));
+    assert_eq!(current.map(|choice| choice.encoding), Some(EncodingId(2)));
+}
+
+#[test]
 fn a_hidden_video_costs_nothing_and_comes_back() {
     let mut stage = stage();
     let hide = |stage: &mut Stage, visible: bool| {

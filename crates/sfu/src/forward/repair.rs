@@ -6,6 +6,7 @@ use sluice_types::units::Time;
 use super::encoding::EncodingId;
 use super::passing::copy_extensions;
 use super::{Forwarder, Origin, Outbox, SinkId, SourceId, Target};
+use crate::layer::Counters;
 use crate::rtcp;
 use crate::rtp::{ExtensionBlock, Outgoing};
 
@@ -49,6 +50,9 @@ impl Forwarder {
             return None;
         };
         let sent = sink.requested(sequence)?;
+        if sent.filler && why == Again::Probe {
+            return None;
+        }
         let source = &self.sources[sink.source.0];
         let history = &source.encodings.get(sent.encoding.index())?.history;
         let kept = history.packet(sent.number)?;
@@ -58,15 +62,21 @@ impl Forwarder {
             Again::Requested => sink.take_retransmission(now, sent.index)?,
             Again::Probe => sink.take_probe(),
         };
-        let payload = kept.header.payload(kept.packet());
         let mut extensions = ExtensionBlock::default();
-        copy_extensions(
-            &peer.formats.extensions,
-            &kept.header,
-            kept.packet(),
-            Some(sent.frame),
-            &mut extensions,
-        );
+        // A filler has nothing but its number.
+        let (payload, counters) = if sent.filler {
+            (&[][..], Counters::default())
+        } else {
+            copy_extensions(
+                &peer.formats.extensions,
+                &kept.header,
+                kept.packet(),
+                Some(sent.frame),
+                &mut extensions,
+            );
+            let payload = kept.header.payload(kept.packet());
+            (payload, sent.counters(&kept.unit.counters))
+        };
         peer.number_transport(now, payload.len(), &mut extensions);
         match why {
             Again::Requested => self.stats.retransmitted_packets += 1,
@@ -83,7 +93,7 @@ impl Forwarder {
                 extensions: &extensions,
                 original_sequence: Some(sent.index as u16),
                 payload,
-                counters: sent.counters(&kept.unit.counters),
+                counters,
                 padding: 0,
             },
         );

@@ -1,3 +1,4 @@
+mod late;
 mod layers;
 
 use std::collections::HashMap;

@@ -8,7 +8,7 @@ mod write;
 
 pub use read::{Control, controls};
 pub use transport::{PacketStatus, TransportFeedback};
-pub(crate) use write::{
+pub use write::{
     ReportBlock, key_frame_request, nack, receiver_report, sender_report, transport_feedback,
 };
 

@@ -170,10 +170,11 @@ impl Encoding {
         }
     }
 
-    /// Spatial layers within the encoding.
+    /// Spatial layers within the encoding, at most [`SPATIAL_MAX`] whatever its structure says.
     pub(super) fn spatial_layers(&self) -> u8 {
         let told = self.structure.as_ref().map(Structure::spatial_layers);
-        told.unwrap_or(0).max(self.meter.spatial_layers())
+        let layers = told.unwrap_or(0).max(self.meter.spatial_layers());
+        layers.min(SPATIAL_MAX as u8)
     }
 }
 

@@ -14,7 +14,7 @@ pub(super) const PACKET_BYTES_MAX: usize = 1_500;
 /// Packets of a video's largest encoding: 0.4 s at 2.5 Mbit/s, 160 KB once full. Each smaller one
 /// has half of that, which lasts longer, since it has a quarter of the bits.
 const VIDEO_PACKETS: usize = 128;
-const VIDEO_PACKETS_MIN: usize = 32;
+const VIDEO_PACKETS_MIN: usize = 64;
 
 /// An audio track's packets: 0.6 s.
 const AUDIO_PACKETS: usize = 32;

@@ -122,8 +122,8 @@ impl Forwarder {
         match verdict {
             Verdict::Foreign => return,
             Verdict::LeaveOut => {
-                if let Some(index) = sink.fill(passing) {
-                    self.send_filler(now, key, index, passing, outbox);
+                if let Some(filler) = sink.fill(passing) {
+                    self.send_filler(now, key, &filler, passing.codec, outbox);
                 }
                 return;
             }
@@ -145,18 +145,22 @@ impl Forwarder {
             return self.dropped(Drop::Duplicate);
         };
         if passing.codec.kind() == MediaKind::Video && self.has_to_wait(now, peer) {
-            if !self.give_up(peer, key) {
-                self.wait(peer, key, sent);
+            if self.give_up(peer, key) {
+                return;
             }
-            return;
+            self.wait(peer, key, sent);
+        } else {
+            let written = Written {
+                codec: passing.codec,
+                header: passing.header,
+                packet: passing.packet,
+                counters: sent.counters(&passing.unit.counters),
+            };
+            self.transmit(now, key, peer, &sent, &written, outbox);
         }
-        let written = Written {
-            codec: passing.codec,
-            header: passing.header,
-            packet: passing.packet,
-            counters: sent.counters(&passing.unit.counters),
-        };
-        self.transmit(now, key, peer, &sent, &written, outbox);
+        if verdict == (Verdict::Pass { starts: true }) && passing.codec.kind() == MediaKind::Video {
+            self.catch_up(now, key, peer, passing, outbox);
+        }
     }
 
     /// Writes a packet for its sink and sends it.
@@ -225,17 +229,15 @@ impl Forwarder {
         &mut self,
         now: Time,
         key: SinkId,
-        index: u64,
-        passing: &Passing<'_>,
+        filler: &SentPacket,
+        codec: Codec,
         outbox: &mut impl Outbox,
     ) {
-        let sink = &self.sinks[key.0];
-        let (Target::Peer { peer: to, ssrc, .. }, Some((latest, _))) = (sink.target, sink.latest())
-        else {
+        let Target::Peer { peer: to, ssrc, .. } = self.sinks[key.0].target else {
             return;
         };
         let peer = &mut self.peers[to.0];
-        let Some(payload_type) = peer.formats.payload_types.of(passing.codec) else {
+        let Some(payload_type) = peer.formats.payload_types.of(codec) else {
             return;
         };
         let mut extensions = ExtensionBlock::default();
@@ -245,8 +247,8 @@ impl Forwarder {
             &Outgoing {
                 marker: false,
                 payload_type,
-                index,
-                timestamp: latest.timestamp,
+                index: filler.index,
+                timestamp: filler.timestamp,
                 ssrc,
                 extensions: &extensions,
                 original_sequence: None,

@@ -6,6 +6,7 @@ use sluice_types::units::Time;
 use super::encoding::EncodingId;
 use super::passing::copy_extensions;
 use super::{Forwarder, Origin, Outbox, SinkId, SourceId, Target};
+use crate::layer::Counters;
 use crate::rtcp;
 use crate::rtp::{ExtensionBlock, Outgoing};
 
@@ -50,11 +51,11 @@ impl Forwarder {
         };
         let sent = sink.requested(sequence)?;
         // What is too large for the network is not repaired: the next key frame is a smaller one's.
-        if sink
+        let too_large = sink
             .selection
             .choice()
-            .is_none_or(|choice| choice.encoding < sent.encoding)
-        {
+            .is_none_or(|choice| choice.encoding < sent.encoding);
+        if too_large || sent.filler && why == Again::Probe {
             return None;
         }
         let source = &self.sources[sink.source.0];
@@ -66,15 +67,21 @@ impl Forwarder {
             Again::Requested => sink.take_retransmission(now, sent.index)?,
             Again::Probe => sink.take_probe(),
         };
-        let payload = kept.header.payload(kept.packet());
         let mut extensions = ExtensionBlock::default();
-        copy_extensions(
-            &peer.formats.extensions,
-            &kept.header,
-            kept.packet(),
-            Some(sent.frame),
-            &mut extensions,
-        );
+        // A filler has nothing but its number.
+        let (payload, counters) = if sent.filler {
+            (&[][..], Counters::default())
+        } else {
+            copy_extensions(
+                &peer.formats.extensions,
+                &kept.header,
+                kept.packet(),
+                Some(sent.frame),
+                &mut extensions,
+            );
+            let payload = kept.header.payload(kept.packet());
+            (payload, sent.counters(&kept.unit.counters))
+        };
         peer.number_transport(now, payload.len(), &mut extensions);
         match why {
             Again::Requested => self.stats.retransmitted_packets += 1,
@@ -91,7 +98,7 @@ impl Forwarder {
                 extensions: &extensions,
                 original_sequence: Some(sent.index as u16),
                 payload,
-                counters: sent.counters(&kept.unit.counters),
+                counters,
                 padding: 0,
             },
         );

@@ -9,7 +9,7 @@ use std::time::Duration;
 use sluice_types::units::Time;
 
 use super::encoding::{EncodingId, Passing};
-use super::{Forwarder, Outbox, SinkId, Target};
+use super::{Forwarder, Outbox, PeerId, SinkId, Target};
 
 /// How old the key frame may be, in seconds of its clock: what follows it has to be decoded in a burst.
 const AGE_MAX_S: u32 = 1;
@@ -53,19 +53,47 @@ impl Forwarder {
         if !whole || !recent || !self.sources[source.0].is_alive(now, encoding) {
             return false;
         }
-        for number in first..=last {
+        let lent = self.sources[source.0].encodings[encoding.index()]
+            .history
+            .lend(first);
+        let Some(kept) = lent else {
+            return false;
+        };
+        self.pass_to(now, key, peer, &Passing::again(encoding, &kept), outbox);
+        self.sources[source.0].encodings[encoding.index()]
+            .history
+            .give_back(kept);
+        self.stats.replayed_key_frames += 1;
+        true
+    }
+
+    /// A sink begins with a packet after which others came already, since it came late or is sent
+    /// from the history: sends those too. Nobody could ask for them, as they never had a number at
+    /// this sink.
+    pub(super) fn catch_up(
+        &mut self,
+        now: Time,
+        key: SinkId,
+        peer: PeerId,
+        begun: &Passing<'_>,
+        outbox: &mut impl Outbox,
+    ) {
+        let (source, encoding) = (self.sinks[key.0].source, begun.encoding);
+        let last = self.sources[source.0].encodings[encoding.index()]
+            .reception
+            .highest()
+            .unwrap_or(begun.number);
+        for number in begun.number + 1..=last {
             let Some(kept) = self.sources[source.0].encodings[encoding.index()]
                 .history
                 .lend(number)
             else {
-                break;
+                continue;
             };
             self.pass_to(now, key, peer, &Passing::again(encoding, &kept), outbox);
             self.sources[source.0].encodings[encoding.index()]
                 .history
                 .give_back(kept);
         }
-        self.stats.replayed_key_frames += 1;
-        true
     }
 }

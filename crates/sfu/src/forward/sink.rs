@@ -76,6 +76,8 @@ pub(super) struct SentPacket {
     pub(super) base_layer_index: u8,
     pub(super) encoding: EncodingId,
     pub(super) marker: bool,
+    /// It took the place of a packet that was left out, and has no payload.
+    pub(super) filler: bool,
 }
 
 impl SentPacket {
@@ -235,26 +237,42 @@ impl Sink {
             base_layer_index,
             encoding: passing.encoding,
             marker: passing.header.marker || ends,
+            filler: false,
         };
         if self.latest.is_none_or(|latest| latest.index < index) {
             self.latest = Some(packet);
             self.latest_at = now;
         }
-        let slots = self.sent.len() as u64;
-        if let Some(slot) = self.sent.get_mut((index % slots.max(1)) as usize) {
-            *slot = Some(packet);
-        }
+        self.remember(packet);
         Some(packet)
     }
 
-    /// Leaves a packet out. When a place was kept open for it, the index of that place, under which
-    /// something has to be sent.
-    pub(super) fn fill(&mut self, passing: &Passing<'_>) -> Option<u64> {
+    fn remember(&mut self, packet: SentPacket) {
+        let slots = self.sent.len() as u64;
+        if let Some(slot) = self.sent.get_mut((packet.index % slots.max(1)) as usize) {
+            *slot = Some(packet);
+        }
+    }
+
+    /// Leaves a packet out. When a place was kept open for it, what has to be sent there.
+    pub(super) fn fill(&mut self, passing: &Passing<'_>) -> Option<SentPacket> {
         if let Some(picture) = passing.picture {
             self.pictures.leave_out(picture);
         }
         let index = self.numbering.leave_out(passing.number)?;
-        self.used.first_time(index).then_some(index)
+        let filler = SentPacket {
+            index,
+            number: passing.number,
+            encoding: passing.encoding,
+            marker: false,
+            filler: true,
+            ..self.latest?
+        };
+        if !self.used.first_time(index) {
+            return None;
+        }
+        self.remember(filler);
+        Some(filler)
     }
 
     /// The packet behind a requested sequence number, the nearest to the latest sent.

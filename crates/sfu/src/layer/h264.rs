@@ -4,7 +4,6 @@ use super::Unit;
 
 /// Types of NAL units (RFC 6184, section 5.2 and 5.4).
 mod nal {
-    pub(super) const IDR: u8 = 5;
     pub(super) const SEQUENCE_PARAMETERS: u8 = 7;
     pub(super) const SINGLE_TIME_AGGREGATE: u8 = 24;
     pub(super) const FRAGMENT: u8 = 28;
@@ -20,11 +19,11 @@ pub(super) fn read(payload: &[u8]) -> Unit {
     }
 }
 
-/// Whether a key frame begins with this packet: its parameter sets, or the picture itself where they
-/// went by other ways. A picture after its parameter sets has their timestamp, and so is one frame
-/// with them.
+/// Whether a key frame begins with this packet, which is where its parameter sets do: no decoder can
+/// start with the picture after them, and they always go in the stream itself (RFC 7742, section
+/// 6.2). The picture has their timestamp, and so is one frame with them.
 fn begins_key_frame(payload: &[u8]) -> Option<bool> {
-    let starts = |kind: u8| matches!(kind, nal::IDR | nal::SEQUENCE_PARAMETERS);
+    let starts = |kind: u8| kind == nal::SEQUENCE_PARAMETERS;
     Some(match payload.first()? & 0x1f {
         nal::SINGLE_TIME_AGGREGATE => {
             let mut rest = &payload[1..];

@@ -51,8 +51,9 @@ fn h264_key_frames_begin_with_their_parameters() {
     let key = |payload: &[u8]| Unit::read(Codec::H264ConstrainedBaseline, payload).key_frame;
     assert!(key(&[0x67, 1, 2]));
     assert!(key(&[0x18, 0, 2, 0x67, 1, 0, 1, 0x68]));
-    assert!(key(&[0x7c, 0x85, 1]));
-    assert!(!key(&[0x7c, 0x05, 1]), "the middle of a fragmented picture");
+    assert!(key(&[0x7c, 0x87, 1]));
+    assert!(!key(&[0x7c, 0x85, 1]), "a picture without its parameters");
+    assert!(!key(&[0x65, 1]), "likewise");
     assert!(!key(&[0x41, 1]));
     assert!(!key(&[0x18, 0, 9, 0x41]));
 }

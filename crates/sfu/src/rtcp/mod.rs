@@ -8,8 +8,9 @@ mod write;
 
 pub use read::{Control, controls};
 pub use transport::{PacketStatus, TransportFeedback};
-pub(crate) use write::{ReportBlock, receiver_report, sender_report};
-pub use write::{key_frame_request, nack, transport_feedback};
+pub use write::{
+    ReportBlock, key_frame_request, nack, receiver_report, sender_report, transport_feedback,
+};
 
 /// Payload types of RTCP packets (RFC 3550, section 12.1; RFC 4585, section 6.1).
 mod packet_type {

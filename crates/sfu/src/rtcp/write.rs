@@ -22,14 +22,21 @@ const FEEDBACK_PACKETS_MAX: u64 = 350;
 
 /// How a stream arrives here (RFC 3550, section 6.4.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ReportBlock {
-    pub(crate) ssrc: u32,
-    pub(crate) fraction_lost: u8,
-    pub(crate) total_lost: u32,
-    pub(crate) highest: u32,
-    pub(crate) jitter: u32,
-    pub(crate) last_report: u32,
-    pub(crate) delay: u32,
+pub struct ReportBlock {
+    /// The stream's SSRC.
+    pub ssrc: u32,
+    /// Lost since the last report, in 256ths.
+    pub fraction_lost: u8,
+    /// Lost since the start.
+    pub total_lost: u32,
+    /// The highest sequence number, with the cycles before it in the upper half.
+    pub highest: u32,
+    /// The jitter, in units of the stream's clock.
+    pub jitter: u32,
+    /// The middle of the NTP time of the last sender report; 0 before one came.
+    pub last_report: u32,
+    /// How long ago that came, in 65,536ths of a second.
+    pub delay: u32,
 }
 
 /// Appends a packet whose body `write` appends; the length is filled in afterwards.
@@ -51,7 +58,8 @@ fn push(buffer: &mut Vec<u8>, words: &[u32]) {
     }
 }
 
-pub(crate) fn receiver_report(buffer: &mut Vec<u8>, blocks: &[ReportBlock]) {
+/// Appends receiver reports, as many as it takes (RFC 3550, section 6.4.2).
+pub fn receiver_report(buffer: &mut Vec<u8>, blocks: &[ReportBlock]) {
     for blocks in blocks.chunks(REPORTS_MAX) {
         part(
             buffer,
@@ -79,7 +87,8 @@ pub(crate) fn receiver_report(buffer: &mut Vec<u8>, blocks: &[ReportBlock]) {
     }
 }
 
-pub(crate) fn sender_report(
+/// Appends a sender report without reception reports (RFC 3550, section 6.4.1).
+pub fn sender_report(
     buffer: &mut Vec<u8>,
     ssrc: u32,
     clock: SenderClock,
@@ -102,7 +111,7 @@ pub(crate) fn sender_report(
     });
 }
 
-/// Appends a request for a key frame (RFC 4585, section 6.3.1).
+/// Appends a picture loss indication (RFC 4585, section 6.3.1).
 pub fn key_frame_request(buffer: &mut Vec<u8>, ssrc: u32) {
     part(
         buffer,
@@ -114,7 +123,7 @@ pub fn key_frame_request(buffer: &mut Vec<u8>, ssrc: u32) {
     );
 }
 
-/// Asks for `missing`, which is sorted.
+/// Appends a request for `missing`, which is sorted (RFC 4585, section 6.2.1).
 pub fn nack(buffer: &mut Vec<u8>, ssrc: u32, missing: &[u64]) {
     part(
         buffer,

@@ -23,12 +23,12 @@ struct Encoder {
 
 /// One packet as it was made.
 #[derive(Clone, Debug)]
-struct Made {
+pub(super) struct Made {
     ssrc: u32,
     sequence: u16,
     timestamp: u32,
     marker: bool,
-    payload: Vec<u8>,
+    pub(super) payload: Vec<u8>,
 }
 
 impl Encoder {
@@ -94,17 +94,17 @@ impl Encoder {
     }
 }
 
-struct Stage {
-    forwarder: Forwarder,
-    sent: Sent,
+pub(super) struct Stage {
+    pub(super) forwarder: Forwarder,
+    pub(super) sent: Sent,
     publisher: PeerId,
-    viewer: PeerId,
+    pub(super) viewer: PeerId,
     sink: SinkId,
     encoders: Vec<Encoder>,
     picture: u64,
 }
 
-fn stage() -> Stage {
+pub(super) fn stage() -> Stage {
     let (mut forwarder, mut sent) = (Forwarder::default(), Sent::default());
     let publisher = forwarder.add_peer(formats(PUBLISHER));
     let viewer = forwarder.add_peer(formats(VIEWER));
@@ -142,12 +142,12 @@ fn stage() -> Stage {
 }
 
 impl Stage {
-    fn now(&self) -> Time {
+    pub(super) fn now(&self) -> Time {
         Time::from_micros(self.picture * 33_333)
     }
 
     /// Makes one picture in all encodings; a key frame where one was asked for.
-    fn picture(&mut self) -> Vec<Made> {
+    pub(super) fn picture(&mut self) -> Vec<Made> {
         let asked: Vec<_> = self
             .sent
             .controls(self.publisher)
@@ -169,7 +169,7 @@ impl Stage {
             .collect()
     }
 
-    fn deliver(&mut self, made: &Made) {
+    pub(super) fn deliver(&mut self, made: &Made) {
         let packet = bytes(&Outgoing {
             marker: made.marker,
             payload_type: PUBLISHER + 1,
@@ -187,12 +187,12 @@ impl Stage {
             .handle_media(now, self.publisher, &packet, &mut self.sent);
     }
 
-    fn tick(&mut self) {
+    pub(super) fn tick(&mut self) {
         let now = self.now();
         self.forwarder.handle_timeout(now, &mut self.sent);
     }
 
-    fn wish(&mut self, height: u16, frame_rate: u8) {
+    pub(super) fn wish(&mut self, height: u16, frame_rate: u8) {
         let wish = Wish {
             height: Some(height),
             frame_rate: Some(frame_rate),
@@ -205,7 +205,7 @@ impl Stage {
     }
 
     /// What the viewer got so far, by its index.
-    fn received(&self) -> BTreeMap<u64, Got> {
+    pub(super) fn received(&self) -> BTreeMap<u64, Got> {
         self.sent
             .media
             .iter()
@@ -219,10 +219,10 @@ impl Stage {
 
 /// A packet at the viewer, read without any of the forwarder's own code.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Got {
+pub(super) struct Got {
     timestamp: u32,
     marker: bool,
-    padding: bool,
+    pub(super) padding: bool,
     begins: bool,
     picture_id: u16,
     base_layer_index: u8,

@@ -1,3 +1,5 @@
+mod hostile;
+mod late;
 mod layers;
 
 use std::collections::HashMap;

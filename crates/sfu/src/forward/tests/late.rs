@@ -1,0 +1,71 @@
+//! What comes late, and what it finds.
+
+use super::layers::stage;
+use super::*;
+
+/// A picture of VP8 that refers to earlier ones, in one packet.
+fn follower(sequence: u16) -> Packet {
+    let [high, low] = sequence.to_be_bytes();
+    Packet {
+        payload: vec![0x10, 1, high, low],
+        ..video(sequence)
+    }
+}
+
+#[test]
+fn what_overtook_a_key_frame_follows_it() {
+    let mut room = room();
+    room.send(0, &follower(8));
+    room.send(1, &follower(11));
+    room.send(2, &follower(12));
+    assert!(room.sent.media.is_empty(), "no decoder can start here");
+    room.send(30, &video(10));
+    room.send(31, &follower(13));
+    let received = room.received();
+    let payloads: Vec<_> = received
+        .iter()
+        .map(|(_, header, packet)| header.payload(packet)[3])
+        .collect();
+    assert_eq!(payloads, [10, 11, 12, 13]);
+    let first = received[0].0;
+    let indices: Vec<_> = received.iter().map(|(index, ..)| index - first).collect();
+    assert_eq!(indices, [0, 1, 2, 3]);
+    assert_eq!(room.forwarder.stats().dropped[Drop::Duplicate as usize], 0);
+}
+
+#[test]
+fn padding_that_was_lost_is_sent_again() {
+    let mut stage = stage();
+    stage.wish(180, 7);
+    let mut late = None;
+    for n in 0..60 {
+        let mut picture = stage.picture();
+        if n >= 50 && late.is_none() {
+            // The first packet of a picture that is left out; those behind it open its place.
+            late = (picture[0].payload[5] >> 6 == 2).then(|| picture.remove(0));
+        }
+        for made in picture {
+            stage.deliver(&made);
+        }
+        stage.tick();
+    }
+    for made in stage.picture() {
+        stage.deliver(&made);
+    }
+    stage.deliver(&late.expect("a picture was left out"));
+    let received = stage.received();
+    let fillers: Vec<_> = received.iter().filter(|(_, got)| got.padding).collect();
+    let [(filler, _)] = fillers[..] else {
+        panic!("one filler, not {fillers:?}");
+    };
+    let before = stage.sent.media.len();
+    let mut request = Vec::new();
+    rtcp::nack(&mut request, SINK_SSRC, &[*filler]);
+    let now = stage.now();
+    stage
+        .forwarder
+        .handle_control(now, stage.viewer, &request, &mut stage.sent);
+    let (_, _, packet) = stage.sent.media.get(before).expect("it is answered");
+    let header = Header::parse(packet, &formats(VIEWER).extensions).expect("RTP");
+    assert_eq!(header.payload(packet), (*filler as u16).to_be_bytes());
+}

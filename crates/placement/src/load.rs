@@ -28,15 +28,15 @@ impl Load {
         self.used(from, hop.to).saturating_add(bps) <= hop.capacity_bps
     }
 
-    pub(crate) fn add(&mut self, net: &Net, tree: &RelayTree, bps: u64) {
-        for (from, to) in crossings(net, tree) {
+    pub(crate) fn add(&mut self, links: &[(Region, Region)], bps: u64) {
+        for &(from, to) in links {
             let used = &mut self.used[from * self.regions + to];
             *used = used.saturating_add(bps);
         }
     }
 
-    pub(crate) fn remove(&mut self, net: &Net, tree: &RelayTree, bps: u64) {
-        for (from, to) in crossings(net, tree) {
+    pub(crate) fn remove(&mut self, links: &[(Region, Region)], bps: u64) {
+        for &(from, to) in links {
             let used = &mut self.used[from * self.regions + to];
             *used = used.saturating_sub(bps);
         }
@@ -44,13 +44,11 @@ impl Load {
 }
 
 /// The links that a tree uses, as often as it uses them.
-pub(crate) fn crossings<'a>(
-    net: &'a Net,
-    tree: &'a RelayTree,
-) -> impl Iterator<Item = (Region, Region)> + 'a {
-    tree.branches.iter().filter_map(|branch| {
+pub(crate) fn crossings(net: &Net, tree: &RelayTree) -> Vec<(Region, Region)> {
+    let crossings = tree.branches.iter().filter_map(|branch| {
         let from = net.region_of(&branch.parent)?;
         let to = net.region_of(&branch.edge)?;
         (from != to).then_some((from, to))
-    })
+    });
+    crossings.collect()
 }

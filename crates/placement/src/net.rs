@@ -1,7 +1,7 @@
 //! The graph by numbers: what searches read, made once for each version of the graph.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sluice_types::ids::{EdgeId, RegionName};
@@ -33,7 +33,7 @@ pub(crate) struct Hop {
 pub(crate) struct Net {
     pub(crate) names: Vec<RegionName>,
     pub(crate) edges: Vec<Vec<EdgeId>>,
-    region_of: BTreeMap<EdgeId, Region>,
+    region_of: HashMap<EdgeId, Region>,
     hops: Vec<Vec<Hop>>,
     direct: Vec<Option<Hop>>,
     ways: Mutex<BTreeMap<Residency, Arc<Ways>>>,
@@ -95,6 +95,10 @@ impl Net {
 
     pub(crate) fn len(&self) -> usize {
         self.names.len()
+    }
+
+    pub(crate) fn region(&self, name: &RegionName) -> Option<Region> {
+        self.names.binary_search(name).ok()
     }
 
     /// The region of an edge that is up.

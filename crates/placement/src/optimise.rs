@@ -23,6 +23,9 @@ const ALL_COMPARED_MAX: usize = 8;
 /// Where a limit seems to be broken, so many wanted regions are joined in each order.
 const ALL_ORDERS_MAX: usize = 4;
 
+/// Through so many regions that the tree does not have it is led, the most promising first.
+const DETOURS_MAX: usize = 4;
+
 /// How often every part of the tree is cut off and joined anew, at most.
 const ROUNDS_MAX: usize = 4;
 
@@ -31,7 +34,7 @@ pub(crate) fn complete(task: &Task<'_>, search: &mut Search, start: Sketch) -> S
     let mut sketch = start;
     sketch.prune(&task.wanted);
     let missing = missing(task, &sketch);
-    join_all(task, search, &mut sketch, missing);
+    join_all(task, search, &mut sketch, missing, None);
     sketch.prune(&task.wanted);
     sketch
 }
@@ -43,7 +46,9 @@ pub(crate) fn optimise(task: &Task<'_>, search: &mut Search) -> (Sketch, Score) 
     if score.0 != Badness::default() && task.wants.len() <= ALL_ORDERS_MAX {
         in_all_orders(task, search, &mut best, &mut score);
     }
-    for _ in 0..ROUNDS_MAX {
+    // The cheapest way to one region is the cheapest tree.
+    let rounds = if task.wants.len() > 1 { ROUNDS_MAX } else { 0 };
+    for _ in 0..rounds {
         let before = score;
         cut_and_join(task, search, &mut best, &mut score);
         detour(task, search, &mut best, &mut score);
@@ -95,38 +100,58 @@ fn cut_and_join(task: &Task<'_>, search: &mut Search, best: &mut Sketch, score: 
     }
 }
 
-/// Leads the tree through each region that it does not have yet, where that is better: two ways
-/// may be cheaper when they share one that is dearer for each alone.
+/// Leads the tree through regions that it does not have yet, where that is better: two ways may be
+/// cheaper when they share one that is dearer for each alone.
 fn detour(task: &Task<'_>, search: &mut Search, best: &mut Sketch, score: &mut Score) {
-    let delay_max = task.wants.iter().map(|want| want.delay_max).max();
-    let (Some(delay_max), true) = (delay_max, task.wants.len() > 1) else {
+    let Some(delay_max) = task.wants.iter().map(|want| want.delay_max).max() else {
         return;
     };
-    for through in 0..task.net.len() {
-        let useful = |want: &&Want| {
-            let delay = (task.ways.delay(task.root, through))
-                .saturating_add(task.ways.delay(through, want.region));
-            delay <= want.delay_max
-        };
-        let is_new = task.ways.usable(through) && !best.has(through);
-        if !is_new || task.wants.iter().filter(useful).count() < 2 {
-            continue;
-        }
+    let mut promising: Vec<_> = (0..task.net.len())
+        .filter(|&through| task.ways.usable(through) && !best.has(through))
+        .filter_map(|through| promise(task, score, through))
+        .collect();
+    promising.sort_unstable();
+    for (_, through) in promising.into_iter().take(DETOURS_MAX) {
         let want = Want {
             region: through,
             delay_max,
             hops_max: u64::MAX - 1,
         };
         let mut trial = Sketch::new(task.net, task.root);
-        if let Some(way) = search.way(task, &trial, &want, Strictness::FULL, true) {
-            // Not even the way there is cheap enough.
-            if score.0 == Badness::default() && way.price >= score.1 {
-                continue;
-            }
+        let way = search.way(task, &trial, &want, Strictness::FULL, true, u64::MAX);
+        if let Some(way) = way {
             trial.join(task.net, &way.regions);
             join_missing(task, search, best, score, trial);
         }
     }
+}
+
+/// What a tree through a region would cost if ways from there shared nothing more; `None` when it
+/// cannot be better.
+fn promise(task: &Task<'_>, score: &Score, through: Region) -> Option<(u64, Region)> {
+    let (to, root) = (task.ways.price(task.root, through), task.root);
+    let mut onward = [u64::MAX; 2];
+    let mut sum = to;
+    for want in &task.wants {
+        let delay =
+            (task.ways.delay(root, through)).saturating_add(task.ways.delay(through, want.region));
+        let (here, direct) = (
+            task.ways.price(through, want.region),
+            task.ways.price(root, want.region),
+        );
+        if delay > want.delay_max {
+            sum = sum.saturating_add(direct);
+            continue;
+        }
+        sum = sum.saturating_add(here.min(direct));
+        if here < onward[1] {
+            onward[1] = here;
+            onward.sort_unstable();
+        }
+    }
+    // Two of them at least are to be reached from there.
+    let least = to.saturating_add(onward[1]);
+    (onward[1] != u64::MAX && !is_settled(task, score, least)).then_some((sum, through))
 }
 
 fn keep_better(
@@ -148,12 +173,41 @@ fn join_missing(
     mut trial: Sketch,
 ) {
     let missing = missing(task, &trial);
-    join_all(task, search, &mut trial, missing);
+    let onward = missing.iter().map(|want| {
+        let from_members =
+            (trial.members.iter()).map(|&member| task.ways.price(member, want.region));
+        from_members.min().unwrap_or_default()
+    });
+    let onward = onward.max().unwrap_or_default();
+    let so_far = trial_price(task, &trial);
+    if is_settled(task, score, so_far.saturating_add(onward)) {
+        return;
+    }
+    let is_sound = score.0 == Badness::default() && task.warm.is_empty();
+    let budget = is_sound.then(|| score.1.saturating_sub(so_far));
+    if !join_all(task, search, &mut trial, missing, budget) {
+        return;
+    }
     trial.prune(&task.wanted);
     let found = task.score(&trial);
     if found < *score {
         (*best, *score) = (trial, found);
     }
+}
+
+/// Whether a tree that costs at least so much cannot be better.
+fn is_settled(task: &Task<'_>, score: &Score, least: u64) -> bool {
+    let is_sound = score.0 == Badness::default();
+    // Where nothing has a price, only delay counts; and what is warm costs less than its price.
+    is_sound && score.1 > 0 && least >= score.1 && task.warm.is_empty()
+}
+
+fn trial_price(task: &Task<'_>, trial: &Sketch) -> u64 {
+    let hops = trial.members.iter().filter_map(|&member| {
+        let parent = trial.places[member].parent;
+        Some(task.net.hop(parent, member)?.price)
+    });
+    hops.sum()
 }
 
 /// What is wanted and not in the tree, or too far down in it, the nearest to the root first.
@@ -165,7 +219,15 @@ fn missing<'a>(task: &'a Task<'_>, sketch: &Sketch) -> Vec<&'a Want> {
     missing
 }
 
-fn join_all(task: &Task<'_>, search: &mut Search, sketch: &mut Sketch, mut missing: Vec<&Want>) {
+/// Joins what is missing; gives up, and says so, when a way costs more than is left of the budget.
+/// A way that takes over regions may save more than it costs, which is let go.
+fn join_all(
+    task: &Task<'_>,
+    search: &mut Search,
+    sketch: &mut Sketch,
+    mut missing: Vec<&Want>,
+    mut budget: Option<u64>,
+) -> bool {
     while !missing.is_empty() {
         let compared = if missing.len() > ALL_COMPARED_MAX {
             1
@@ -173,16 +235,19 @@ fn join_all(task: &Task<'_>, search: &mut Search, sketch: &mut Sketch, mut missi
             missing.len()
         };
         let ways = missing[..compared].iter().enumerate();
+        let mut limit = budget.unwrap_or(u64::MAX);
         let next = ways
             .filter(|(_, want)| !sketch.meets(want))
             .filter_map(|(index, want)| {
-                let way = search.way(task, sketch, want, Strictness::FULL, true)?;
+                let way = search.way(task, sketch, want, Strictness::FULL, true, limit)?;
+                limit = limit.min(way.price);
                 Some((way.price, way.delay, index, way))
             })
             .min_by_key(|&(price, delay, index, _)| (price, delay, index));
         match next {
             Some((.., index, way)) => {
                 let want = missing.remove(index);
+                budget = budget.map(|budget| budget.saturating_sub(way.price));
                 if !try_join(task, sketch, &way) {
                     join_somehow(task, search, sketch, want);
                 }
@@ -190,11 +255,15 @@ fn join_all(task: &Task<'_>, search: &mut Search, sketch: &mut Sketch, mut missi
             None => {
                 let want = missing.remove(0);
                 if !sketch.meets(want) {
+                    if budget.is_some() {
+                        return false;
+                    }
                     join_somehow(task, search, sketch, want);
                 }
             }
         }
     }
+    true
 }
 
 /// Joins a way, unless what it takes over would have too many hops then.
@@ -221,7 +290,7 @@ fn try_join(task: &Task<'_>, sketch: &mut Sketch, way: &Way) -> bool {
 /// Joins a wanted region without moving others, with as few limits given up as can be.
 fn join_somehow(task: &Task<'_>, search: &mut Search, sketch: &mut Sketch, want: &Want) {
     let way = (Strictness::STEPS.iter())
-        .find_map(|&strictness| search.way(task, sketch, want, strictness, false));
+        .find_map(|&strictness| search.way(task, sketch, want, strictness, false, u64::MAX));
     if let Some(way) = way {
         sketch.join(task.net, &way.regions);
     }

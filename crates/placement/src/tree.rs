@@ -15,7 +15,7 @@ use crate::backup::add_backups;
 use crate::demand::{Demand, Stream};
 use crate::graph::Graph;
 use crate::limits::{Broken, Limits};
-use crate::load::Load;
+use crate::load::{Load, crossings};
 use crate::net::{NEVER, Net, Region};
 use crate::optimise::{complete, optimise};
 use crate::residency::Residency;
@@ -100,7 +100,7 @@ pub fn plan_room(
             before,
         };
         if let Some(Assessed { tree, broken, .. }) = job.plan(&mut search) {
-            load.add(net, &tree, stream.bitrate.as_bps());
+            load.add(&crossings(net, &tree), stream.bitrate.as_bps());
             planned.trees.push(tree);
             planned.broken.extend(broken);
         }

@@ -60,12 +60,16 @@ struct Label {
 
 const NONE: usize = usize::MAX;
 
+/// The order of labels: least price and delay to the end, hops, region, and the label's number.
+type Rank = (u64, u64, u64, Region, usize);
+
 /// What a search needs, kept to be used again.
 #[derive(Default)]
 pub(crate) struct Search {
     labels: Vec<Label>,
     settled: Vec<usize>,
-    queue: BinaryHeap<Reverse<(u64, u64, u64, Region, usize)>>,
+    queue: BinaryHeap<Reverse<Rank>>,
+    price_max: u64,
 }
 
 /// A way, beginning in the tree, and what it adds to the price.
@@ -79,7 +83,7 @@ pub(crate) struct Way {
 impl Search {
     /// The cheapest way to `want`, of equally cheap ones the shortest, then the one with the fewest
     /// hops. With `moving` it may go through regions that are in the tree, if it is there sooner
-    /// than the tree: they move to the way.
+    /// than the tree: they move to the way. Ways dearer than `price_max` are of no use.
     pub(crate) fn way(
         &mut self,
         task: &Task<'_>,
@@ -87,7 +91,9 @@ impl Search {
         want: &Want,
         strictness: Strictness,
         moving: bool,
+        price_max: u64,
     ) -> Option<Way> {
+        self.price_max = price_max;
         self.labels.clear();
         self.queue.clear();
         self.settled.clear();
@@ -105,7 +111,7 @@ impl Search {
             if label.region == want.region {
                 return Some(self.trace(index));
             }
-            if self.is_beaten(&label) {
+            if self.is_beaten(label.region, label.delay, label.hops) {
                 continue;
             }
             self.labels[index].next = self.settled[label.region];
@@ -150,6 +156,9 @@ impl Search {
         } else {
             price
         };
+        if least > self.price_max || self.is_beaten(region, delay, hops) {
+            return;
+        }
         self.queue
             .push(Reverse((least, total, hops, region, self.labels.len())));
         self.labels.push(Label {
@@ -164,11 +173,11 @@ impl Search {
 
     /// Whether something as cheap was at the region as soon, with as few hops. Labels come in order
     /// of price, so those before are as cheap.
-    fn is_beaten(&self, label: &Label) -> bool {
-        let mut at = self.settled[label.region];
+    fn is_beaten(&self, region: Region, delay: u64, hops: u64) -> bool {
+        let mut at = self.settled[region];
         while at != NONE {
             let other = &self.labels[at];
-            if other.delay <= label.delay && other.hops <= label.hops {
+            if other.delay <= delay && other.hops <= hops {
                 return true;
             }
             at = other.next;

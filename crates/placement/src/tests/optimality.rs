@@ -151,7 +151,6 @@ fn on_all_small_graphs_the_bound_holds_and_the_price_is_within_its_factor() {
             missed += u64::from(found.ours > found.optimum);
         }
     }
-    println!("{plans} plans, {missed} not optimal, {ours} for {optima}");
     assert!(ours * 100 <= optima * 101, "{ours} for {optima}");
 }
 
@@ -176,7 +175,6 @@ fn tight_limits_are_kept_where_they_can_be() {
             }
         }
     }
-    println!("{missed} of {plans} plans break a limit that they need not");
     assert!(missed * 200 <= plans, "{missed} of {plans}");
 }
 
@@ -203,10 +201,6 @@ fn on_meshes_like_real_ones_the_price_is_near_the_optimum() {
         sum_permille += permille;
         worst_permille = worst_permille.max(permille);
     }
-    println!(
-        "{plans} plans: {} permille of the optimum, at worst {worst_permille}",
-        sum_permille / plans
-    );
     assert!(
         sum_permille <= plans * 1_050,
         "more than 5 % above the optimum"

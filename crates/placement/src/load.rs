@@ -1,5 +1,6 @@
 //! What plans put on links, so that the next plan knows what is left.
 
+use sluice_types::ids::EdgeId;
 use sluice_types::mesh::control::RelayTree;
 
 use crate::net::{Hop, Net, Region};
@@ -21,6 +22,11 @@ impl Load {
 
     pub(crate) fn used(&self, from: Region, to: Region) -> u64 {
         self.used[from * self.regions + to]
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.used.iter().all(|&bps| bps == 0)
     }
 
     /// Whether a link carries so much more.
@@ -45,10 +51,24 @@ impl Load {
 
 /// The links that a tree uses, as often as it uses them.
 pub(crate) fn crossings(net: &Net, tree: &RelayTree) -> Vec<(Region, Region)> {
-    let crossings = tree.branches.iter().filter_map(|branch| {
-        let from = net.region_of(&branch.parent)?;
-        let to = net.region_of(&branch.edge)?;
-        (from != to).then_some((from, to))
-    });
+    let crossings = tree
+        .branches
+        .iter()
+        .filter_map(|branch| crossing(net, &branch.parent, &branch.edge));
     crossings.collect()
+}
+
+/// The links that a tree's backups would use.
+pub(crate) fn spare_crossings(net: &Net, tree: &RelayTree) -> Vec<(Region, Region)> {
+    let crossings = tree
+        .branches
+        .iter()
+        .filter_map(|branch| crossing(net, branch.backup.as_ref()?, &branch.edge));
+    crossings.collect()
+}
+
+/// The link between two edges; none within a region.
+fn crossing(net: &Net, from: &EdgeId, to: &EdgeId) -> Option<(Region, Region)> {
+    let (from, to) = (net.region_of(from)?, net.region_of(to)?);
+    (from != to).then_some((from, to))
 }

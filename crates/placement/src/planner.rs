@@ -6,10 +6,11 @@ use sluice_types::ids::{EdgeId, MeetingId, RegionName};
 use sluice_types::mesh::control::RelayTree;
 
 use crate::assess::{Around, Assessed};
+use crate::backup::add_backups;
 use crate::demand::Demand;
 use crate::graph::Graph;
 use crate::limits::Broken;
-use crate::load::{Load, crossings};
+use crate::load::{Load, crossings, spare_crossings};
 use crate::net::{Net, Region};
 use crate::tree::{Job, PlannedTrees, Rules, refused};
 use crate::way::Search;
@@ -53,6 +54,8 @@ struct Planned {
     broken: Vec<Broken>,
     /// The links that it uses, as often as it does.
     links: Vec<(Region, Region)>,
+    /// The links that it would use after a failure.
+    spare: Vec<(Region, Region)>,
     bps: u64,
 }
 
@@ -66,13 +69,28 @@ enum Used<'a> {
 impl Planned {
     fn uses(&self, used: &Used<'_>) -> bool {
         match *used {
-            Used::Link(a, b) => {
-                let mut links = self.links.iter();
-                links.any(|&link| link == (a, b) || link == (b, a))
-            }
+            Used::Link(a, b) => joins(&self.links, a, b),
             Used::Edge(edge) => self.tree.root == *edge || self.tree.branch(edge).is_some(),
         }
     }
+
+    /// Whether a backup would use it.
+    fn leans_on(&self, used: &Used<'_>) -> bool {
+        match *used {
+            Used::Link(a, b) => joins(&self.spare, a, b),
+            // Backups are in the tree.
+            Used::Edge(_) => false,
+        }
+    }
+
+    fn renew_links(&mut self, net: &Net) {
+        self.links = crossings(net, &self.tree);
+        self.spare = spare_crossings(net, &self.tree);
+    }
+}
+
+fn joins(links: &[(Region, Region)], a: Region, b: Region) -> bool {
+    links.iter().any(|&link| link == (a, b) || link == (b, a))
 }
 
 impl Room {
@@ -117,7 +135,17 @@ impl Planner {
     #[must_use]
     pub fn rooms_over(&self, a: &RegionName, b: &RegionName) -> usize {
         let link = self.link(a, b);
-        link.map_or(0, |link| self.users(&link).len())
+        let uses = |room: &&Room| {
+            let mut planned = room.trees.values();
+            planned.any(|planned| link.as_ref().is_some_and(|link| planned.uses(link)))
+        };
+        self.rooms.values().filter(uses).count()
+    }
+
+    /// Whether no link carries anything.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.rooms.is_empty() && self.by_version.is_empty() && self.load.is_idle()
     }
 
     fn link(&self, a: &RegionName, b: &RegionName) -> Option<Used<'static>> {
@@ -128,7 +156,10 @@ impl Planner {
     /// Looking through all trees takes a millisecond or two for ten thousand rooms; an index would
     /// have to be kept up with every plan.
     fn users(&self, used: &Used<'_>) -> BTreeSet<MeetingId> {
-        let uses = |room: &Room| room.trees.values().any(|planned| planned.uses(used));
+        let uses = |room: &Room| {
+            let mut planned = room.trees.values();
+            planned.any(|planned| planned.uses(used) || planned.leans_on(used))
+        };
         let users = self.rooms.iter().filter(|(_, room)| uses(room));
         users.map(|(id, _)| id.clone()).collect()
     }
@@ -222,15 +253,24 @@ impl Planner {
             let all = std::mem::take(&mut room.trees).into_iter();
             let (taken, kept) = all.partition(|(_, planned)| is_taken(planned));
             room.trees = kept;
+            let mut is_new = false;
+            for planned in room.trees.values_mut() {
+                if only.is_some_and(|used| planned.leans_on(used)) {
+                    let before = planned.tree.clone();
+                    add_backups(&net, &mut planned.tree);
+                    planned.renew_links(&net);
+                    is_new |= planned.tree != before;
+                }
+            }
             let taken: BTreeMap<_, _> = taken;
             for planned in taken.values() {
                 self.load.remove(&planned.links, planned.bps);
             }
-            former.push((id, taken));
+            former.push((id, taken, is_new));
         }
         let mut changed = Vec::new();
-        for (id, taken) in former {
-            if self.plan_room(&net, id, &taken, only.is_some()) {
+        for (id, taken, has_news) in former {
+            if self.plan_room(&net, id, &taken, only.is_some()) || has_news {
                 let planned = self.rooms.get(id).map(Room::planned).unwrap_or_default();
                 changed.push(Changed {
                     room: id.clone(),
@@ -280,6 +320,7 @@ impl Planner {
                 let Assessed { tree, broken, .. } = job.plan(&mut self.search)?;
                 Some(Planned {
                     links: crossings(net, &tree),
+                    spare: spare_crossings(net, &tree),
                     tree,
                     broken,
                     bps: around.bps,
@@ -303,7 +344,7 @@ impl Planner {
         self.load = Load::new(net);
         let rooms = self.rooms.values_mut();
         for planned in rooms.flat_map(|room| room.trees.values_mut()) {
-            planned.links = crossings(net, &planned.tree);
+            planned.renew_links(net);
             self.load.add(&planned.links, planned.bps);
         }
     }

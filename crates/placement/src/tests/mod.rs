@@ -1,5 +1,7 @@
+mod failures;
 mod optimality;
 mod oracle;
+mod policy;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -115,7 +115,7 @@ fn small(regions: usize, kinds: &[usize]) -> Graph {
 
 #[test]
 fn on_all_small_graphs_the_bound_holds_and_the_price_is_within_its_factor() {
-    let (mut plans, mut ours, mut optima, mut missed) = (0u64, 0, 0, 0);
+    let (mut ours, mut optima) = (0, 0);
     for number in 0..4usize.pow(6) {
         let kinds: Vec<_> = (0..6).map(|link| number / 4usize.pow(link) % 4).collect();
         let graph = small(4, &kinds);
@@ -147,8 +147,7 @@ fn on_all_small_graphs_the_bound_holds_and_the_price_is_within_its_factor() {
                 found.ours >= found.optimum,
                 "{kinds:?}: better than the optimum"
             );
-            (plans, ours, optima) = (plans + 1, ours + found.ours, optima + found.optimum);
-            missed += u64::from(found.ours > found.optimum);
+            (ours, optima) = (ours + found.ours, optima + found.optimum);
         }
     }
     assert!(ours * 100 <= optima * 101, "{ours} for {optima}");
@@ -180,7 +179,7 @@ fn tight_limits_are_kept_where_they_can_be() {
 
 #[test]
 fn on_meshes_like_real_ones_the_price_is_near_the_optimum() {
-    let (mut sum_permille, mut worst_permille, mut plans) = (0, 0, 0);
+    let (mut sum_permille, mut plans) = (0, 0);
     for seed in 0..32 {
         let mut dice = Dice::new(seed);
         let regions = 10 + dice.below(10) as usize;
@@ -199,7 +198,6 @@ fn on_meshes_like_real_ones_the_price_is_near_the_optimum() {
         let permille = found.ours * 1_000 / found.optimum.max(1);
         plans += 1;
         sum_permille += permille;
-        worst_permille = worst_permille.max(permille);
     }
     assert!(
         sum_permille <= plans * 1_050,

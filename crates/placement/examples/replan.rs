@@ -1,6 +1,6 @@
 //! How long it takes to plan all rooms anew that use a link when it fails.
 //!
-//! `cargo run --release -p sluice-placement --example replan -- [ROOMS] [REGIONS]`
+//! `cargo run --release -p sluice-placement --example replan -- [ROOMS] [REGIONS] [SIZE_MAX]`
 // It is a shell: it owns the clock.
 #![allow(clippy::print_stdout, clippy::disallowed_methods)]
 
@@ -18,6 +18,7 @@ fn main() {
         .filter_map(|text| text.parse().ok());
     let rooms = arguments.next().unwrap_or(10_000);
     let regions = arguments.next().unwrap_or(50);
+    let size_max = arguments.next().unwrap_or(5).max(2);
     let limits = Limits {
         hops_max: 6,
         fan_out_max: 4,
@@ -29,7 +30,7 @@ fn main() {
     let started = Clocks::start();
     let mut trees = 0;
     for number in 0..rooms {
-        let size = 2 + dice.below(4) as usize;
+        let size = 2 + dice.below(size_max as u64 - 1) as usize;
         let edges: BTreeSet<_> = world::room(&mut dice, regions, size);
         let Ok(room) = format!("mtg_{number:010}").parse::<MeetingId>() else {
             continue;
@@ -40,7 +41,7 @@ fn main() {
         }
     }
     println!(
-        "{rooms} rooms, {regions} regions, {trees} trees: first plans {}",
+        "{rooms} rooms of 2 to {size_max} of {regions} regions, {trees} trees: first plans {}",
         started.elapsed()
     );
 

@@ -102,6 +102,7 @@ impl Edges<'_> {
             up.contains(edge) && (wanted.is_empty() || wanted.contains(edge)) && warm.is_none()
         });
         let choice = warm.or(before).or_else(|| wanted.first());
+        // Trees lead only through regions that have an edge.
         choice.unwrap_or(&up[0]).clone()
     }
 

@@ -23,6 +23,10 @@ const ALL_COMPARED_MAX: usize = 8;
 /// Where a limit seems to be broken, so many wanted regions are joined in each order.
 const ALL_ORDERS_MAX: usize = 4;
 
+/// So many searches are made for better trees of one root, about. Rooms of a few regions need less;
+/// those of dozens of regions would keep all others waiting.
+const SEARCHES_MAX: u32 = 1_000;
+
 /// Through so many regions that the tree does not have it is led, the most promising first.
 const DETOURS_MAX: usize = 4;
 
@@ -46,6 +50,7 @@ pub(crate) fn optimise(task: &Task<'_>, search: &mut Search) -> (Sketch, Score) 
     if score.0 != Badness::default() && task.wants.len() <= ALL_ORDERS_MAX {
         in_all_orders(task, search, &mut best, &mut score);
     }
+    search.left = SEARCHES_MAX;
     // The cheapest way to one region is the cheapest tree.
     let rounds = if task.wants.len() > 1 { ROUNDS_MAX } else { 0 };
     for _ in 0..rounds {
@@ -91,7 +96,7 @@ fn cut_and_join(task: &Task<'_>, search: &mut Search, best: &mut Sketch, score: 
     let mut parts: Vec<_> = best.members.clone();
     parts.sort_unstable();
     for part in parts {
-        if part == best.root || !best.has(part) {
+        if part == best.root || !best.has(part) || search.left == 0 {
             continue;
         }
         let mut rest = best.clone();
@@ -112,6 +117,9 @@ fn detour(task: &Task<'_>, search: &mut Search, best: &mut Sketch, score: &mut S
         .collect();
     promising.sort_unstable();
     for (_, through) in promising.into_iter().take(DETOURS_MAX) {
+        if search.left == 0 {
+            return;
+        }
         let want = Want {
             region: through,
             delay_max,

@@ -20,10 +20,9 @@ use crate::way::Search;
 /// When something fails, the rooms whose trees use it are planned at once, and of those rooms only
 /// these trees. When something comes up, plans stay sound and may only be dear: [`Self::refresh`]
 /// looks at them a few at a time.
-#[derive(Default)]
 pub struct Planner {
     graph: Graph,
-    rules: Option<Rules>,
+    rules: Rules,
     rooms: BTreeMap<MeetingId, Room>,
     /// The rooms by the version of the graph that they were last planned on.
     by_version: BTreeSet<(u64, MeetingId)>,
@@ -114,8 +113,10 @@ impl Planner {
         Self {
             load: Load::new(graph.net()),
             graph,
-            rules: Some(rules),
-            ..Self::default()
+            rules,
+            rooms: BTreeMap::new(),
+            by_version: BTreeSet::new(),
+            search: Search::default(),
         }
     }
 
@@ -289,7 +290,7 @@ impl Planner {
         taken: &BTreeMap<EdgeId, Planned>,
         only_taken: bool,
     ) -> bool {
-        let (Some(room), Some(rules)) = (self.rooms.get_mut(id), &self.rules) else {
+        let Some(room) = self.rooms.get_mut(id) else {
             return false;
         };
         let ways = net.ways(&room.demand.residency);
@@ -314,7 +315,7 @@ impl Planner {
                     root,
                     stream,
                     residency: &room.demand.residency,
-                    rules,
+                    rules: &self.rules,
                     before: before.map(|planned| &planned.tree),
                 };
                 let Assessed { tree, broken, .. } = job.plan(&mut self.search)?;

@@ -70,6 +70,8 @@ pub(crate) struct Search {
     settled: Vec<usize>,
     queue: BinaryHeap<Reverse<Rank>>,
     price_max: u64,
+    /// How many searches are still to be made for better trees.
+    pub(crate) left: u32,
 }
 
 /// A way, beginning in the tree, and what it adds to the price.
@@ -94,6 +96,7 @@ impl Search {
         price_max: u64,
     ) -> Option<Way> {
         self.price_max = price_max;
+        self.left = self.left.saturating_sub(1);
         self.labels.clear();
         self.queue.clear();
         self.settled.clear();

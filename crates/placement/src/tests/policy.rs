@@ -249,3 +249,42 @@ fn plans_explain_themselves() {
     graph.measure(&region(0), &region(2), 60_000);
     assert!(explain(&graph)[0].starts_with("r0-1 > r2-1: 60 ms measured"));
 }
+
+proptest! {
+    #[test]
+    fn residency_is_never_widened(
+        links in proptest::collection::vec((0usize..7, 0usize..7, 1u64..300_000), 4..20),
+        wanted in proptest::collection::btree_set((0usize..7, 1u32..3), 2..7),
+        denied in proptest::collection::btree_set(0usize..7, 0..4),
+        fan_out_max in 1u32..4,
+    ) {
+        let graph = graph(7, &links);
+        let wanted: BTreeSet<_> = wanted.iter().map(|&(region, n)| edge(region, n)).collect();
+        let residency = Residency::except(denied.iter().map(|&n| region(n)));
+        let rules = Rules::from(limits(3, fan_out_max));
+        let anywhere = Demand::among(&wanted, Bitrate::mbps(1));
+        // What was in force before the rule came is no excuse.
+        let before = plan_room(&graph, &anywhere, &rules, &[]).trees;
+        let planned = plan_room(&graph, &anywhere.within(residency.clone()), &rules, &before);
+        let is_denied = |edge: &EdgeId| residency.check(graph.region_of(edge).expect("up")).is_err();
+        for tree in &planned.trees {
+            let branches = tree.branches.iter();
+            let mut edges = branches.flat_map(|b| [Some(&b.edge), b.backup.as_ref()]).flatten();
+            prop_assert!(!is_denied(&tree.root) && !edges.any(is_denied));
+            for edge in wanted.iter().filter(|edge| **edge != tree.root) {
+                let root = tree.root.clone();
+                let told = planned.broken.iter().any(|broken| match broken {
+                    Broken::Refused { edge: of, .. } => of == edge,
+                    Broken::NoAllowedWay { root: from, edge: to }
+                    | Broken::Unreachable { root: from, edge: to } => *from == root && to == edge,
+                    _ => false,
+                });
+                prop_assert!(tree.branch(edge).is_some() != told, "served, or told why not");
+            }
+        }
+        for edge in wanted.iter().filter(|edge| is_denied(edge)) {
+            let refused = |broken: &Broken| matches!(broken, Broken::Refused { edge: of, .. } if of == edge);
+            prop_assert!(planned.broken.iter().any(refused));
+        }
+    }
+}

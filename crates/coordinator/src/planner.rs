@@ -121,7 +121,7 @@ fn tell(shared: &Shared, replanned: Replanned, epoch: Epoch) {
         broken,
     } = replanned;
     for broken in broken {
-        tracing::warn!(meeting = %room, %epoch, ?broken, "a plan breaks a limit");
+        tracing::warn!(meeting = %room, %epoch, %broken, "a plan breaks a limit");
     }
     metrics::counter!("sluice_coordinator_plans_total").increment(1);
     tracing::info!(meeting = %room, %epoch, trees = trees.len(), "planned");

@@ -1,28 +1,72 @@
 //! The regions that have edges, and the links between them.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use sluice_types::ids::{EdgeId, RegionName};
-use sluice_types::topology::Topology;
+use sluice_types::topology::{Link, Price, Topology};
+use sluice_types::units::Bitrate;
+
+use crate::net::Net;
 
 /// The round trip between two edges of one region, in microseconds.
 pub(crate) const WITHIN_REGION_US: u64 = 1_000;
 
-/// Regions with the edges that are up, joined by links weighted with their round trips.
+/// A measured round trip replaces the one in use only when they differ by more than both of these:
+/// a link's jitter is no reason to plan anything anew.
+const JITTER_PERMILLE: u64 = 100;
+const JITTER_US: u64 = 1_000;
+
+/// Regions with the edges that are up, joined by links with round trip, price and capacity.
+///
+/// Each change counts up the version. What is derived from the graph is kept until then.
 #[derive(Debug, Clone, Default)]
 pub struct Graph {
     edges: BTreeMap<RegionName, Vec<EdgeId>>,
     region_of: BTreeMap<EdgeId, RegionName>,
-    links: BTreeMap<RegionName, BTreeMap<RegionName, u64>>,
+    /// Each link twice, under the end that sends.
+    links: BTreeMap<RegionName, BTreeMap<RegionName, Sending>>,
+    version: u64,
+    net: OnceLock<Arc<Net>>,
 }
 
-/// The shortest ways from one region (Dijkstra 1959).
-#[derive(Debug, Clone)]
-pub struct Paths {
-    /// For each region that can be reached: round trip in microseconds, hops, and the region before
-    /// it on the way.
-    reached: BTreeMap<RegionName, (u64, u32, Option<RegionName>)>,
+/// What a link takes, costs and carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkTerms {
+    /// The declared round trip, in microseconds.
+    pub round_trip_us: u64,
+    /// The price of what the first and the second end send.
+    pub prices: [Price; 2],
+    /// What it carries in each direction.
+    pub capacity: Bitrate,
+}
+
+/// A link as the end that sends sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sending {
+    declared_us: u64,
+    measured_us: Option<u64>,
+    pub(crate) price: Price,
+    pub(crate) capacity: Bitrate,
+    pub(crate) up: bool,
+}
+
+impl Sending {
+    /// Measured, or declared until then; never zero, so that every hop takes some time.
+    pub(crate) fn round_trip_us(&self) -> u64 {
+        self.measured_us.unwrap_or(self.declared_us).max(1)
+    }
+}
+
+impl From<&Link> for LinkTerms {
+    fn from(link: &Link) -> Self {
+        let price = |end| link.price_from(end).unwrap_or_default();
+        Self {
+            round_trip_us: u64::from(link.round_trip().0) * 1_000,
+            prices: [price(&link.ends()[0]), price(&link.ends()[1])],
+            capacity: link.capacity(),
+        }
+    }
 }
 
 impl Graph {
@@ -32,7 +76,7 @@ impl Graph {
         let mut graph = Self::default();
         for link in topology.links() {
             let [a, b] = link.ends();
-            graph.add_link(a.clone(), b.clone(), u64::from(link.round_trip().0) * 1_000);
+            graph.add_link_with(a.clone(), b.clone(), &LinkTerms::from(link));
         }
         for edge in up {
             if let Some((region, _)) = topology.edge(&edge) {
@@ -42,13 +86,67 @@ impl Graph {
         graph
     }
 
-    /// Adds a link, in both directions.
+    /// Adds a link, in both directions, that costs nothing and carries everything.
     pub fn add_link(&mut self, a: RegionName, b: RegionName, round_trip_us: u64) {
-        self.links
-            .entry(a.clone())
-            .or_default()
-            .insert(b.clone(), round_trip_us);
-        self.links.entry(b).or_default().insert(a, round_trip_us);
+        let terms = LinkTerms {
+            round_trip_us,
+            prices: [Price::default(); 2],
+            capacity: Bitrate::bps(u64::MAX),
+        };
+        self.add_link_with(a, b, &terms);
+    }
+
+    /// Adds a link, in both directions, in place of the one that was there.
+    pub fn add_link_with(&mut self, a: RegionName, b: RegionName, terms: &LinkTerms) {
+        let sending = |price| Sending {
+            declared_us: terms.round_trip_us,
+            measured_us: None,
+            price,
+            capacity: terms.capacity,
+            up: true,
+        };
+        let [from_a, from_b] = terms.prices.map(sending);
+        let links = self.links.entry(a.clone()).or_default();
+        links.insert(b.clone(), from_a);
+        self.links.entry(b).or_default().insert(a, from_b);
+        self.change();
+    }
+
+    /// A link fails or comes back; says whether that is news.
+    pub fn set_link_up(&mut self, a: &RegionName, b: &RegionName, up: bool) -> bool {
+        self.change_link(a, b, |sending| std::mem::replace(&mut sending.up, up) != up)
+    }
+
+    /// A link's round trip was measured; says whether it is so far from the one in use that it
+    /// takes its place.
+    pub fn measure(&mut self, a: &RegionName, b: &RegionName, round_trip_us: u64) -> bool {
+        self.change_link(a, b, |sending| {
+            let in_use = sending.round_trip_us();
+            let apart = in_use.abs_diff(round_trip_us);
+            let news = apart > JITTER_US && apart > in_use * JITTER_PERMILLE / 1_000;
+            if news {
+                sending.measured_us = Some(round_trip_us);
+            }
+            news
+        })
+    }
+
+    fn change_link(
+        &mut self,
+        a: &RegionName,
+        b: &RegionName,
+        change: impl Fn(&mut Sending) -> bool,
+    ) -> bool {
+        let mut changed = false;
+        for (from, to) in [(a, b), (b, a)] {
+            let links = self.links.get_mut(from);
+            let sending = links.and_then(|links| links.get_mut(to));
+            changed |= sending.is_some_and(&change);
+        }
+        if changed {
+            self.change();
+        }
+        changed
     }
 
     /// Adds an edge that is up.
@@ -58,6 +156,25 @@ impl Graph {
             edges.insert(place, edge.clone());
         }
         self.region_of.insert(edge, region);
+        self.change();
+    }
+
+    /// An edge is down; says whether it was up.
+    pub fn remove_edge(&mut self, edge: &EdgeId) -> bool {
+        let Some(region) = self.region_of.remove(edge) else {
+            return false;
+        };
+        if let Some(edges) = self.edges.get_mut(&region) {
+            edges.retain(|other| other != edge);
+        }
+        self.change();
+        true
+    }
+
+    /// Counts the graph's changes.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.version
     }
 
     /// The region of an edge that is up.
@@ -72,15 +189,6 @@ impl Graph {
         self.edges.get(region).map_or(&[], Vec::as_slice)
     }
 
-    /// The regions that a region is linked with, with round trips in microseconds.
-    pub(crate) fn linked_with(
-        &self,
-        region: &RegionName,
-    ) -> impl Iterator<Item = (&RegionName, u64)> {
-        let linked = self.links.get(region).into_iter().flatten();
-        linked.map(|(other, round_trip_us)| (other, *round_trip_us))
-    }
-
     /// The round trip between two edges, in microseconds, when their regions are linked or the same.
     #[must_use]
     pub fn direct_us(&self, a: &EdgeId, b: &EdgeId) -> Option<u64> {
@@ -88,48 +196,53 @@ impl Graph {
         if a == b {
             return Some(WITHIN_REGION_US);
         }
-        self.links.get(a)?.get(b).copied()
+        let sending = self.sending(a, b)?;
+        Some(sending.round_trip_us())
     }
 
-    /// The shortest ways from `from` over regions that have an edge. Of equally short ways the one
-    /// with fewer hops, then the one whose last region comes first by name.
+    /// The price of what one edge sends another; nothing within a region.
     #[must_use]
-    pub fn shortest_paths(&self, from: &RegionName) -> Paths {
-        let mut reached = BTreeMap::new();
-        let mut queue = BinaryHeap::from([Reverse((0u64, 0u32, from.clone(), None::<RegionName>))]);
-        while let Some(Reverse((cost, hops, region, before))) = queue.pop() {
-            if reached.contains_key(&region) {
-                continue;
-            }
-            reached.insert(region.clone(), (cost, hops, before));
-            for (next, weight) in self.links.get(&region).into_iter().flatten() {
-                if !self.edges_in(next).is_empty() && !reached.contains_key(next) {
-                    let step = (cost + weight, hops + 1, next.clone(), Some(region.clone()));
-                    queue.push(Reverse(step));
-                }
-            }
+    pub fn price(&self, from: &EdgeId, to: &EdgeId) -> Option<Price> {
+        let (from, to) = (self.region_of(from)?, self.region_of(to)?);
+        if from == to {
+            return Some(Price::default());
         }
-        Paths { reached }
-    }
-}
-
-impl Paths {
-    /// The round trip to a region, in microseconds.
-    #[must_use]
-    pub fn round_trip_us(&self, to: &RegionName) -> Option<u64> {
-        self.reached.get(to).map(|&(cost, ..)| cost)
+        Some(self.sending(from, to)?.price)
     }
 
-    /// The regions on the way, both ends included.
+    /// Whether the round trip of the link between two regions was measured.
     #[must_use]
-    pub fn regions(&self, to: &RegionName) -> Option<Vec<RegionName>> {
-        let mut way = vec![to.clone()];
-        let mut at = self.reached.get(to)?;
-        while let (_, _, Some(before)) = at {
-            way.push(before.clone());
-            at = self.reached.get(before)?;
-        }
-        way.reverse();
-        Some(way)
+    pub fn is_measured(&self, a: &RegionName, b: &RegionName) -> bool {
+        a == b || (self.sending(a, b)).is_some_and(|sending| sending.measured_us.is_some())
+    }
+
+    /// The link between two regions, when it is up.
+    fn sending(&self, from: &RegionName, to: &RegionName) -> Option<&Sending> {
+        let sending = self.links.get(from)?.get(to)?;
+        sending.up.then_some(sending)
+    }
+
+    /// Every region that ever had a link or an edge.
+    pub(crate) fn regions(&self) -> impl Iterator<Item = &RegionName> {
+        self.links.keys().chain(self.edges.keys())
+    }
+
+    /// The links that are up over which a region sends.
+    pub(crate) fn links_from(
+        &self,
+        region: &RegionName,
+    ) -> impl Iterator<Item = (&RegionName, &Sending)> {
+        let links = self.links.get(region).into_iter().flatten();
+        links.filter(|(_, sending)| sending.up)
+    }
+
+    /// The graph by numbers, made once for each version.
+    pub(crate) fn net(&self) -> &Arc<Net> {
+        self.net.get_or_init(|| Arc::new(Net::new(self)))
+    }
+
+    fn change(&mut self) {
+        self.version += 1;
+        self.net = OnceLock::new();
     }
 }

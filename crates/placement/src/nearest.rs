@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use sluice_types::ids::{EdgeId, RegionName};
 use sluice_types::topology::Position;
 
+use crate::residency::Residency;
+
 /// Round trip per kilometre of great circle, in microseconds: light in fibre takes 10, and cables
 /// take detours of about half as much again.
 const US_PER_KM: f64 = 15.0;
@@ -43,8 +45,21 @@ pub struct Preference {
 
 /// The edges with room to spare, the best first: nearest region, then the edge of it that has the
 /// room already, then the emptiest.
+///
+/// So a room fills one edge of a region before it goes on to another. Of several that have it the
+/// fullest comes first, so that a room that became smaller gathers at one edge again.
 #[must_use]
 pub fn rank(candidates: &[Candidate], preference: &Preference) -> Vec<EdgeId> {
+    rank_within(candidates, preference, &Residency::anywhere())
+}
+
+/// The same, without edges where a residency does not let the room's media be.
+#[must_use]
+pub fn rank_within(
+    candidates: &[Candidate],
+    preference: &Preference,
+    residency: &Residency,
+) -> Vec<EdgeId> {
     let estimate_us = |candidate: &Candidate| match preference.measured_ms.get(&candidate.region) {
         Some(&measured) => u64::from(measured) * 1_000,
         None => {
@@ -57,15 +72,17 @@ pub fn rank(candidates: &[Candidate], preference: &Preference) -> Vec<EdgeId> {
     let mut ranked: Vec<_> = candidates
         .iter()
         .filter(|candidate| candidate.participants < candidate.capacity)
+        .filter(|candidate| residency.check(&candidate.region).is_ok())
         .map(|candidate| {
             let load_permille =
                 u64::from(candidate.participants) * 1_000 / u64::from(candidate.capacity);
-            let key = (
-                estimate_us(candidate) / SAME_US,
-                candidate.region.clone(),
-                !candidate.has_room,
-                load_permille,
-            );
+            let rest = if candidate.has_room {
+                (false, 1_000 - load_permille)
+            } else {
+                (true, load_permille)
+            };
+            let near = estimate_us(candidate) / SAME_US;
+            let key = (near, candidate.region.clone(), rest);
             (key, candidate.edge.clone())
         })
         .collect();

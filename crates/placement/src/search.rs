@@ -1,14 +1,17 @@
-//! Trees within limits, where the shortest ways break one: each edge is joined to the tree by the
-//! shortest way that keeps to all limits; failing that, to fewer of them.
+//! Trees edge by edge, for when the cheapest tree over regions breaks a limit: each edge is joined by
+//! the shortest way that keeps to all limits; failing that, to fewer of them.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
-use sluice_types::ids::{EdgeId, RegionName};
+use sluice_types::ids::EdgeId;
 use sluice_types::mesh::control::{Branch, RelayTree};
 
-use crate::graph::{Graph, Paths};
+use crate::assess::Around;
+use crate::graph::WITHIN_REGION_US;
 use crate::limits::Limits;
+use crate::net::NEVER;
+use crate::way::Strictness;
 
 /// Where an edge is in the tree.
 #[derive(Debug, Clone, Copy)]
@@ -18,49 +21,18 @@ struct Place {
     children: u32,
 }
 
-/// Which limits the search keeps to.
-#[derive(Debug, Clone, Copy)]
-struct Strictness {
-    stretch: bool,
-    fan_out: bool,
-    hops: bool,
-}
-
-/// What is given up first: a longer way is heard by one region, too many children by a whole edge,
-/// and too many hops mean that something may be wrong with the topology.
-const STEPS: [Strictness; 4] = [
-    Strictness {
-        stretch: true,
-        fan_out: true,
-        hops: true,
-    },
-    Strictness {
-        stretch: false,
-        fan_out: true,
-        hops: true,
-    },
-    Strictness {
-        stretch: false,
-        fan_out: false,
-        hops: true,
-    },
-    Strictness {
-        stretch: false,
-        fan_out: false,
-        hops: false,
-    },
-];
-
-/// The tree of `root` over the edges of `demand` that `paths` reaches.
+/// The tree of `root` over the edges `wanted` that can be reached, by the shortest ways.
 pub(crate) fn limited_tree(
-    graph: &Graph,
+    around: &Around<'_>,
     root: &EdgeId,
-    paths: &Paths,
-    demand: &BTreeSet<EdgeId>,
+    wanted: &BTreeSet<EdgeId>,
     limits: &Limits,
 ) -> RelayTree {
-    let shortest_us = |edge: &EdgeId| paths.round_trip_us(graph.region_of(edge)?);
-    let mut wanted: Vec<_> = demand
+    let shortest_us = |edge: &EdgeId| {
+        let (from, to) = (around.net.region_of(root)?, around.net.region_of(edge)?);
+        Some(around.ways.delay(from, to)).filter(|&delay| delay != NEVER)
+    };
+    let mut wanted: Vec<_> = wanted
         .iter()
         .filter(|edge| *edge != root)
         .filter_map(|edge| Some((shortest_us(edge)?, edge)))
@@ -68,7 +40,7 @@ pub(crate) fn limited_tree(
     // The nearest first, so that the farther ones can go on from there.
     wanted.sort();
     let mut search = Search {
-        graph,
+        around,
         limits,
         tree: RelayTree {
             root: root.clone(),
@@ -87,8 +59,8 @@ pub(crate) fn limited_tree(
         if search.places.contains_key(edge) {
             continue;
         }
-        let allowed_us = limits.stretched_us(shortest_us);
-        let way = STEPS
+        let allowed_us = limits.allowed_us(shortest_us);
+        let way = Strictness::STEPS
             .iter()
             .find_map(|&step| search.way(edge, allowed_us, step));
         search.join(&way.unwrap_or_default());
@@ -97,7 +69,7 @@ pub(crate) fn limited_tree(
 }
 
 struct Search<'a> {
-    graph: &'a Graph,
+    around: &'a Around<'a>,
     limits: &'a Limits,
     tree: RelayTree,
     places: BTreeMap<EdgeId, Place>,
@@ -131,7 +103,7 @@ impl Search<'_> {
             if step.hops && hops >= self.limits.hops_max {
                 continue;
             }
-            for (next, step_us) in self.neighbours(at) {
+            for (next, step_us) in self.neighbours(at, step.capacity) {
                 let reached_us = round_trip_us + step_us;
                 let too_long = step.stretch && reached_us > allowed_us;
                 if !too_long && !self.places.contains_key(next) && !way.contains(next) {
@@ -143,15 +115,25 @@ impl Search<'_> {
         None
     }
 
-    fn neighbours(&self, of: &EdgeId) -> impl Iterator<Item = (&EdgeId, u64)> {
-        let region = self.graph.region_of(of);
-        let regions = region.into_iter().flat_map(|region| {
-            let linked = self.graph.linked_with(region).map(|(region, _)| region);
-            linked.chain([region])
+    fn neighbours(&self, of: &EdgeId, within_capacity: bool) -> Vec<(&EdgeId, u64)> {
+        let Around {
+            net,
+            ways,
+            load,
+            bps,
+        } = self.around;
+        let Some(region) = net.region_of(of) else {
+            return Vec::new();
+        };
+        let hops = net.hops_from(region).iter().filter(|hop| {
+            ways.usable(hop.to) && (!within_capacity || load.takes(region, hop, *bps))
         });
-        let edges = regions.flat_map(|region: &RegionName| self.graph.edges_in(region));
-        let of = of.clone();
-        edges.filter_map(move |edge| Some((edge, self.graph.direct_us(&of, edge)?)))
+        let linked = hops.map(|hop| (hop.to, hop.round_trip_us));
+        linked
+            .chain([(region, WITHIN_REGION_US)])
+            .flat_map(|(to, step_us)| net.edges[to].iter().map(move |edge| (edge, step_us)))
+            .filter(|(edge, _)| *edge != of)
+            .collect()
     }
 
     fn join(&mut self, way: &[EdgeId]) {
@@ -159,7 +141,7 @@ impl Search<'_> {
             let [parent, edge] = pair else {
                 continue;
             };
-            let step_us = self.graph.direct_us(parent, edge).unwrap_or_default();
+            let step_us = self.around.step_us(parent, edge).unwrap_or_default();
             let Some(above) = self.places.get_mut(parent) else {
                 return;
             };

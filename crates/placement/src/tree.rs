@@ -1,204 +1,341 @@
-//! Relay trees: for each edge with participants, the way of its tracks to all the others.
+//! Relay trees: for each edge that publishes, the way of its tracks to all that want them.
 //!
-//! A track takes the shortest way to each region, so no path is longer than it must be; ways that
-//! begin alike share their links. Where that breaks a limit, a search within the limits takes over
-//! if it does better.
+//! A tree is the cheapest that is found whose paths keep to the stretch ([`crate::optimise`]), within
+//! capacity, fan-out and hops. Where that cannot be, it breaks as little as can be, and says what.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sluice_types::ids::{EdgeId, RegionName};
-use sluice_types::mesh::control::{Branch, RelayTree};
+use sluice_types::ids::EdgeId;
+use sluice_types::mesh::control::RelayTree;
+use sluice_types::units::Bitrate;
 
-use crate::graph::{Graph, Paths};
+use crate::assess::{Around, Assessed, warm_hops};
+use crate::attach::Edges;
+use crate::backup::add_backups;
+use crate::demand::{Demand, Stream};
+use crate::graph::Graph;
 use crate::limits::{Broken, Limits};
+use crate::load::{Load, crossings};
+use crate::net::{NEVER, Net, Region};
+use crate::optimise::{complete, optimise};
+use crate::residency::Residency;
 use crate::search::limited_tree;
+use crate::sketch::{Sketch, Task, Want};
+use crate::way::Search;
+
+/// What an edge's publishers send when nothing is known of them: a picture in three layers, and
+/// sound.
+const LIKELY: Bitrate = Bitrate::kbps(2_500);
+
+/// What plans keep to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// What every tree keeps to, if it can.
+    pub limits: Limits,
+    /// A tree that works is changed only for one that saves so much of its price, or of its delay at
+    /// no higher price, in thousandths, 0 to 1,000.
+    pub gain_permille: u32,
+}
+
+impl Rules {
+    /// What changes a tree unless told otherwise, in thousandths.
+    pub const GAIN_PERMILLE: u32 = 100;
+}
+
+impl From<Limits> for Rules {
+    fn from(limits: Limits) -> Self {
+        Self {
+            limits,
+            gain_permille: Self::GAIN_PERMILLE,
+        }
+    }
+}
 
 /// The trees of a room and what was broken for them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PlannedTrees {
-    /// One for each edge of the demand, in order.
+    /// One for each edge that publishes and is up and not refused, in order.
     pub trees: Vec<RelayTree>,
-    /// Empty when every limit holds.
+    /// Empty when every limit holds and nothing is refused.
     pub broken: Vec<Broken>,
 }
 
-/// The trees that join the edges `demand`. Equal input gives equal trees.
+/// The trees that join the edges `demand`, each of which publishes. Equal input gives equal trees.
 #[must_use]
 pub fn plan_trees(graph: &Graph, demand: &BTreeSet<EdgeId>, limits: &Limits) -> PlannedTrees {
-    let mut planned = PlannedTrees::default();
-    for root in demand {
-        let Some(home) = graph.region_of(root) else {
-            continue;
+    let demand = Demand::among(demand, LIKELY);
+    plan_room(graph, &demand, &Rules::from(*limits), &[])
+}
+
+/// The trees of a room whose trees were `before`. Equal input gives equal trees.
+#[must_use]
+pub fn plan_room(
+    graph: &Graph,
+    demand: &Demand,
+    rules: &Rules,
+    before: &[RelayTree],
+) -> PlannedTrees {
+    let net = graph.net();
+    let ways = net.ways(&demand.residency);
+    let mut load = Load::new(net);
+    let mut planned = PlannedTrees {
+        trees: Vec::new(),
+        broken: refused(net, demand),
+    };
+    let mut search = Search::default();
+    for (root, stream) in &demand.streams {
+        let around = Around {
+            net,
+            ways: &ways,
+            load: &load,
+            bps: stream.bitrate.as_bps(),
         };
-        let paths = graph.shortest_paths(home);
-        let mut tree = shortest_tree(graph, root, &paths, demand);
-        let mut broken = faults(graph, &tree, &paths, demand, limits);
-        let over_limit = |fault: &Broken| !matches!(fault, Broken::Unreachable { .. });
-        if broken.iter().any(over_limit) {
-            let limited = limited_tree(graph, root, &paths, demand, limits);
-            let left = faults(graph, &limited, &paths, demand, limits);
-            if left.len() < broken.len() {
-                (tree, broken) = (limited, left);
-            }
+        let before = before.iter().find(|tree| tree.root == *root);
+        let job = Job {
+            around: &around,
+            root,
+            stream,
+            residency: &demand.residency,
+            rules,
+            before,
+        };
+        if let Some(Assessed { tree, broken, .. }) = job.plan(&mut search) {
+            load.add(&crossings(net, &tree), stream.bitrate.as_bps());
+            planned.trees.push(tree);
+            planned.broken.extend(broken);
         }
-        add_backups(graph, &mut tree);
-        planned.trees.push(tree);
-        planned.broken.extend(broken);
     }
     planned
 }
 
-/// The shortest way to each edge of `demand` that can be reached.
-fn shortest_tree(
-    graph: &Graph,
-    root: &EdgeId,
-    paths: &Paths,
-    demand: &BTreeSet<EdgeId>,
-) -> RelayTree {
-    let mut tree = RelayTree {
-        root: root.clone(),
-        branches: Vec::new(),
-    };
-    let home = graph.region_of(root).cloned();
-    // The edge of each region that others of the region and the next regions receive from.
-    let mut carriers: BTreeMap<_, _> = home.map(|home| (home, root.clone())).into_iter().collect();
-    let mut placed = BTreeSet::from([root.clone()]);
-    for edge in demand.iter().filter(|edge| *edge != root) {
-        let region = graph.region_of(edge);
-        let Some(way) = region.and_then(|region| paths.regions(region)) else {
-            continue;
-        };
-        let mut parent = root.clone();
-        for region in &way[1..] {
-            let carrier = carriers
-                .entry(region.clone())
-                .or_insert_with(|| carrier(graph, region, demand, edge));
-            place(&mut tree, &mut placed, carrier, &parent);
-            parent = carrier.clone();
-        }
-        place(&mut tree, &mut placed, edge, &parent);
-    }
-    tree
-}
-
-/// What a tree breaks: edges that it does not reach, and limits, in order.
-fn faults(
-    graph: &Graph,
-    tree: &RelayTree,
-    paths: &Paths,
-    demand: &BTreeSet<EdgeId>,
-    limits: &Limits,
-) -> Vec<Broken> {
-    let root = &tree.root;
-    let mut reached = BTreeMap::from([(root, (0, 0))]);
-    let mut children: BTreeMap<&EdgeId, u32> = BTreeMap::new();
-    for branch in &tree.branches {
-        let (round_trip_us, hops) = reached.get(&branch.parent).copied().unwrap_or_default();
-        let step_us = graph
-            .direct_us(&branch.parent, &branch.edge)
-            .unwrap_or_default();
-        reached.insert(&branch.edge, (round_trip_us + step_us, hops + 1));
-        *children.entry(&branch.parent).or_default() += 1;
-    }
-    let mut broken = Vec::new();
-    for edge in demand.iter().filter(|edge| *edge != root) {
-        let (root, edge) = (root.clone(), edge.clone());
-        let Some(&(round_trip_us, hops)) = reached.get(&edge) else {
-            broken.push(Broken::Unreachable { root, edge });
-            continue;
-        };
-        let shortest = graph
-            .region_of(&edge)
-            .and_then(|region| paths.round_trip_us(region));
-        let allowed_us = limits.stretched_us(shortest.unwrap_or_default());
-        if round_trip_us > allowed_us {
-            let (root, edge) = (root.clone(), edge.clone());
-            broken.push(Broken::Stretch {
-                root,
-                edge,
-                round_trip_us,
-                allowed_us,
-            });
-        }
-        if hops > limits.hops_max {
-            broken.push(Broken::Hops { root, edge, hops });
-        }
-    }
-    for (edge, children) in children {
-        if children > limits.fan_out_max {
-            let (root, edge) = (root.clone(), edge.clone());
-            broken.push(Broken::FanOut {
-                root,
-                edge,
-                children,
-            });
-        }
-    }
-    broken
-}
-
-/// The edge that brings the tree into a region: one of the room's, if it has one there.
-fn carrier(
-    graph: &Graph,
-    region: &RegionName,
-    demand: &BTreeSet<EdgeId>,
-    wanted: &EdgeId,
-) -> EdgeId {
-    let edges = graph.edges_in(region);
-    edges
-        .iter()
-        .find(|edge| demand.contains(*edge))
-        .or_else(|| edges.first())
-        .unwrap_or(wanted)
-        .clone()
-}
-
-fn place(tree: &mut RelayTree, placed: &mut BTreeSet<EdgeId>, edge: &EdgeId, parent: &EdgeId) {
-    if placed.insert(edge.clone()) {
-        tree.branches.push(Branch {
+/// The edges of a demand that its residency refuses.
+pub(crate) fn refused(net: &Net, demand: &Demand) -> Vec<Broken> {
+    let wanting = demand.streams.values().flat_map(|stream| &stream.wanted_by);
+    let edges: BTreeSet<_> = demand.streams.keys().chain(wanting).collect();
+    let refused = edges.into_iter().filter_map(|edge| {
+        let region = &net.names[net.region_of(edge)?];
+        let rule = demand.residency.check(region).err()?;
+        Some(Broken::Refused {
             edge: edge.clone(),
-            parent: parent.clone(),
-            backup: None,
-        });
-    }
+            region: region.clone(),
+            rule,
+        })
+    });
+    refused.collect()
 }
 
-/// Gives each edge another one to turn to, linked with it and not below it, so that turning there
-/// makes no loop. The nearest that outlives the parent is best. What hangs on the parent too comes
-/// next, and of siblings only earlier ones, so that two orphans never wait for one another.
-fn add_backups(graph: &Graph, tree: &mut RelayTree) {
-    let edges: Vec<_> = std::iter::once(tree.root.clone())
-        .chain(tree.branches.iter().map(|branch| branch.edge.clone()))
-        .collect();
-    let backup = |(before, branch): (usize, &Branch)| {
-        let others = edges.iter().enumerate();
-        let usable = others.filter_map(|(place, other)| {
-            if *other == branch.parent || is_below(tree, other, &branch.edge) {
-                return None;
+/// One tree to be planned.
+pub(crate) struct Job<'a> {
+    pub(crate) around: &'a Around<'a>,
+    pub(crate) root: &'a EdgeId,
+    pub(crate) stream: &'a Stream,
+    pub(crate) residency: &'a Residency,
+    pub(crate) rules: &'a Rules,
+    pub(crate) before: Option<&'a RelayTree>,
+}
+
+impl Job<'_> {
+    /// The tree; `None` when the root is not up, or may not be where it is.
+    pub(crate) fn plan(&self, search: &mut Search) -> Option<Assessed> {
+        let home = self.around.net.region_of(self.root)?;
+        if !self.around.ways.usable(home) {
+            return None;
+        }
+        let wanted = self.wanted(home);
+        let mut task = self.task(home, &wanted, Self::slots);
+        let (sketch, _) = optimise(&task, search);
+        let mut best = self.attach(&wanted, &sketch);
+        if !best.is_sound() {
+            // Edges that help out are a hop on the way too.
+            task = self.task(home, &wanted, Self::own_slots);
+            let (sketch, _) = optimise(&task, search);
+            let limits = &self.rules.limits;
+            let tree = limited_tree(self.around, self.root, &self.stream.wanted_by, limits);
+            for other in [self.attach(&wanted, &sketch), self.assess(tree)] {
+                if other.score() < best.score() {
+                    best = other;
+                }
             }
-            // When the root itself is gone there is nothing to turn to.
-            let outlives = branch.parent == tree.root || !is_below(tree, other, &branch.parent);
-            let direct_us = graph.direct_us(other, &branch.edge)?;
-            (outlives || place <= before).then_some((!outlives, direct_us, other))
-        });
-        usable.min().map(|(.., other)| other.clone())
-    };
-    let backups: Vec<_> = tree.branches.iter().enumerate().map(backup).collect();
-    for (branch, backup) in tree.branches.iter_mut().zip(backups) {
-        branch.backup = backup;
+        }
+        if let Some(before) = self.before {
+            best = self.keep(&task, search, &wanted, before, best);
+        }
+        add_backups(self.around.net, &mut best.tree);
+        Some(best)
     }
-}
 
-/// Whether `edge` is `above` or receives through it.
-fn is_below(tree: &RelayTree, edge: &EdgeId, above: &EdgeId) -> bool {
-    let mut at = edge;
-    loop {
-        if at == above {
-            return true;
+    /// What is in force, or what is left of it made whole, unless `best` is worth the change.
+    fn keep(
+        &self,
+        task: &Task<'_>,
+        search: &mut Search,
+        wanted: &BTreeMap<Region, Vec<EdgeId>>,
+        before: &RelayTree,
+        best: Assessed,
+    ) -> Assessed {
+        let gain = self.rules.gain_permille;
+        if self.still_stands(before) {
+            let kept = self.assess(before.clone());
+            if !best.is_worth(&kept, gain) {
+                return kept;
+            }
         }
-        match tree.branch(at) {
-            Some(branch) => at = &branch.parent,
-            None => return false,
+        let rest = self.rest(task, before);
+        let repaired = self.attach(wanted, &complete(task, search, rest));
+        if best.is_worth(&repaired, gain) {
+            best
+        } else {
+            repaired
         }
+    }
+
+    /// Whether a tree has what is wanted, and nothing that leads nowhere, over links that are up.
+    fn still_stands(&self, tree: &RelayTree) -> bool {
+        let Around { net, ways, .. } = self.around;
+        let feeds = |edge: &EdgeId| tree.branches.iter().any(|other| other.parent == *edge);
+        let stands = tree.branches.iter().all(|branch| {
+            let region = net.region_of(&branch.edge);
+            region.is_some_and(|region| ways.usable(region))
+                && self.around.step_us(&branch.parent, &branch.edge).is_some()
+                && (self.stream.wanted_by.contains(&branch.edge) || feeds(&branch.edge))
+        });
+        let home = net.region_of(self.root);
+        let mut wanted = self
+            .stream
+            .wanted_by
+            .iter()
+            .filter(|edge| *edge != self.root);
+        stands
+            && wanted.all(|edge| {
+                let reached = home.zip(net.region_of(edge));
+                reached.is_none_or(|(from, to)| ways.delay(from, to) == NEVER)
+                    || tree.branch(edge).is_some()
+            })
+    }
+
+    /// What is left of a tree that was in force.
+    fn rest(&self, task: &Task<'_>, before: &RelayTree) -> Sketch {
+        let net = self.around.net;
+        let mut sketch = Sketch::new(net, task.root);
+        for branch in &before.branches {
+            let ends = net
+                .region_of(&branch.parent)
+                .zip(net.region_of(&branch.edge));
+            let Some((from, to)) = ends else { continue };
+            let has_slot = sketch.places[from].children < task.slots[from];
+            let hop = net.hop(from, to).filter(|hop| {
+                self.around.ways.usable(to) && self.around.load.takes(from, hop, task.bps)
+            });
+            if hop.is_some() && has_slot && sketch.has(from) && !sketch.has(to) {
+                sketch.join(net, &[from, to]);
+            }
+        }
+        sketch
+    }
+
+    /// The edges that want the stream and can be reached, without the root, by region.
+    fn wanted(&self, home: Region) -> BTreeMap<Region, Vec<EdgeId>> {
+        let mut wanted: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for edge in self
+            .stream
+            .wanted_by
+            .iter()
+            .filter(|edge| *edge != self.root)
+        {
+            if let Some(region) = self.around.net.region_of(edge)
+                && self.around.ways.delay(home, region) != NEVER
+            {
+                wanted.entry(region).or_default().push(edge.clone());
+            }
+        }
+        wanted
+    }
+
+    fn task<'a>(
+        &'a self,
+        home: Region,
+        wanted: &BTreeMap<Region, Vec<EdgeId>>,
+        slots: fn(&Self, Region, usize) -> u32,
+    ) -> Task<'a> {
+        let Around {
+            net,
+            ways,
+            load,
+            bps,
+        } = *self.around;
+        let limits = &self.rules.limits;
+        let wants: Vec<_> = wanted
+            .iter()
+            .filter(|(region, _)| **region != home)
+            .map(|(&region, edges)| Want {
+                region,
+                delay_max: limits.stretched_us(ways.delay(home, region)),
+                hops_max: u64::from(limits.hops_max).saturating_sub(u64::from(edges.len() > 1)),
+            })
+            .collect();
+        let mut is_wanted = vec![false; net.len()];
+        for want in &wants {
+            is_wanted[want.region] = true;
+        }
+        let inside = |region| {
+            let edges = wanted.get(&region).map_or(0, Vec::len);
+            edges.saturating_sub(usize::from(region != home))
+        };
+        Task {
+            net,
+            ways,
+            load,
+            root: home,
+            wants,
+            wanted: is_wanted,
+            slots: (0..net.len())
+                .map(|region| slots(self, region, inside(region)))
+                .collect(),
+            warm: warm_hops(net, self.stream).into_iter().collect(),
+            bps,
+        }
+    }
+
+    /// How many regions a region can feed when all its edges help, `_inside` of which want the stream
+    /// themselves.
+    fn slots(&self, region: Region, _inside: usize) -> u32 {
+        let edges = u32::try_from(self.around.net.edges[region].len()).unwrap_or(u32::MAX);
+        let fan_out = self.rules.limits.fan_out_max.max(1);
+        let within = edges.saturating_sub(1);
+        edges.saturating_mul(fan_out).saturating_sub(within).max(1)
+    }
+
+    /// The same for an edge alone, which feeds the others of its region too.
+    fn own_slots(&self, _region: Region, inside: usize) -> u32 {
+        let inside = u32::try_from(inside).unwrap_or(u32::MAX);
+        let fan_out = self.rules.limits.fan_out_max;
+        fan_out.saturating_sub(inside).max(1)
+    }
+
+    fn attach(&self, wanted: &BTreeMap<Region, Vec<EdgeId>>, sketch: &Sketch) -> Assessed {
+        let warm: BTreeSet<_> = self
+            .stream
+            .warm
+            .iter()
+            .map(|copy| copy.to.clone())
+            .collect();
+        let edges = Edges {
+            root: self.root,
+            wanted,
+            warm: &warm,
+            before: self.before,
+            fan_out_max: self.rules.limits.fan_out_max,
+        };
+        self.assess(edges.attach(self.around.net, sketch))
+    }
+
+    fn assess(&self, tree: RelayTree) -> Assessed {
+        let Self {
+            stream,
+            residency,
+            rules,
+            ..
+        } = self;
+        self.around.assess(tree, stream, residency, &rules.limits)
     }
 }

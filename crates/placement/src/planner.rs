@@ -1,0 +1,352 @@
+//! The plans of all rooms of a mesh, made anew where they have to be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sluice_types::ids::{EdgeId, MeetingId, RegionName};
+use sluice_types::mesh::control::RelayTree;
+
+use crate::assess::{Around, Assessed};
+use crate::backup::add_backups;
+use crate::demand::Demand;
+use crate::graph::Graph;
+use crate::limits::Broken;
+use crate::load::{Load, crossings, spare_crossings};
+use crate::net::{Net, Region};
+use crate::tree::{Job, PlannedTrees, Rules, refused};
+use crate::way::Search;
+
+/// The plans of all rooms. What a room puts on links is left out of what others may.
+///
+/// When something fails, the rooms whose trees use it are planned at once, and of those rooms only
+/// these trees. When something comes up, plans stay sound and may only be dear: [`Self::refresh`]
+/// looks at them a few at a time.
+pub struct Planner {
+    graph: Graph,
+    rules: Rules,
+    rooms: BTreeMap<MeetingId, Room>,
+    /// The rooms by the version of the graph that they were last planned on.
+    by_version: BTreeSet<(u64, MeetingId)>,
+    load: Load,
+    search: Search,
+}
+
+/// A room whose plan is new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// Which.
+    pub room: MeetingId,
+    /// The whole plan, of which some trees may be as before.
+    pub planned: PlannedTrees,
+}
+
+#[derive(Default)]
+struct Room {
+    demand: Demand,
+    trees: BTreeMap<EdgeId, Planned>,
+    refused: Vec<Broken>,
+    version: u64,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Planned {
+    tree: RelayTree,
+    broken: Vec<Broken>,
+    /// The links that it uses, as often as it does.
+    links: Vec<(Region, Region)>,
+    /// The links that it would use after a failure.
+    spare: Vec<(Region, Region)>,
+    bps: u64,
+}
+
+/// What a tree may use.
+enum Used<'a> {
+    /// Between two regions, either of which sends.
+    Link(Region, Region),
+    Edge(&'a EdgeId),
+}
+
+impl Planned {
+    fn uses(&self, used: &Used<'_>) -> bool {
+        match *used {
+            Used::Link(a, b) => joins(&self.links, a, b),
+            Used::Edge(edge) => self.tree.root == *edge || self.tree.branch(edge).is_some(),
+        }
+    }
+
+    /// Whether a backup would use it.
+    fn leans_on(&self, used: &Used<'_>) -> bool {
+        match *used {
+            Used::Link(a, b) => joins(&self.spare, a, b),
+            // Backups are in the tree.
+            Used::Edge(_) => false,
+        }
+    }
+
+    fn renew_links(&mut self, net: &Net) {
+        self.links = crossings(net, &self.tree);
+        self.spare = spare_crossings(net, &self.tree);
+    }
+}
+
+fn joins(links: &[(Region, Region)], a: Region, b: Region) -> bool {
+    links.iter().any(|&link| link == (a, b) || link == (b, a))
+}
+
+impl Room {
+    fn planned(&self) -> PlannedTrees {
+        let broken = self.trees.values().flat_map(|planned| &planned.broken);
+        PlannedTrees {
+            trees: self
+                .trees
+                .values()
+                .map(|planned| planned.tree.clone())
+                .collect(),
+            broken: self.refused.iter().chain(broken).cloned().collect(),
+        }
+    }
+}
+
+impl Planner {
+    /// No rooms yet.
+    #[must_use]
+    pub fn new(graph: Graph, rules: Rules) -> Self {
+        Self {
+            load: Load::new(graph.net()),
+            graph,
+            rules,
+            rooms: BTreeMap::new(),
+            by_version: BTreeSet::new(),
+            search: Search::default(),
+        }
+    }
+
+    /// The mesh as it is known.
+    #[must_use]
+    pub const fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// A room's plan.
+    #[must_use]
+    pub fn planned(&self, room: &MeetingId) -> Option<PlannedTrees> {
+        self.rooms.get(room).map(Room::planned)
+    }
+
+    /// How many rooms' trees use the link between two regions.
+    #[must_use]
+    pub fn rooms_over(&self, a: &RegionName, b: &RegionName) -> usize {
+        let link = self.link(a, b);
+        let uses = |room: &&Room| {
+            let mut planned = room.trees.values();
+            planned.any(|planned| link.as_ref().is_some_and(|link| planned.uses(link)))
+        };
+        self.rooms.values().filter(uses).count()
+    }
+
+    /// Whether no link carries anything.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.rooms.is_empty() && self.by_version.is_empty() && self.load.is_idle()
+    }
+
+    fn link(&self, a: &RegionName, b: &RegionName) -> Option<Used<'static>> {
+        let net = self.graph.net();
+        Some(Used::Link(net.region(a)?, net.region(b)?))
+    }
+
+    /// Looking through all trees takes a millisecond or two for ten thousand rooms; an index would
+    /// have to be kept up with every plan.
+    fn users(&self, used: &Used<'_>) -> BTreeSet<MeetingId> {
+        let uses = |room: &Room| {
+            let mut planned = room.trees.values();
+            planned.any(|planned| planned.uses(used) || planned.leans_on(used))
+        };
+        let users = self.rooms.iter().filter(|(_, room)| uses(room));
+        users.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// A room needs something, or something else than before; `None` when its plan stays.
+    pub fn set_demand(&mut self, room: &MeetingId, demand: Demand) -> Option<Changed> {
+        let known = self.rooms.entry(room.clone()).or_default();
+        known.demand = demand;
+        self.plan(&BTreeSet::from([room.clone()]), None).pop()
+    }
+
+    /// A room is over.
+    pub fn remove(&mut self, room: &MeetingId) {
+        let Some(known) = self.rooms.remove(room) else {
+            return;
+        };
+        self.by_version.remove(&(known.version, room.clone()));
+        for planned in known.trees.values() {
+            self.load.remove(&planned.links, planned.bps);
+        }
+    }
+
+    /// A link fails or comes back; gives the rooms whose plans change at once.
+    pub fn set_link_up(&mut self, a: &RegionName, b: &RegionName, up: bool) -> Vec<Changed> {
+        let is_news = self.graph.set_link_up(a, b, up);
+        match self.link(a, b) {
+            Some(link) if is_news && !up => self.plan(&self.users(&link), Some(&link)),
+            _ => Vec::new(),
+        }
+    }
+
+    /// A link's round trip was measured; gives the rooms whose plans change at once.
+    pub fn measure(&mut self, a: &RegionName, b: &RegionName, us: u64) -> Vec<Changed> {
+        let is_news = self.graph.measure(a, b, us);
+        match self.link(a, b) {
+            Some(link) if is_news => self.plan(&self.users(&link), Some(&link)),
+            _ => Vec::new(),
+        }
+    }
+
+    /// An edge comes up.
+    pub fn edge_up(&mut self, edge: EdgeId, region: RegionName) {
+        let regions = self.graph.net().len();
+        self.graph.add_edge(edge, region);
+        if self.graph.net().len() != regions {
+            self.add_load_up();
+        }
+    }
+
+    /// An edge is gone; gives the rooms whose plans change at once.
+    pub fn edge_down(&mut self, edge: &EdgeId) -> Vec<Changed> {
+        if !self.graph.remove_edge(edge) {
+            return Vec::new();
+        }
+        let used = Used::Edge(edge);
+        self.plan(&self.users(&used), Some(&used))
+    }
+
+    /// Looks at the rooms again that were planned on an older version of the graph, at most
+    /// `rooms_max` of them, the oldest first; gives those whose plans change. Nothing is left to do
+    /// when [`Self::stale`] is 0.
+    pub fn refresh(&mut self, rooms_max: usize) -> Vec<Changed> {
+        let version = self.graph.version();
+        let stale = self.by_version.iter().take_while(|(of, _)| *of < version);
+        let rooms = stale
+            .take(rooms_max)
+            .map(|(_, room)| room.clone())
+            .collect();
+        self.plan(&rooms, None)
+    }
+
+    /// How many rooms were planned on an older version of the graph.
+    #[must_use]
+    pub fn stale(&self) -> usize {
+        let version = self.graph.version();
+        (self.by_version.iter())
+            .take_while(|(of, _)| *of < version)
+            .count()
+    }
+
+    /// Plans rooms; of each only the trees that use something, if that is given.
+    fn plan(&mut self, rooms: &BTreeSet<MeetingId>, only: Option<&Used<'_>>) -> Vec<Changed> {
+        let net = self.graph.net().clone();
+        // None of them keeps what another could have.
+        let mut former = Vec::new();
+        for id in rooms {
+            let Some(room) = self.rooms.get_mut(id) else {
+                continue;
+            };
+            let is_taken = |planned: &Planned| only.is_none_or(|used| planned.uses(used));
+            let all = std::mem::take(&mut room.trees).into_iter();
+            let (taken, kept) = all.partition(|(_, planned)| is_taken(planned));
+            room.trees = kept;
+            let mut is_new = false;
+            for planned in room.trees.values_mut() {
+                if only.is_some_and(|used| planned.leans_on(used)) {
+                    let before = planned.tree.clone();
+                    add_backups(&net, &mut planned.tree);
+                    planned.renew_links(&net);
+                    is_new |= planned.tree != before;
+                }
+            }
+            let taken: BTreeMap<_, _> = taken;
+            for planned in taken.values() {
+                self.load.remove(&planned.links, planned.bps);
+            }
+            former.push((id, taken, is_new));
+        }
+        let mut changed = Vec::new();
+        for (id, taken, has_news) in former {
+            if self.plan_room(&net, id, &taken, only.is_some()) || has_news {
+                let planned = self.rooms.get(id).map(Room::planned).unwrap_or_default();
+                changed.push(Changed {
+                    room: id.clone(),
+                    planned,
+                });
+            }
+        }
+        changed
+    }
+
+    /// Plans what was taken, or everything; says whether anything is new.
+    fn plan_room(
+        &mut self,
+        net: &Net,
+        id: &MeetingId,
+        taken: &BTreeMap<EdgeId, Planned>,
+        only_taken: bool,
+    ) -> bool {
+        let Some(room) = self.rooms.get_mut(id) else {
+            return false;
+        };
+        let ways = net.ways(&room.demand.residency);
+        let refused = refused(net, &room.demand);
+        let mut is_new = refused != room.refused;
+        room.refused = refused;
+        let roots = room.demand.streams.keys().chain(taken.keys());
+        let roots: BTreeSet<_> = roots
+            .filter(|root| !only_taken || taken.contains_key(*root))
+            .collect();
+        for root in roots {
+            let before = taken.get(root);
+            let planned = room.demand.streams.get(root).and_then(|stream| {
+                let around = Around {
+                    net,
+                    ways: &ways,
+                    load: &self.load,
+                    bps: stream.bitrate.as_bps(),
+                };
+                let job = Job {
+                    around: &around,
+                    root,
+                    stream,
+                    residency: &room.demand.residency,
+                    rules: &self.rules,
+                    before: before.map(|planned| &planned.tree),
+                };
+                let Assessed { tree, broken, .. } = job.plan(&mut self.search)?;
+                Some(Planned {
+                    links: crossings(net, &tree),
+                    spare: spare_crossings(net, &tree),
+                    tree,
+                    broken,
+                    bps: around.bps,
+                })
+            });
+            is_new |= planned.as_ref() != before;
+            if let Some(planned) = planned {
+                self.load.add(&planned.links, planned.bps);
+                room.trees.insert(root.clone(), planned);
+            }
+        }
+        self.by_version.remove(&(room.version, id.clone()));
+        room.version = self.graph.version();
+        self.by_version.insert((room.version, id.clone()));
+        is_new
+    }
+
+    /// Regions have other numbers when one is new.
+    fn add_load_up(&mut self) {
+        let net = self.graph.net();
+        self.load = Load::new(net);
+        let rooms = self.rooms.values_mut();
+        for planned in rooms.flat_map(|room| room.trees.values_mut()) {
+            planned.renew_links(net);
+            self.load.add(&planned.links, planned.bps);
+        }
+    }
+}

@@ -35,6 +35,8 @@ pub(super) struct LossControl {
     since: Option<Time>,
     received: u32,
     lost: u32,
+    /// That arrived.
+    bytes: u64,
     recent: f64,
     /// The loss that the path has at any rate.
     own: f64,
@@ -68,7 +70,7 @@ impl LossControl {
     pub(super) fn update(
         &mut self,
         now: Time,
-        (received, lost): (u32, u32),
+        (received, lost, bytes): (u32, u32, u64),
         acknowledged: Option<Bitrate>,
         delay_based: Bitrate,
         round_trip: Duration,
@@ -77,12 +79,14 @@ impl LossControl {
         let since = *self.since.get_or_insert(now);
         self.received += received;
         self.lost += lost;
+        self.bytes += bytes;
         let all = self.received + self.lost;
         let passed = now.since(since);
         if passed < WINDOW || all < PACKETS_MIN {
             return;
         }
         let loss = f64::from(self.lost) / f64::from(all);
+        let arrived = std::mem::take(&mut self.bytes) as f64 * 8.0 / passed.as_secs_f64();
         (self.since, self.received, self.lost) = (Some(now), 0, 0);
         self.recent = loss;
         if loss < self.own {
@@ -100,7 +104,9 @@ impl LossControl {
         let excess = loss - self.own;
         self.holds = excess > LITTLE;
         if excess > MUCH && self.cut.is_none() {
-            let arrives = acknowledged.unwrap_or(delay_based).as_bps() as f64;
+            let smoothed = acknowledged.unwrap_or(delay_based).as_bps() as f64;
+            // When a path falls to a fraction, what was acknowledged is smoothed over what was.
+            let arrives = smoothed.min(arrived);
             // Without the path's own loss so much would arrive.
             let carried = arrives / (1.0 - self.own).max(0.1);
             self.cap = Some((carried * BACK_OFF).min(delay_based.as_bps() as f64));
@@ -113,5 +119,32 @@ impl LossControl {
                 self.cap = None;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_collapses_is_cut_to_what_arrives_and_not_to_what_arrived() {
+        let mut loss = LossControl::default();
+        let before = Bitrate::kbps(1_500);
+        let mut tell = |millis, told| {
+            let round_trip = Duration::from_millis(150);
+            loss.update(
+                Time::from_millis(millis),
+                told,
+                Some(before),
+                before,
+                round_trip,
+                round_trip,
+            );
+            loss.cap()
+        };
+        assert_eq!(tell(0, (0, 0, 0)), None);
+        // Half a second of 1.5 Mbit/s, of which 350 kbit/s came.
+        let cap = tell(500, (20, 66, 350_000 / 16)).expect("much is lost");
+        assert!(cap < Bitrate::kbps(350), "{cap:?}");
     }
 }

@@ -110,7 +110,7 @@ impl Estimator {
 
     /// Feedback came.
     pub fn feedback(&mut self, now: Time, feedback: &TransportFeedback<'_>) {
-        let (mut received, mut lost) = (0, 0);
+        let (mut received, mut lost, mut bytes) = (0, 0, 0);
         let mut usage = None;
         let mut newest = None;
         for status in feedback.packets() {
@@ -122,6 +122,7 @@ impl Estimator {
                 continue;
             };
             received += 1;
+            bytes += u64::from(packet.bytes);
             newest = newest.max(Some(packet.sent));
             let arrived = Arrived {
                 sent: packet.sent,
@@ -159,7 +160,7 @@ impl Estimator {
         let delay_based = self.rate.target();
         self.loss.update(
             now,
-            (received, lost),
+            (received, lost, bytes),
             acknowledged,
             delay_based,
             round_trip,

@@ -134,9 +134,14 @@ fn formats(media: &MediaDescription, kind: MediaKind) -> Vec<Format> {
         let apt = format!("apt={number}");
         let retransmission = values(media, "fmtp")
             .filter_map(|line| line.split_once(' '))
-            .find_map(|(rtx, parameters)| {
-                let repairs = parameters.split(';').any(|p| p.trim() == apt);
-                repairs.then(|| rtx.parse().ok()).flatten()
+            .filter(|(_, parameters)| parameters.split(';').any(|p| p.trim() == apt))
+            .filter(|(rtx, _)| by_type("rtpmap", rtx).is_some_and(|map| map.starts_with("rtx/")))
+            .filter_map(|(rtx, _)| rtx.parse().ok().filter(|&rtx: &u8| rtx < 128))
+            // A number that stands for two things stands for none.
+            .find(|&rtx| {
+                formats
+                    .iter()
+                    .all(|format| format.retransmission != Some(rtx))
             });
         let nack = values(media, "rtcp-fb")
             .any(|line| line == format!("{number} nack") || line == "* nack");
@@ -152,15 +157,26 @@ fn formats(media: &MediaDescription, kind: MediaKind) -> Vec<Format> {
     formats
 }
 
-/// `a=extmap` (RFC 8285, section 8): the extensions that the edge reads or passes on.
+/// `a=extmap` (RFC 8285, section 8): the extensions that the edge reads or passes on. Each has one
+/// number and each number one extension, else what packets carry could be told apart no more.
 fn extensions(media: &MediaDescription) -> Vec<(Extension, u8)> {
-    values(media, "extmap")
-        .filter_map(|line| {
-            let mut words = line.split_ascii_whitespace();
-            let id = words.next()?.split('/').next()?.parse().ok()?;
-            Some((Extension::from_uri(words.next()?)?, id))
-        })
-        .collect()
+    let mut known: Vec<(Extension, u8)> = Vec::new();
+    for line in values(media, "extmap") {
+        let mut words = line.split_ascii_whitespace();
+        let id = words.next().and_then(|word| word.split('/').next());
+        let (Some(id), Some(extension)) = (
+            id.and_then(|id| id.parse().ok()),
+            words.next().and_then(Extension::from_uri),
+        ) else {
+            continue;
+        };
+        // 0 is padding, and 15 is kept back (section 4.2).
+        let allowed = !matches!(id, 0 | 15);
+        if allowed && known.iter().all(|&(e, n)| e != extension && n != id) {
+            known.push((extension, id));
+        }
+    }
+    known
 }
 
 /// What an m-line sends: its simulcast encodings by `a=simulcast` (RFC 8853) or, from older clients,

@@ -245,6 +245,43 @@ fn what_is_written_is_read_back() {
     );
 }
 
+#[test]
+fn what_has_no_common_format_is_turned_down() {
+    let credentials = LocalCredentials::from_random(&[9; 30]);
+    let nothing = KindFormats::default();
+    let text = Description {
+        session: 5,
+        version: 2,
+        offer: false,
+        transport: Transport {
+            credentials: &credentials,
+            fingerprint: Fingerprint([7; 32]),
+            udp: &[],
+            tcp: &[],
+        },
+        media: ["0", "1"]
+            .map(|mid| {
+                let local = match mid {
+                    "0" => LocalMedia::Data,
+                    _ => LocalMedia::Active {
+                        kind: MediaKind::Video,
+                        formats: &nothing,
+                        receives: true,
+                        rids: &[],
+                        sends: None,
+                    },
+                };
+                (mid, local)
+            })
+            .into(),
+    }
+    .text();
+    let read = read(&text).expect("our own SDP");
+    assert!(!read.media[0].rejected && read.media[1].rejected);
+    assert_eq!(read.media[1].kind, Some(MediaKind::Video));
+    assert!(text.contains("a=group:BUNDLE 0\r\n"), "{text}");
+}
+
 fn encoding(rid: Option<&str>, ssrc: Option<u32>, repair: Option<u32>) -> AnnouncedEncoding {
     AnnouncedEncoding {
         rid: rid.map(|rid| rid.as_bytes().into()),
@@ -274,6 +311,31 @@ fn simulcast_is_told_by_rids_or_ssrc_groups() {
         groups,
         [1, 2, 3].map(|n| encoding(None, Some(n), Some(n + 10)))
     );
+}
+
+#[test]
+fn a_number_that_stands_for_two_things_stands_for_one() {
+    let with = |from: &str, to: &str| {
+        let offer = CHROMIUM.replace(from, to);
+        read(&offer).expect("readable").media[1].clone()
+    };
+    let repairs = |media: &RemoteMedia| -> Vec<_> {
+        media.formats.iter().map(|f| f.retransmission).collect()
+    };
+    let media = with("a=fmtp:97 apt=96", "a=fmtp:45 apt=96");
+    assert_eq!(repairs(&media), [None, Some(104), Some(46)], "AV1's");
+    let media = with("a=fmtp:104 apt=103", "a=fmtp:97 apt=103");
+    assert_eq!(repairs(&media), [Some(97), None, Some(46)], "VP8's already");
+    let media = with("97 rtx/90000\r\na=fmtp:97", "197 rtx/90000\r\na=fmtp:197");
+    assert_eq!(repairs(&media), [None, Some(104), Some(46)], "seven bits");
+    let media = with(
+        "a=extmap:13 urn:3gpp:video-orientation\r\n",
+        "a=extmap:3 urn:3gpp:video-orientation\r\n\
+         a=extmap:9 urn:ietf:params:rtp-hdrext:sdes:mid\r\n\
+         a=extmap:15 http://www.webrtc.org/experiments/rtp-hdrext/color-space\r\n",
+    );
+    let extensions = [(Extension::TransportCc, 3), (Extension::Mid, 4)];
+    assert_eq!(media.extensions, extensions);
 }
 
 proptest::proptest! {

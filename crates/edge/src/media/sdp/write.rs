@@ -61,6 +61,29 @@ pub(crate) enum LocalMedia<'a> {
     },
 }
 
+const RTP_PROTOCOL: &str = "UDP/TLS/RTP/SAVPF";
+
+const fn name_of(kind: MediaKind) -> &'static str {
+    match kind {
+        MediaKind::Audio => "audio",
+        MediaKind::Video => "video",
+    }
+}
+
+impl LocalMedia<'_> {
+    /// Type and protocol of an m-line that is turned down. One without a common format is: it could
+    /// not even be written (RFC 3264, section 6).
+    fn rejected(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Rejected { name, protocol } => Some((name, protocol)),
+            Self::Active { kind, formats, .. } if formats.formats.is_empty() => {
+                Some((name_of(*kind), RTP_PROTOCOL))
+            }
+            Self::Data | Self::Active { .. } => None,
+        }
+    }
+}
+
 /// A description being written.
 pub(crate) struct Description<'a> {
     /// The session id, the same for all descriptions of a session.
@@ -91,18 +114,20 @@ impl Description<'_> {
         let bundled: Vec<_> = self
             .media
             .iter()
-            .filter(|(_, media)| !matches!(media, LocalMedia::Rejected { .. }))
+            .filter(|(_, media)| media.rejected().is_none())
             .map(|&(mid, _)| mid)
             .collect();
         sdp.line(format_args!("a=group:BUNDLE {}", bundled.join(" ")));
         for (mid, media) in &self.media {
+            if let Some((name, protocol)) = media.rejected() {
+                sdp.line(format_args!("m={name} 0 {protocol} 0"));
+                sdp.line(format_args!("c=IN IP4 0.0.0.0"));
+                sdp.line(format_args!("a=mid:{mid}"));
+                sdp.line(format_args!("a=inactive"));
+                continue;
+            }
             match media {
-                LocalMedia::Rejected { name, protocol } => {
-                    sdp.line(format_args!("m={name} 0 {protocol} 0"));
-                    sdp.line(format_args!("c=IN IP4 0.0.0.0"));
-                    sdp.line(format_args!("a=mid:{mid}"));
-                    sdp.line(format_args!("a=inactive"));
-                }
+                LocalMedia::Rejected { .. } => {}
                 LocalMedia::Data => self.data(&mut sdp, mid),
                 LocalMedia::Active {
                     kind,
@@ -128,10 +153,7 @@ impl Description<'_> {
         receives: bool,
         sends: Option<&SendStream>,
     ) {
-        let name = match kind {
-            MediaKind::Audio => "audio",
-            MediaKind::Video => "video",
-        };
+        let name = name_of(kind);
         let mut numbers = String::new();
         for format in &formats.formats {
             for number in std::iter::once(format.payload_type).chain(format.retransmission) {
@@ -139,7 +161,7 @@ impl Description<'_> {
                 let _ = write!(numbers, " {number}");
             }
         }
-        sdp.line(format_args!("m={name} 9 UDP/TLS/RTP/SAVPF{numbers}"));
+        sdp.line(format_args!("m={name} 9 {RTP_PROTOCOL}{numbers}"));
         sdp.line(format_args!("c=IN IP4 0.0.0.0"));
         sdp.line(format_args!("a=mid:{mid}"));
         self.transport(sdp);

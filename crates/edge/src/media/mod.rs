@@ -15,6 +15,7 @@ mod srtp;
 mod tcp;
 #[cfg(test)]
 mod tests;
+pub mod untrusted;
 mod worker;
 
 use std::collections::{BTreeMap, HashMap};

@@ -9,7 +9,7 @@ pub mod bandwidth;
 pub mod codec;
 pub mod forward;
 pub mod layer;
-mod red;
+pub mod red;
 pub mod room;
 pub mod rtcp;
 pub mod rtp;

@@ -4,14 +4,14 @@
 //! receiver without RED gets the newest block alone.
 
 /// The longest payload that is rewritten, in bytes: three Opus packets at the highest bitrate.
-pub(crate) const PAYLOAD_BYTES_MAX: usize = 1_400;
+pub const PAYLOAD_BYTES_MAX: usize = 1_400;
 
 /// The follow bit of a block header, and how long such a header is.
 const FOLLOWS: u8 = 0x80;
 const HEADER_BYTES: usize = 4;
 
 /// Copies `payload` into `buffer` with `payload_type` as every block's.
-pub(crate) fn renumbered<'a>(
+pub fn renumbered<'a>(
     payload: &[u8],
     payload_type: u8,
     buffer: &'a mut [u8; PAYLOAD_BYTES_MAX],
@@ -31,7 +31,7 @@ pub(crate) fn renumbered<'a>(
 }
 
 /// The newest block of `payload`.
-pub(crate) fn primary(payload: &[u8]) -> Option<&[u8]> {
+pub fn primary(payload: &[u8]) -> Option<&[u8]> {
     let (mut at, mut before) = (0, 0);
     while payload.get(at)? & FOLLOWS != 0 {
         let header = payload.get(at..at + HEADER_BYTES)?;

@@ -11,6 +11,7 @@ mod relay;
 mod sdp;
 mod session;
 mod tcp;
+pub mod untrusted;
 mod whereabouts;
 mod worker;
 

@@ -322,8 +322,8 @@ fn a_number_that_stands_for_two_things_stands_for_one() {
     let repairs = |media: &RemoteMedia| -> Vec<_> {
         media.formats.iter().map(|f| f.retransmission).collect()
     };
-    let media = with("a=fmtp:97 apt=96", "a=fmtp:103 apt=96");
-    assert_eq!(repairs(&media), [None, Some(104), Some(46)], "H.264's");
+    let media = with("a=fmtp:97 apt=96", "a=fmtp:45 apt=96");
+    assert_eq!(repairs(&media), [None, Some(104), Some(46)], "AV1's");
     let media = with("a=fmtp:104 apt=103", "a=fmtp:97 apt=103");
     assert_eq!(repairs(&media), [Some(97), None, Some(46)], "VP8's already");
     let media = with("97 rtx/90000\r\na=fmtp:97", "197 rtx/90000\r\na=fmtp:197");

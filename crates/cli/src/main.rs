@@ -4,6 +4,7 @@
 mod dev;
 mod pki;
 mod process;
+mod render;
 mod servers;
 mod topology;
 
@@ -30,7 +31,7 @@ enum Command {
     /// Make the mesh's certificate authority and certificates.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Pki(pki::PkiArgs),
-    /// Check or draw the mesh that topology.toml and regions/ describe.
+    /// Check, draw or deploy the mesh that topology.toml and regions/ describe.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Topology(topology::TopologyArgs),
 }

@@ -22,3 +22,18 @@ output "disks" {
   description = "The clouds' ids of data disks by machine."
   value       = merge(concat(values(module.machines_aws)[*].disks, values(module.machines_hetzner)[*].disks)...)
 }
+
+output "probes" {
+  description = "Where machines say by HTTPS that they are ready."
+  value = merge(
+    merge([
+      for region in var.regions : {
+        for name, edge in region.edges : name => "https://${edge.host}:${edge.ports.signal}/readyz" if contains(keys(local.of.edge), name)
+      }
+    ]...),
+    # They share a name, which only says that one of them is.
+    length(var.active_coordinators) > 1 ? {} : {
+      for name in var.active_coordinators : name => "https://${var.mesh.public_host}:${var.mesh.public_port}/readyz"
+    },
+  )
+}

@@ -64,6 +64,19 @@ run "one_mesh_over_both_clouds" {
   }
 }
 
+run "rolling_waits_for_what_it_touched" {
+  command = plan
+
+  assert {
+    condition     = output.probes["frankfurt-2"] == "https://big.fra.sluice.example:443/readyz" && output.probes["coordinator-1"] == "https://meet.sluice.example:443/readyz"
+    error_message = "edges and the coordinator say when they are ready"
+  }
+  assert {
+    condition     = !contains(keys(output.probes), "turn-paris") && !contains(keys(output.probes), "coordinator-2")
+    error_message = "what says nothing is not asked"
+  }
+}
+
 run "two_coordinators_need_a_store_that_they_share" {
   command = plan
 

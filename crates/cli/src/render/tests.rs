@@ -79,6 +79,24 @@ fn the_coordinator_loads_its_file() {
     }
 }
 
+/// What compose.yaml mounts is what the mesh beside it renders.
+#[test]
+fn the_container_mesh_has_the_files_that_compose_mounts() {
+    let dir = shipped_dir().join("terraform/container");
+    let files = render(&load_dir(&dir.join("mesh")).unwrap());
+    let compose = fs::read_to_string(dir.join("compose.yaml")).unwrap();
+    let mounted: Vec<_> = compose
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- ./mesh/terraform/"))
+        .filter_map(|rest| rest.split(':').next())
+        .collect();
+    assert_eq!(mounted.len(), 3);
+    for path in mounted {
+        let path = Path::new("terraform").join(path);
+        assert!(files.contains_key(&path), "{}", path.display());
+    }
+}
+
 #[test]
 fn writing_twice_changes_nothing_and_leftovers_go() {
     let dir = tempfile::tempdir().unwrap();

@@ -96,6 +96,7 @@ module "edge" {
   edge_addresses = local.edge_addresses
   drain_s        = var.mesh.drain_s
   admin_cidrs    = var.admin_cidrs
+  ssh_keys       = var.ssh_keys
   secrets        = local.secrets[each.key]
   binary         = lookup(var.binary_overrides, each.key, var.binary)
 }
@@ -114,6 +115,7 @@ module "turn" {
   edge_addresses       = local.edge_addresses
   monitoring_addresses = local.monitoring_addresses
   admin_cidrs          = var.admin_cidrs
+  ssh_keys             = var.ssh_keys
   secrets              = local.secrets[each.key]
 }
 
@@ -138,6 +140,7 @@ module "coordinator" {
   edge_addresses = local.edge_addresses
   etcd           = var.etcd ? { for name, machine in local.of.coordinator : name => machine.private_address } : {}
   admin_cidrs    = var.admin_cidrs
+  ssh_keys       = var.ssh_keys
   secrets        = local.secrets[each.key]
   binary         = lookup(var.binary_overrides, each.key, var.binary)
 }
@@ -148,6 +151,7 @@ module "monitoring" {
 
   name        = each.key
   admin_cidrs = var.admin_cidrs
+  ssh_keys    = var.ssh_keys
   targets     = { for job in ["edges", "turn", "coordinator"] : job => file("${local.rendered}/prometheus/${job}.json") }
 }
 
@@ -199,7 +203,6 @@ module "machines_aws" {
   region   = each.value.region
   network  = module.network_aws[each.key].network
   machines = { for name, machine in local.on.aws.machines : name => local.hired[name] if machine.place == each.key }
-  ssh_key  = var.ssh_key
 }
 
 module "machines_hetzner" {
@@ -210,7 +213,6 @@ module "machines_hetzner" {
   region   = each.value.region
   network  = module.network_hetzner[each.key].network
   machines = { for name, machine in local.on.hetzner.machines : name => local.hired[name] if machine.place == each.key }
-  ssh_key  = var.ssh_key
 }
 
 module "backups_aws" {

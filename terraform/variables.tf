@@ -143,10 +143,10 @@ variable "admin_cidrs" {
   }
 }
 
-variable "ssh_key" {
-  description = "The administrators' public key, or none."
-  type        = string
-  default     = null
+variable "ssh_keys" {
+  description = "Administrators' public keys. Each machine is told them when it is made: a change replaces all."
+  type        = list(string)
+  default     = []
 }
 
 variable "aws_region" {

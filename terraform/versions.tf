@@ -24,6 +24,6 @@ provider "aws" {
 }
 
 provider "hcloud" {
-  # A mesh on AWS alone needs no account at Hetzner, but the provider asks for a token's form.
+  # A mesh on AWS alone needs no account at Hetzner, but the provider wants 64 characters.
   token = var.hcloud_token
 }

@@ -7,7 +7,8 @@ terraform {
 module "host" {
   source = "../host"
 
-  name = var.name
+  name     = var.name
+  ssh_keys = var.ssh_keys
   services = {
     sluice-edge = templatefile("${path.module}/files/sluice-edge.service.tftpl", {
       name      = var.name

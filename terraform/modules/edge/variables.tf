@@ -8,6 +8,12 @@ variable "admin_cidrs" {
   type        = list(string)
 }
 
+variable "ssh_keys" {
+  description = "Public keys of administrators: of the image's user on AWS, of root on Hetzner Cloud."
+  type        = list(string)
+  default     = []
+}
+
 variable "secrets" {
   description = "Where secrets come from: `store`, `id` and `region` as modules/host takes them."
   type = object({

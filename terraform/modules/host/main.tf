@@ -88,8 +88,9 @@ locals {
         lock_passwd    = true
       },
     ]
-    ssh_pwauth   = false
-    disable_root = var.secrets == null ? true : var.secrets.store != "pushed"
+    ssh_authorized_keys = var.ssh_keys
+    ssh_pwauth          = false
+    disable_root        = var.secrets == null ? true : var.secrets.store != "pushed"
     write_files = [
       for path in sort(keys(local.files)) : {
         path        = path

@@ -75,6 +75,12 @@ variable "secrets" {
   }
 }
 
+variable "ssh_keys" {
+  description = "Public keys of administrators: of the image's user on AWS, of root on Hetzner Cloud."
+  type        = list(string)
+  default     = []
+}
+
 variable "data_disk" {
   description = "Mounts the machine's second disk at /var/lib/sluice, and makes a file system on it when it has none."
   type        = bool

@@ -8,6 +8,7 @@ module "host" {
   source = "../host"
 
   name      = var.name
+  ssh_keys  = var.ssh_keys
   data_disk = true
   packages  = ["prometheus"]
   services = {

@@ -8,6 +8,12 @@ variable "admin_cidrs" {
   type        = list(string)
 }
 
+variable "ssh_keys" {
+  description = "Public keys of administrators: of the image's user on AWS, of root on Hetzner Cloud."
+  type        = list(string)
+  default     = []
+}
+
 variable "targets" {
   description = "Targets by the names of jobs, as `sluice topology render` writes them: edges, turn, coordinator."
   type        = map(string)

@@ -8,6 +8,7 @@ module "host" {
   source = "../host"
 
   name     = var.name
+  ssh_keys = var.ssh_keys
   packages = ["coturn"]
   services = {
     sluice-turn = templatefile("${path.module}/files/sluice-turn.service.tftpl", {

@@ -17,4 +17,4 @@ monitoring_type = "t3.small"
 dns_zone        = "sluice.example"
 page_name       = "call.sluice.example"
 admin_cidrs     = ["192.0.2.0/24"]
-ssh_key         = "ssh-ed25519 AAAA test"
+ssh_keys        = ["ssh-ed25519 AAAA test"]

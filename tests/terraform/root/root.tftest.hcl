@@ -12,7 +12,7 @@ variables {
   dns_zone        = "sluice.example"
   page_name       = "call.sluice.example"
   admin_cidrs     = ["192.0.2.0/24"]
-  ssh_key         = "ssh-ed25519 AAAA test"
+  ssh_keys        = ["ssh-ed25519 AAAA test"]
 }
 
 # Nothing that decides how many of anything there are may wait for an address.

@@ -24,7 +24,7 @@ use sluice_types::topology::{LoadError, Topology, load_dir};
 use crate::render;
 use screen::Screen;
 
-/// Check, draw or deploy the mesh that topology.toml and regions/ describe.
+/// Check or draw the mesh that topology.toml and regions/ describe, or render its deployment.
 #[derive(Debug, Args)]
 pub(crate) struct TopologyArgs {
     #[command(subcommand)]

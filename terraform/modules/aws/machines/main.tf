@@ -44,12 +44,6 @@ variable "machines" {
   }
 }
 
-variable "ssh_key" {
-  description = "The public key that is let in, or none."
-  type        = string
-  default     = null
-}
-
 locals {
   rules = merge([
     for name, machine in var.machines : merge([
@@ -73,14 +67,6 @@ data "aws_ami" "debian" {
     name   = "virtualization-type"
     values = ["hvm"]
   }
-}
-
-resource "aws_key_pair" "admin" {
-  count = var.ssh_key == null ? 0 : 1
-
-  region          = var.region
-  key_name_prefix = "${var.mesh}-"
-  public_key      = var.ssh_key
 }
 
 resource "aws_security_group" "machine" {
@@ -142,7 +128,6 @@ resource "aws_instance" "machine" {
   ami                         = data.aws_ami.debian.id
   instance_type               = each.value.type
   iam_instance_profile        = each.value.profile
-  key_name                    = one(aws_key_pair.admin[*].key_name)
   user_data_base64            = each.value.user_data
   user_data_replace_on_change = true
   ebs_optimized               = true

@@ -44,24 +44,6 @@ variable "machines" {
   }
 }
 
-variable "ssh_key" {
-  description = "The public key that is let in. Needed: secrets are pushed through it."
-  type        = string
-  default     = null
-}
-
-locals {
-  # Keys have names, which are unique in a project, and so has each place.
-  key_name = "${var.mesh}-${sha1(join(" ", sort(keys(var.machines))))}"
-}
-
-resource "hcloud_ssh_key" "admin" {
-  count = var.ssh_key == null ? 0 : 1
-
-  name       = local.key_name
-  public_key = var.ssh_key
-}
-
 resource "hcloud_firewall" "machine" {
   for_each = var.machines
 
@@ -89,7 +71,6 @@ resource "hcloud_server" "machine" {
   image        = "debian-12"
   location     = each.value.zone
   user_data    = each.value.user_data
-  ssh_keys     = hcloud_ssh_key.admin[*].id
   firewall_ids = [hcloud_firewall.machine[each.key].id]
   labels       = { mesh = var.mesh }
 
@@ -105,11 +86,13 @@ resource "hcloud_server" "machine" {
   network {
     subnet_id = var.network.subnets[each.value.zone]
     ip        = each.value.private_address
+    # Without it each plan would detach and attach the network (terraform-provider-hcloud, issue 650).
+    alias_ips = []
   }
 
   lifecycle {
     # A newer image alone is no reason to end calls: it comes with the next replacement.
-    ignore_changes = [image, ssh_keys]
+    ignore_changes = [image]
   }
 }
 

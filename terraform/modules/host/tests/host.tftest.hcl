@@ -27,6 +27,7 @@ run "everything" {
     secrets   = { store = "aws", id = "sluice/one/paris-1", region = "eu-west-3", names = ["mesh/key.pem", "tls/key.pem"] }
     sysctl    = { "net.core.rmem_max" = "33554432" }
     data_disk = true
+    ssh_keys  = ["ssh-ed25519 AAAA admin"]
     downloads = {
       "/usr/local/bin/sluice" = { url = "https://example.net/sluice", sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", mode = "0755" }
     }
@@ -38,6 +39,10 @@ run "everything" {
       contains(split("\n", yamldecode(output.text).runcmd[0][2]), line)
     ])
     error_message = "every part is started"
+  }
+  assert {
+    condition     = yamldecode(output.text).ssh_authorized_keys == ["ssh-ed25519 AAAA admin"]
+    error_message = "administrators have their keys"
   }
   assert {
     condition     = strcontains(output.text, "'https://example.net/sluice' e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 0755")

@@ -39,12 +39,6 @@ variable "machines" {
   }))
 }
 
-variable "ssh_key" {
-  description = "The public key that is let in. Needed: secrets are pushed through it."
-  type        = string
-  default     = null
-}
-
 locals {
   rules = merge([
     for name, machine in var.machines : merge([
@@ -64,7 +58,7 @@ resource "terraform_data" "rule" {
 resource "terraform_data" "machine" {
   for_each = var.machines
 
-  input = [var.region, var.ssh_key, var.network.subnets[each.value.zone], each.value]
+  input = [var.region, var.network.subnets[each.value.zone], each.value]
 }
 
 output "ids" {

@@ -5,6 +5,7 @@ mod bench;
 mod dev;
 mod pki;
 mod process;
+mod render;
 mod servers;
 mod topology;
 
@@ -34,7 +35,7 @@ enum Command {
     /// Make the mesh's certificate authority and certificates.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Pki(pki::PkiArgs),
-    /// Check or draw the mesh that topology.toml and regions/ describe.
+    /// Check or draw the mesh that topology.toml and regions/ describe, or render its deployment.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Topology(topology::TopologyArgs),
 }

@@ -1,4 +1,5 @@
-//! `sluice topology`: checks a mesh's files, and draws the mesh that they describe.
+//! `sluice topology`: checks a mesh's files, draws the mesh that they describe, and renders what its
+//! deployment needs.
 
 mod atlas;
 mod canvas;
@@ -20,9 +21,10 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use sluice_types::topology::{LoadError, Topology, load_dir};
 
+use crate::render;
 use screen::Screen;
 
-/// Check or draw the mesh that topology.toml and regions/ describe.
+/// Check or draw the mesh that topology.toml and regions/ describe, or render its deployment.
 #[derive(Debug, Args)]
 pub(crate) struct TopologyArgs {
     #[command(subcommand)]
@@ -46,6 +48,19 @@ enum Command {
         #[arg(long, value_name = "PATH")]
         svg: Option<PathBuf>,
     },
+    /// Write what a deployment needs: Terraform's variables, and configuration of edges, coturn,
+    /// Prometheus and DNS. No secrets.
+    Render {
+        /// The folder with topology.toml and regions/.
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+        /// Where terraform/ is [default: the same folder].
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        /// Write nothing; name every file that is stale, and fail when there is one.
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 /// Runs the command. The exit code is 0 when the topology is sound and was shown, else 1.
@@ -56,6 +71,11 @@ pub(crate) fn run(args: TopologyArgs) -> ExitCode {
     let result = match args.command {
         Command::Check { dir } => check(&mut out, screen, &dir),
         Command::Show { dir, svg } => show(&mut out, screen, &dir, svg.as_deref()),
+        Command::Render {
+            dir,
+            out: to,
+            check,
+        } => render(&mut out, screen, &dir, to.as_deref(), check),
     };
     match result {
         Ok(code) => code,
@@ -109,6 +129,44 @@ fn show(
     tables::paths(out, screen, &topology)?;
     if let Some(path) = svg {
         writeln!(out, "\nDrawn in {}", path.display())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn render(
+    out: &mut dyn Write,
+    screen: Screen,
+    dir: &Path,
+    to: Option<&Path>,
+    check: bool,
+) -> io::Result<ExitCode> {
+    let Some(topology) = load(out, screen, dir)? else {
+        return Ok(ExitCode::FAILURE);
+    };
+    let files = render::render(&topology);
+    let to = to.unwrap_or(dir);
+    let done = if check {
+        render::check(&files, to)
+    } else {
+        render::write(&files, to)
+    };
+    let stale = done.map_err(io::Error::other)?;
+    for (path, how) in &stale {
+        writeln!(out, "{how}: {}", path.display())?;
+    }
+    if stale.is_empty() {
+        writeln!(out, "{} up to date", count(files.len(), "file"))?;
+    } else if check {
+        let advice = "run `sluice topology render`";
+        writeln!(
+            out,
+            "{}: {} stale, {advice}",
+            screen.red("error"),
+            count(stale.len(), "file")
+        )?;
+        return Ok(ExitCode::FAILURE);
+    } else {
+        writeln!(out, "{} written or removed", count(stale.len(), "file"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

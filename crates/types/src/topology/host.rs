@@ -1,7 +1,7 @@
 //! Names and addresses of hosts.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -75,6 +75,15 @@ pub enum Host {
 }
 
 impl Host {
+    /// The host when it is an IPv4 address.
+    #[must_use]
+    pub const fn ipv4(&self) -> Option<Ipv4Addr> {
+        match self {
+            Self::Address(IpAddr::V4(address)) => Some(*address),
+            Self::Address(IpAddr::V6(_)) | Self::Name(_) => None,
+        }
+    }
+
     /// The host as URLs write it: an IPv6 address stands in brackets.
     #[must_use]
     pub fn in_url(&self) -> String {

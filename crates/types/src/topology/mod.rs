@@ -8,11 +8,13 @@
 //! The keys, their defaults and ranges are in `docs/TOPOLOGY.md`.
 
 mod check;
+mod cloud;
 mod fault;
 mod files;
 mod host;
 mod link;
 mod position;
+mod read_cloud;
 mod read_edges;
 mod read_mesh;
 mod read_region;
@@ -22,6 +24,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use cloud::{Cloud, Provider, UnknownProvider};
 pub use fault::{Fault, FaultKind, Source};
 pub use files::{LoadError, load_dir};
 pub use host::{DnsName, Host, InvalidHost};

@@ -4,7 +4,7 @@ use std::ops::{Range, RangeInclusive};
 
 use super::host::Host;
 use super::read_mesh::integer;
-use super::read_region::{CAPACITY, HOST_ALLOWED, RegionDraft, WORKERS, clash, port};
+use super::read_region::{self, CAPACITY, HOST_ALLOWED, RegionDraft, WORKERS, clash, port};
 use super::reader::{Field, Reader, Section};
 use super::region::{Edge, Ports};
 use crate::ids::EdgeId;
@@ -109,6 +109,7 @@ fn read_edge(
     let mut section = field.section(reader, ALLOWED)?;
     let name = section.find("name");
     let host = section.find("host");
+    let address = read_region::address(reader, &mut section);
     let workers = section.find("workers").map_or(defaults.workers, |field| {
         let workers = field.integer(reader, WORKERS, "threads").unwrap_or(1);
         if let Err((problem, allowed)) = media_ports(defaults.ports, workers) {
@@ -139,6 +140,7 @@ fn read_edge(
         }
     };
     let mut edge = defaults.edge(id, host);
+    edge.address = address;
     edge.workers = workers;
     edge.capacity = capacity;
     Some(EdgeDraft {
@@ -153,6 +155,7 @@ impl EdgeDefaults {
         Edge {
             id,
             host,
+            address: None,
             workers: self.workers,
             capacity: self.capacity,
             ports: self.ports,

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use super::fault::{FaultKind, Source};
 use super::host::{DNS_NAME_ALLOWED, DnsName, Host};
 use super::position::Position;
+use super::read_cloud;
 use super::read_edges::{self, EdgeDefaults, EdgeDraft};
 use super::read_mesh::integer;
 use super::reader::{Field, Reader, Section, Spanned};
@@ -85,13 +86,15 @@ fn read_root(reader: &mut Reader<'_>, root: &mut Section<'_>, draft: &mut Region
         draft.edges = read_edges::read(reader, &field, draft, &defaults);
     }
     let turn = read_turn(reader, root);
+    let cloud = read_cloud::read(reader, root);
     draft.region = build(
         draft,
         display_name,
         latitude.zip(longitude),
         dev_client,
         turn,
-    );
+    )
+    .map(|region| Region { cloud, ..region });
 }
 
 fn build(
@@ -113,6 +116,7 @@ fn build(
         dev_client,
         edges: draft.edges.iter().map(|draft| draft.edge.clone()).collect(),
         turn,
+        cloud: None,
     })
 }
 
@@ -163,12 +167,21 @@ pub(super) fn port(
     u16::try_from(value).unwrap_or(default)
 }
 
+/// The fixed public address of a machine, if it is known beforehand.
+pub(super) fn address(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Ipv4Addr> {
+    section
+        .find("address")
+        .and_then(|field| field.parsed::<Ipv4Addr>(reader, "an IPv4 address in a string"))
+        .map(|address| address.value)
+}
+
 fn read_turn(reader: &mut Reader<'_>, root: &mut Section<'_>) -> Option<Turn> {
     let field = root.find("turn")?;
     let mut section = field.section(reader, "a table `[turn]`")?;
     let host = section
         .need(reader, "host", HOST_ALLOWED)
         .and_then(|field| field.parsed::<Host>(reader, HOST_ALLOWED));
+    let address = address(reader, &mut section);
     let port_number = port(reader, &mut section, "port", 3_478);
     let tls_port = port(reader, &mut section, "tls_port", 5_349);
     let first = port(reader, &mut section, "relay_port_min", 49_152);
@@ -195,6 +208,7 @@ fn read_turn(reader: &mut Reader<'_>, root: &mut Section<'_>) -> Option<Turn> {
     section.finish(reader);
     Some(Turn {
         host: host?.value,
+        address,
         port: port_number,
         tls_port,
         relay_ports: first..=last,

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
+use super::cloud::Cloud;
 use super::host::{DnsName, Host};
 use super::position::Position;
 use crate::ids::{EdgeId, RegionName};
@@ -17,6 +18,7 @@ pub struct Region {
     pub(super) dev_client: Option<Ipv4Addr>,
     pub(super) edges: Vec<Edge>,
     pub(super) turn: Option<Turn>,
+    pub(super) cloud: Option<Cloud>,
 }
 
 impl Region {
@@ -62,6 +64,12 @@ impl Region {
     pub const fn turn(&self) -> Option<&Turn> {
         self.turn.as_ref()
     }
+
+    /// Where its machines are hired, if `terraform/` is to hire them.
+    #[must_use]
+    pub const fn cloud(&self) -> Option<&Cloud> {
+        self.cloud.as_ref()
+    }
 }
 
 /// One SFU process on one host.
@@ -69,6 +77,7 @@ impl Region {
 pub struct Edge {
     pub(super) id: EdgeId,
     pub(super) host: Host,
+    pub(super) address: Option<Ipv4Addr>,
     pub(super) workers: u16,
     pub(super) capacity: u32,
     pub(super) ports: Ports,
@@ -85,6 +94,13 @@ impl Edge {
     #[must_use]
     pub const fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// Its fixed public address when that is known beforehand: its own, or its `host` when that is
+    /// one.
+    #[must_use]
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        self.address.or_else(|| self.host.ipv4())
     }
 
     /// How many media workers (threads) it runs, 1 to 256.
@@ -156,6 +172,7 @@ impl Default for Ports {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
     pub(super) host: Host,
+    pub(super) address: Option<Ipv4Addr>,
     pub(super) port: u16,
     pub(super) tls_port: u16,
     pub(super) relay_ports: RangeInclusive<u16>,
@@ -166,6 +183,13 @@ impl Turn {
     #[must_use]
     pub const fn host(&self) -> &Host {
         &self.host
+    }
+
+    /// Its fixed public address when that is known beforehand: its own, or its `host` when that is
+    /// one.
+    #[must_use]
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        self.address.or_else(|| self.host.ipv4())
     }
 
     /// The port of STUN and TURN over UDP and TCP.

@@ -1,0 +1,68 @@
+variables {
+  name           = "paris-1"
+  config         = "edge = \"paris-1\"\n"
+  address        = "203.0.113.1"
+  workers        = 4
+  ports          = { signal = 443, media = 40000, ice_tcp = 40000, backbone = 7443 }
+  edge_addresses = { paris-1 = "203.0.113.1", paris-2 = "203.0.113.2", tokyo-1 = "198.51.100.3" }
+  drain_s        = 30
+  admin_cidrs    = []
+  secrets        = { store = "aws", id = "sluice/one/paris-1", region = "eu-west-3" }
+  binary = {
+    version = "0.1.0"
+    url     = "https://example.net/{version}/sluice"
+    sha256  = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+  }
+}
+
+run "exactly_the_topologys_ports_are_open" {
+  command = plan
+
+  assert {
+    condition = [for rule in output.rules : "${rule.name} ${rule.protocol} ${rule.from}-${rule.to}"] == [
+      "signalling tcp 443-443", "ice-tcp tcp 40000-40000", "media udp 40000-40003", "backbone udp 7443-7443",
+    ]
+    error_message = "signalling, ICE-TCP, a port for each worker, the backbone; no SSH"
+  }
+  assert {
+    condition     = one([for rule in output.rules : rule.sources if rule.name == "backbone"]) == { paris-2 = "203.0.113.2/32", tokyo-1 = "198.51.100.3/32" }
+    error_message = "the backbone is for the other edges alone"
+  }
+}
+
+run "administrators_get_in_when_named" {
+  command = plan
+
+  variables {
+    admin_cidrs = ["192.0.2.0/24"]
+  }
+
+  assert {
+    condition     = join(",", values(one([for rule in output.rules : rule.sources if rule.name == "ssh"]))) == "192.0.2.0/24"
+    error_message = "from there only"
+  }
+}
+
+run "a_stop_outlasts_the_drain" {
+  command = plan
+
+  assert {
+    condition     = strcontains(output.text, "TimeoutStopSec=45") && strcontains(output.text, "KillSignal=SIGTERM")
+    error_message = "systemd waits for the drain"
+  }
+  assert {
+    condition     = strcontains(output.text, "SLUICE_ADVERTISE=203.0.113.1")
+    error_message = "clients are told the fixed address"
+  }
+  assert {
+    condition     = strcontains(output.text, "https://example.net/0.1.0/sluice")
+    error_message = "the version is in the URL"
+  }
+  assert {
+    condition = alltrue([
+      for line in ["NoNewPrivileges=yes", "ProtectSystem=strict", "CapabilityBoundingSet=CAP_NET_BIND_SERVICE", "SystemCallFilter=@system-service"] :
+      strcontains(output.text, line)
+    ])
+    error_message = "the unit is hardened"
+  }
+}

@@ -1,0 +1,68 @@
+variable "name" {
+  description = "The machine's name."
+  type        = string
+}
+
+variable "admin_cidrs" {
+  description = "From where SSH is let in; none closes it."
+  type        = list(string)
+}
+
+variable "ssh_keys" {
+  description = "Public keys of administrators: of the image's user on AWS, of root on Hetzner Cloud."
+  type        = list(string)
+  default     = []
+}
+
+variable "secrets" {
+  description = "Where secrets come from: `store`, `id` and `region` as modules/host takes them."
+  type = object({
+    store  = string
+    id     = optional(string, "")
+    region = optional(string, "")
+  })
+}
+
+variable "binary" {
+  description = "The binary `sluice`: a URL, in which `{version}` stands for the version, and the SHA-256 of what it gives."
+  type = object({
+    version = string
+    url     = string
+    sha256  = string
+  })
+}
+
+variable "config" {
+  description = "The edge's configuration, as `sluice topology render` writes it."
+  type        = string
+}
+
+variable "address" {
+  description = "The machine's public address."
+  type        = string
+}
+
+variable "workers" {
+  description = "Media workers, each with a UDP port."
+  type        = number
+}
+
+variable "ports" {
+  description = "The edge's ports."
+  type = object({
+    signal   = number
+    media    = number
+    ice_tcp  = number
+    backbone = number
+  })
+}
+
+variable "edge_addresses" {
+  description = "The public addresses of all edges of the mesh by name, which alone reach the backbone."
+  type        = map(string)
+}
+
+variable "drain_s" {
+  description = "How long the edge drains when it is stopped, in seconds."
+  type        = number
+}

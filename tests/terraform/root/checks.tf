@@ -1,0 +1,17 @@
+# What the root decides, for tests and for checks of what machines are told.
+
+output "texts" {
+  value = { for name, it in local.told : name => it.text }
+}
+
+output "hired" {
+  value = local.hired
+}
+
+output "records" {
+  value = module.records.records
+}
+
+output "edge_addresses" {
+  value = local.edge_addresses
+}

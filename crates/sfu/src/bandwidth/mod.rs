@@ -59,6 +59,9 @@ impl Default for Config {
 const QUEUE_MIN: Duration = Duration::from_millis(10);
 const QUEUE_MAX: Duration = Duration::from_millis(150);
 
+/// How long after the last feedback a path is a new one.
+const FORGOTTEN: Duration = Duration::from_secs(1);
+
 /// A packet of which feedback says that it arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Arrived {
@@ -82,6 +85,7 @@ pub struct Estimator {
     remb: Option<Bitrate>,
     round_trip: Option<Duration>,
     has_feedback: bool,
+    last_feedback: Option<Time>,
 }
 
 impl Estimator {
@@ -100,6 +104,7 @@ impl Estimator {
             remb: None,
             round_trip: None,
             has_feedback: false,
+            last_feedback: None,
         }
     }
 
@@ -140,6 +145,7 @@ impl Estimator {
             return;
         }
         self.has_feedback = true;
+        self.last_feedback = Some(now);
         if let Some(newest) = newest {
             let sample = now.since(newest);
             self.round_trip = Some(match self.round_trip {
@@ -238,7 +244,11 @@ impl Estimator {
         if !self.has_feedback {
             return None;
         }
-        let free = self.trend.usage() == Usage::Normal && !self.loss.holds();
+        // What was seen of a path that nothing went over since says little of it.
+        let forgotten = self
+            .last_feedback
+            .is_none_or(|last| now.since(last) > FORGOTTEN);
+        let free = forgotten || (self.trend.usage() == Usage::Normal && !self.loss.holds());
         self.prober
             .poll(now, self.target(), wanted.min(self.config.max), free)
     }

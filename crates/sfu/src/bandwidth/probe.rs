@@ -85,7 +85,12 @@ impl Prober {
         } else {
             FIRST_STEP_PERCENT
         };
-        let most = wanted.as_bps() + wanted.as_bps() / 4;
+        // At first nobody knows what will be wanted.
+        let most = if self.first_done {
+            wanted.as_bps() + wanted.as_bps() / 4
+        } else {
+            u64::MAX
+        };
         let bitrate = Bitrate::bps((target.as_bps() / 100 * step).min(most));
         let id = ProbeId(self.next_id);
         self.next_id = self.next_id.wrapping_add(1);

@@ -31,6 +31,9 @@ const FRAME_RATE: u8 = 30;
 /// How far back packets are repeated for a probe, at each sink.
 const PROBE_BACK: u16 = 64;
 
+/// The most attempts at packets of nothing but padding for one probe.
+const PADDING_MAX: usize = 200;
+
 /// What a packet is longer than its payload on the wire, in bytes: IP, UDP, RTP with extensions, SRTP.
 const OVERHEAD_BYTES: usize = 28 + 12 + 20 + 16;
 
@@ -143,14 +146,23 @@ impl Offered {
 
 /// The bitrate of an encoding's layers, or what it is taken to be before it was measured.
 fn bitrate(source: &Source, choice: Choice) -> Bitrate {
-    let place = choice.encoding.index();
-    let measured = source.encodings[place].meter.up_to(choice.layer);
-    if measured > Bitrate::bps(0) {
-        return measured;
-    }
     // Better a burst than no picture: what may be large is only known once it was sent.
-    if place == 0 {
+    if choice.encoding.index() == 0 && !is_measured(source, choice) {
         return NOMINAL[0];
+    }
+    likely_bitrate(source, choice)
+}
+
+fn is_measured(source: &Source, choice: Choice) -> bool {
+    let meter = &source.encodings[choice.encoding.index()].meter;
+    meter.up_to(choice.layer) > Bitrate::bps(0)
+}
+
+/// What an encoding's layers may need: room for so much is looked for.
+fn likely_bitrate(source: &Source, choice: Choice) -> Bitrate {
+    let place = choice.encoding.index();
+    if is_measured(source, choice) {
+        return source.encodings[place].meter.up_to(choice.layer);
     }
     let from_top = source.encodings.len() - 1 - place;
     NOMINAL[SPATIAL_MAX - 1 - from_top.min(SPATIAL_MAX - 1)]
@@ -321,8 +333,12 @@ impl Forwarder {
         allocate(budget, &demanded, &mut given);
         let mut needed = sound;
         let mut left = budget.as_bps();
-        for (video, place) in demanded.iter().zip(&given) {
-            needed += video.offers.last().map_or(0, |best| best.bitrate.as_bps());
+        for ((video, place), (sink, ..)) in demanded.iter().zip(&given).zip(&entries) {
+            let source = &self.sources[self.sinks[sink.0].source.0];
+            needed += video
+                .offers
+                .last()
+                .map_or(0, |best| likely_bitrate(source, best.choice).as_bps());
             left -= place.map_or(0, |place| video.offers[place].bitrate.as_bps().min(left));
         }
         for ((sink, _, range, offered), place) in entries.into_iter().zip(given) {
@@ -377,6 +393,16 @@ impl Forwarder {
                     bytes += sent + OVERHEAD_BYTES;
                     packets += 1;
                 }
+            }
+        }
+        // Nothing is left to repeat of a video that has been paused for long.
+        for &sink in sinks.iter().cycle().take(PADDING_MAX) {
+            if bytes >= probe.bytes && packets >= probe.packets {
+                break;
+            }
+            if self.send_padding(now, sink, outbox) {
+                bytes += usize::from(u8::MAX) + OVERHEAD_BYTES;
+                packets += 1;
             }
         }
         self.peers[key.0].downlink.probe = None;

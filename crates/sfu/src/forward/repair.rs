@@ -55,7 +55,12 @@ impl Forwarder {
             .selection
             .choice()
             .is_none_or(|choice| choice.encoding < sent.encoding);
-        if too_large || sent.filler && why == Again::Probe {
+        let refused = match why {
+            Again::Requested => too_large,
+            // A probe finds out whether it still is, above all when the video is paused for it.
+            Again::Probe => sent.filler,
+        };
+        if refused {
             return None;
         }
         let source = &self.sources[sink.source.0];
@@ -103,6 +108,54 @@ impl Forwarder {
             },
         );
         Some(payload.len())
+    }
+
+    /// Sends a packet of nothing but padding among the retransmissions, where receivers drop it, and
+    /// says whether it could.
+    pub(super) fn send_padding(
+        &mut self,
+        now: Time,
+        key: SinkId,
+        outbox: &mut impl Outbox,
+    ) -> bool {
+        let sink = &mut self.sinks[key.0];
+        let Target::Peer {
+            peer: to,
+            retransmission_ssrc: Some(ssrc),
+            ..
+        } = sink.target
+        else {
+            return false;
+        };
+        let Some((latest, _)) = sink.latest() else {
+            return false;
+        };
+        let Some(codec) = self.sources[sink.source.0].codec() else {
+            return false;
+        };
+        let peer = &mut self.peers[to.0];
+        let Some(payload_type) = peer.formats.payload_types.retransmission_of(codec) else {
+            return false;
+        };
+        let mut extensions = ExtensionBlock::default();
+        peer.number_transport(now, usize::from(u8::MAX), &mut extensions);
+        self.stats.probe_packets += 1;
+        outbox.media(
+            to,
+            &Outgoing {
+                marker: false,
+                payload_type,
+                index: sink.take_probe(),
+                timestamp: latest.timestamp,
+                ssrc,
+                extensions: &extensions,
+                original_sequence: None,
+                payload: &[],
+                counters: Counters::default(),
+                padding: u8::MAX,
+            },
+        );
+        true
     }
 
     /// Asks publishers for what is missing, and for key frames that had to wait.

@@ -9,6 +9,7 @@ use super::demand::Demand;
 use super::encoding::{Encoding, EncodingId};
 use super::speakers::Voice;
 use super::{PeerId, SinkId, Track};
+use crate::codec::Codec;
 use crate::layer::SPATIAL_MAX;
 
 /// When the others of a track go on for so long without it, an encoding has stopped.
@@ -95,6 +96,14 @@ impl Source {
             demand: Demand::default(),
             voice: Voice::default(),
         }
+    }
+
+    /// What its latest packet was encoded with.
+    pub(super) fn codec(&self) -> Option<Codec> {
+        self.encodings.iter().find_map(|encoding| {
+            let latest = encoding.history.packet(encoding.reception.highest()?)?;
+            Some(latest.codec)
+        })
     }
 
     /// The encoding that a packet from another edge belongs to.

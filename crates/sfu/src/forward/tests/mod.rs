@@ -1,6 +1,7 @@
 mod hostile;
 mod late;
 mod layers;
+mod network;
 
 use std::collections::HashMap;
 

@@ -1,0 +1,255 @@
+//! The whole downlink in virtual time: encodings of a publisher, a viewer behind a bottleneck that
+//! reports what arrives.
+
+use super::*;
+
+/// A step of the simulation.
+const STEP: Duration = Duration::from_millis(1);
+
+const PACKET_BYTES: usize = 1_100;
+
+struct Network {
+    forwarder: Forwarder,
+    sent: Sent,
+    publisher: PeerId,
+    viewer: PeerId,
+    now: Time,
+    /// What each encoding sends, in kbit/s; the lowest first.
+    rates: Vec<u64>,
+    owed: Vec<f64>,
+    sequences: Vec<u16>,
+    key: Vec<bool>,
+    wanted: EncodingSet,
+    picture: u32,
+    /// The bottleneck, in kbit/s, and when its queue is empty.
+    capacity: u64,
+    free_at: Time,
+    queue_max: Duration,
+    /// Arrivals that were not reported yet.
+    arrivals: Vec<(u64, Time)>,
+    unroller: sluice_types::sequence::Unroller,
+    reports: u8,
+    reported: Time,
+    /// Bytes of media that arrived, by payload's first mark: the encoding.
+    arrived: Vec<u64>,
+    longest_queue: Duration,
+}
+
+impl Network {
+    fn new(rates: &[u64], capacity: u64) -> Self {
+        let (mut forwarder, mut sent) = (Forwarder::default(), Sent::default());
+        let publisher = forwarder.add_peer(formats(PUBLISHER));
+        let viewer = forwarder.add_peer(formats(VIEWER));
+        let encodings = (0..rates.len() as u32)
+            .map(|n| AnnouncedEncoding {
+                rid: None,
+                ssrc: Some(100 + n),
+                retransmission_ssrc: None,
+            })
+            .collect();
+        let origin = Origin::Peer {
+            peer: publisher,
+            encodings,
+            mid: b"1"[..].into(),
+            repairs: true,
+        };
+        let source = forwarder.add_source(CAMERA, origin);
+        let target = Target::Peer {
+            peer: viewer,
+            ssrc: SINK_SSRC,
+            retransmission_ssrc: Some(SINK_SSRC + 1),
+        };
+        forwarder
+            .add_sink(Time::ZERO, source, target, &mut sent)
+            .expect("both are there");
+        Self {
+            forwarder,
+            sent,
+            publisher,
+            viewer,
+            now: Time::ZERO,
+            rates: rates.to_vec(),
+            owed: vec![0.0; rates.len()],
+            sequences: vec![1_000; rates.len()],
+            key: vec![true; rates.len()],
+            wanted: EncodingSet::ALL,
+            picture: 0,
+            capacity,
+            free_at: Time::ZERO,
+            queue_max: Duration::from_millis(300),
+            arrivals: Vec::new(),
+            unroller: sluice_types::sequence::Unroller::default(),
+            reports: 0,
+            reported: Time::ZERO,
+            arrived: vec![0; rates.len()],
+            longest_queue: Duration::ZERO,
+        }
+    }
+
+    /// Lets so much time pass, and gives the kbit/s of each encoding that arrived.
+    fn run(&mut self, duration: Duration) -> Vec<u64> {
+        self.arrived.fill(0);
+        self.longest_queue = Duration::ZERO;
+        let end = self.now + duration;
+        while self.now < end {
+            self.now = self.now + STEP;
+            if self.now.as_millis().is_multiple_of(33) {
+                self.capture();
+            }
+            if self.forwarder.poll_timeout() <= self.now {
+                self.forwarder.handle_timeout(self.now, &mut self.sent);
+            }
+            self.obey();
+            self.carry();
+            if self.now.since(self.reported) >= Duration::from_millis(100) {
+                self.reported = self.now;
+                self.report();
+            }
+        }
+        let millis = duration.as_millis() as u64;
+        self.arrived
+            .iter()
+            .map(|bytes| bytes * 8 / millis)
+            .collect()
+    }
+
+    /// One picture of each encoding that is wanted.
+    fn capture(&mut self) {
+        self.picture += 1;
+        for place in 0..self.rates.len() {
+            if !self.wanted.has(EncodingId(place as u8)) {
+                self.owed[place] = 0.0;
+                self.key[place] = true;
+                continue;
+            }
+            let key = std::mem::take(&mut self.key[place]);
+            self.owed[place] += self.rates[place] as f64 * 33.0 / 8.0;
+            let packets = ((self.owed[place] / PACKET_BYTES as f64).round() as usize).max(1);
+            self.owed[place] -= (packets * PACKET_BYTES) as f64;
+            for nth in 0..packets {
+                let mut payload = vec![0; PACKET_BYTES - 12];
+                payload[0] = if nth == 0 { 0x10 } else { 0 };
+                payload[1] = u8::from(nth > 0 || !key);
+                payload[12] = place as u8;
+                self.sequences[place] = self.sequences[place].wrapping_add(1);
+                let packet = bytes(&Outgoing {
+                    marker: nth + 1 == packets,
+                    payload_type: PUBLISHER + 1,
+                    index: u64::from(self.sequences[place]),
+                    timestamp: self.picture.wrapping_mul(2_970),
+                    ssrc: 100 + place as u32,
+                    extensions: &ExtensionBlock::default(),
+                    original_sequence: None,
+                    payload: &payload,
+                    counters: Counters::default(),
+                    padding: 0,
+                });
+                self.forwarder
+                    .handle_media(self.now, self.publisher, &packet, &mut self.sent);
+            }
+        }
+    }
+
+    /// The publisher does what the edge asks of it.
+    fn obey(&mut self) {
+        for control in self.sent.controls(self.publisher) {
+            if let Control::KeyFrameRequest { ssrc } = control {
+                self.key[ssrc as usize - 100] = true;
+            }
+        }
+        self.sent.control.clear();
+        if let Some(&(_, set)) = self.sent.wanted.last() {
+            self.wanted = set;
+        }
+        self.sent.wanted.clear();
+    }
+
+    /// Takes what was sent through the bottleneck.
+    fn carry(&mut self) {
+        let ids = formats(VIEWER).extensions;
+        for (_, _, packet) in std::mem::take(&mut self.sent.media) {
+            let header = Header::parse(&packet, &ids).expect("RTP");
+            let Some(&[high, low]) = header.extension(&packet, Extension::TransportCc) else {
+                panic!("everything is numbered");
+            };
+            let number = self.unroller.unroll(u16::from_be_bytes([high, low]));
+            let begins = self.free_at.max(self.now);
+            let waits = begins.since(self.now);
+            if waits > self.queue_max {
+                continue;
+            }
+            self.longest_queue = self.longest_queue.max(waits);
+            let bits = (packet.len() + 44) as u64 * 8;
+            self.free_at = begins + Duration::from_micros(bits * 1_000 / self.capacity);
+            self.arrivals
+                .push((number, self.free_at + Duration::from_millis(20)));
+            if header.payload_type == VIEWER + 1
+                && let Some(&place) = header.payload(&packet).get(12)
+            {
+                self.arrived[usize::from(place)] += packet.len() as u64;
+            }
+        }
+    }
+
+    fn report(&mut self) {
+        let (mut due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.arrivals)
+            .into_iter()
+            .partition(|&(_, at)| at <= self.now);
+        self.arrivals = later;
+        due.sort_unstable();
+        let mut rest = &due[..];
+        while !rest.is_empty() {
+            let mut feedback = Vec::new();
+            let told = rtcp::transport_feedback(&mut feedback, 1, self.reports, rest).max(1);
+            self.reports = self.reports.wrapping_add(1);
+            self.forwarder
+                .handle_control(self.now, self.viewer, &feedback, &mut self.sent);
+            rest = &rest[told..];
+        }
+    }
+}
+
+#[test]
+fn a_wide_network_carries_a_large_single_encoding_from_the_start() {
+    let mut network = Network::new(&[2_600], 50_000);
+    network.run(Duration::from_secs(1));
+    assert_eq!(network.sent.paused, [], "it fits");
+    let got = network.run(Duration::from_secs(4));
+    assert!(got[0] > 2_500, "{got:?} kbit/s");
+    assert_eq!(network.sent.paused, [], "it fits");
+}
+
+#[test]
+fn a_narrow_network_pauses_what_it_cannot_carry_and_goes_on_when_it_can() {
+    let mut network = Network::new(&[1_600], 600);
+    network.run(Duration::from_secs(10));
+    assert_eq!(network.sent.paused.last().map(|p| p.1), Some(true));
+    network.capacity = 20_000;
+    network.run(Duration::from_secs(10));
+    assert_eq!(network.sent.paused.last().map(|p| p.1), Some(false));
+    let got = network.run(Duration::from_secs(4));
+    assert!(got[0] > 1_500, "{got:?} kbit/s");
+}
+
+#[test]
+fn a_viewer_gets_the_layer_that_its_network_carries() {
+    let mut network = Network::new(&[150, 500, 1_700], 20_000);
+    network.run(Duration::from_secs(6));
+    let got = network.run(Duration::from_secs(4));
+    assert!(got[2] > 1_600, "the largest, of {got:?} kbit/s");
+    network.capacity = 700;
+    network.run(Duration::from_secs(2));
+    let got = network.run(Duration::from_secs(8));
+    assert_eq!(got[2], 0, "the largest does not fit");
+    assert!(got[0] + got[1] > 140, "a smaller one goes on: {got:?}");
+    assert!(
+        network.longest_queue < Duration::from_millis(200),
+        "{:?}",
+        network.longest_queue
+    );
+    network.capacity = 20_000;
+    network.run(Duration::from_secs(12));
+    let got = network.run(Duration::from_secs(4));
+    assert!(got[2] > 1_600, "the largest again, of {got:?} kbit/s");
+    assert_eq!(network.sent.paused, [], "something always fitted");
+}

@@ -63,8 +63,9 @@ impl Forwarder {
         self.sources[source.0].encodings[encoding.index()]
             .history
             .give_back(kept);
-        self.stats.replayed_key_frames += 1;
-        true
+        let began = self.sinks[key.0].selection.awaited().is_none();
+        self.stats.replayed_key_frames += u64::from(began);
+        began
     }
 
     /// A sink begins with a packet after which others came already, since it came late or is sent

@@ -180,12 +180,13 @@ impl Sink {
         self.selection.current()
     }
 
-    /// Whether no later packet of the encoding that goes out came before this one.
+    /// Whether no later packet of the encoding that goes out came before this one. Where nothing goes
+    /// out, any is: a sink may begin with a key frame of before it was there.
     pub(super) fn is_newest(&self, passing: &Passing<'_>) -> bool {
         let same = self
             .selection
             .current()
-            .is_none_or(|current| current.encoding == passing.encoding);
+            .is_some_and(|current| current.encoding == passing.encoding);
         !same || self.numbering.is_newest(passing.number)
     }
 

@@ -34,6 +34,28 @@ fn what_overtook_a_key_frame_follows_it() {
 }
 
 #[test]
+fn who_connects_after_its_sink_was_made_begins_with_the_key_frame() {
+    let mut room = room();
+    room.send(0, &video(10));
+    room.send(30, &follower(11));
+    room.send(60, &follower(12));
+    let before = room.sent.media.len();
+    assert_eq!(before, 3, "to a viewer whose DTLS is not up yet");
+    let now = Time::from_millis(70);
+    room.forwarder.refresh(now, room.viewer, &mut room.sent);
+    room.send(90, &follower(13));
+    let ids = formats(VIEWER).extensions;
+    let again: Vec<_> = room.sent.media[before..]
+        .iter()
+        .map(|(_, _, packet)| {
+            let header = Header::parse(packet, &ids).expect("RTP");
+            header.payload(packet)[3]
+        })
+        .collect();
+    assert_eq!(again, [10, 11, 12, 13]);
+}
+
+#[test]
 fn padding_that_was_lost_is_sent_again() {
     let mut stage = stage();
     stage.wish(180, 7);

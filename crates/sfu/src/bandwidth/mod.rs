@@ -241,9 +241,6 @@ impl Estimator {
 
     /// Whether to probe now, given that `wanted` could be made use of: the cluster to send.
     pub fn poll_probe(&mut self, now: Time, wanted: Bitrate) -> Option<Probe> {
-        if !self.has_feedback {
-            return None;
-        }
         // What was seen of a path that nothing went over since says little of it.
         let forgotten = self
             .last_feedback

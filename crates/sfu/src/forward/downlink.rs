@@ -50,6 +50,8 @@ pub(super) struct Downlink {
     needed: Bitrate,
     /// What it was given.
     allocated: Bitrate,
+    /// Whether a video does not fit.
+    paused: bool,
     /// The cluster that packets are sent for.
     probe: Option<ProbeId>,
 }
@@ -63,6 +65,7 @@ impl Default for Downlink {
             queue: VecDeque::new(),
             needed: Bitrate::bps(0),
             allocated: Bitrate::bps(0),
+            paused: false,
             probe: None,
         }
     }
@@ -353,7 +356,9 @@ impl Forwarder {
                 outbox,
             );
         }
+        let paused = sinks.iter().any(|sink| self.sinks[sink.0].told_paused);
         let downlink = &mut self.peers[key.0].downlink;
+        downlink.paused = paused;
         downlink.needed = Bitrate::bps(needed);
         downlink.allocated = Bitrate::bps(sound + (budget.as_bps() - left));
     }
@@ -373,6 +378,11 @@ impl Forwarder {
     /// carries more: the latest ones once more, which the receiver drops as repeated.
     pub(super) fn probe(&mut self, now: Time, key: PeerId, outbox: &mut impl Outbox) {
         let peer = &mut self.peers[key.0];
+        // Media brings the first feedback by itself, unless all of it is paused.
+        let begun = peer.downlink.estimator.has_feedback() || peer.downlink.paused;
+        if !begun || peer.formats.extensions.id(Extension::TransportCc).is_none() {
+            return;
+        }
         let needed = peer.downlink.needed;
         let Some(probe) = peer.downlink.estimator.poll_probe(now, needed) else {
             return;

@@ -499,6 +499,8 @@ impl Forwarder {
         for sink in sinks {
             self.sinks[sink.0].begin_again();
         }
+        // Nothing that was tried before tells anything of its network.
+        self.peers[peer.0].downlink = Downlink::default();
         self.allocate(now, peer, outbox);
     }
 

@@ -127,9 +127,8 @@ impl Forwarder {
         else {
             return false;
         };
-        let Some((latest, _)) = sink.latest() else {
-            return false;
-        };
+        // A video that was paused before it began has no timestamp yet, and any will do.
+        let timestamp = sink.latest().map_or(0, |(latest, _)| latest.timestamp);
         let Some(codec) = self.sources[sink.source.0].codec() else {
             return false;
         };
@@ -146,7 +145,7 @@ impl Forwarder {
                 marker: false,
                 payload_type,
                 index: sink.take_probe(),
-                timestamp: latest.timestamp,
+                timestamp,
                 ssrc,
                 extensions: &extensions,
                 original_sequence: None,

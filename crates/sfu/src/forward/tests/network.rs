@@ -253,3 +253,17 @@ fn a_viewer_gets_the_layer_that_its_network_carries() {
     assert!(got[2] > 1_600, "the largest again, of {got:?} kbit/s");
     assert_eq!(network.sent.paused, [], "something always fitted");
 }
+
+#[test]
+fn who_comes_late_gets_a_large_single_encoding_too() {
+    let mut network = Network::new(&[2_600], 50_000);
+    network.run(Duration::from_secs(2));
+    let now = network.now;
+    network
+        .forwarder
+        .refresh(now, network.viewer, &mut network.sent);
+    network.arrivals.clear();
+    network.run(Duration::from_secs(2));
+    let got = network.run(Duration::from_secs(2));
+    assert!(got[0] > 2_500, "{got:?} kbit/s");
+}

@@ -73,6 +73,9 @@ struct LoadArgs {
     /// Seconds to measure, after everybody has joined
     #[arg(long = "for", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
+    /// Regions that participants say they are nearest to, in turn, comma-separated
+    #[arg(long, value_delimiter = ',')]
+    regions: Vec<String>,
     /// What each camera sends, in kbit/s
     #[arg(long, default_value_t = 1_500, value_parser = clap::value_parser!(u32).range(100..=20_000))]
     kbps: u32,
@@ -192,6 +195,7 @@ async fn run_load(args: LoadArgs) -> Result<(), String> {
             packets_per_frame,
             packet_bytes: bytes_per_frame / packets_per_frame,
         },
+        regions: args.regions,
         duration: Duration::from_secs(args.seconds),
     };
     let report = load

@@ -110,8 +110,9 @@ pub const SCENARIOS: [Scenario; 7] = {
             ..one("10-rooms-of-4", 0, 1_100)
         },
         Scenario {
-            publishers: 9,
-            ..one("1-room-of-9", 0, 1_100)
+            rooms: 5,
+            publishers: 10,
+            ..one("5-rooms-of-10", 0, 1_100)
         },
     ]
 };
@@ -144,8 +145,9 @@ pub struct Measured {
 pub type Results = BTreeMap<&'static str, Measured>;
 
 impl Scenario {
-    const fn load(&self, duration: Duration) -> Load {
+    fn load(&self, duration: Duration) -> Load {
         Load {
+            regions: Vec::new(),
             rooms: self.rooms,
             publishers: self.publishers,
             viewers: self.viewers,

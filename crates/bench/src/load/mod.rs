@@ -24,7 +24,7 @@ const JOINS_AT_ONCE: usize = 16;
 const WARM_UP: Duration = Duration::from_secs(4);
 
 /// Who is in each room, and for how long.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Load {
     /// Rooms.
     pub rooms: usize,
@@ -32,6 +32,9 @@ pub struct Load {
     pub publishers: usize,
     /// Participants of each room that only receive.
     pub viewers: usize,
+    /// Regions that participants of each room say they are nearest to, in turn; where their
+    /// addresses say they are when empty.
+    pub regions: Vec<String>,
     /// What each publisher's camera sends.
     pub camera: Camera,
     /// How long to measure.
@@ -77,6 +80,10 @@ impl Load {
                     identity: &identity,
                     meeting,
                     name: format!("load {nth}"),
+                    region: self
+                        .regions
+                        .get(nth % self.regions.len().max(1))
+                        .map(String::as_str),
                     camera: publishes.then_some(self.camera),
                     awaits_media: self.publishers > usize::from(publishes),
                 });

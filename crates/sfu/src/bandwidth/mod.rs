@@ -3,9 +3,9 @@
 //! (draft-holmer-rmcat-transport-wide-cc-extensions-01).
 //!
 //! Three things are watched. The *delay* between groups of packets grows when a queue does
-//! ([`trend`]), and the rate backs off before anything is lost ([`rate`]). *Loss* beyond what the
-//! path always has means a queue that is too short to see ([`loss`]). And *probes*, short clusters at
-//! a higher rate, find room that the media itself does not use ([`probe`]).
+//! (`trend`), and the rate backs off before anything is lost (`rate`). *Loss* beyond what the
+//! path always has means a queue that is too short to see (`loss`). And *probes*, short clusters at
+//! a higher rate, find room that the media itself does not use (`probe`).
 
 mod acknowledged;
 mod bucket;

@@ -1,4 +1,6 @@
-//! The estimator against a model of a bottleneck, in virtual time.
+//! The estimator against a model of a bottleneck, in virtual time. `SLUICE_PLOTS=DIR` draws the runs.
+
+mod plot;
 
 use std::collections::BTreeMap;
 
@@ -7,6 +9,8 @@ use crate::rtcp::{Control, controls, transport_feedback};
 
 /// A path: how much it carries when, how long its queue may be, and what else happens on it.
 struct Path {
+    /// What its plot is called.
+    name: Option<&'static str>,
     seed: u64,
     /// From when on it carries so many kbit/s.
     capacity: Vec<(u64, u64)>,
@@ -23,6 +27,7 @@ struct Path {
 impl Default for Path {
     fn default() -> Self {
         Self {
+            name: None,
             seed: 1,
             capacity: vec![(0, 2_500)],
             delay: 40,
@@ -190,12 +195,18 @@ fn run(path: &Path, seconds: u64, wanted: u64) -> Run {
             false
         });
     }
-    if std::env::var_os("SLUICE_SHOW").is_some() {
-        for (n, m) in moments.iter().enumerate().step_by(5) {
-            eprintln!("{:5.1} s  {m:?}", n as f64 / 10.0);
-        }
+    let run = Run(moments);
+    if let (Some(dir), Some(name)) = (std::env::var_os("SLUICE_PLOTS"), path.name) {
+        let late = run.0.len() / 10;
+        eprintln!(
+            "{name}: used {:.2}, queue of 95 %: {} ms",
+            run.used(10.min(late / 2), late),
+            run.queue_95(10.min(late / 2), late)
+        );
+        let file = std::path::Path::new(&dir).join(format!("{name}.svg"));
+        std::fs::write(file, plot::draw(name, &run.0)).expect("the plot is written");
     }
-    Run(moments)
+    run
 }
 
 /// The receiver's unrolled number: packets are at most some seconds old.
@@ -206,7 +217,11 @@ fn unrolled(sequence: u64, now: u64) -> u64 {
 
 #[test]
 fn a_steady_path_is_filled_without_a_queue() {
-    let run = run(&Path::default(), 30, 6_000);
+    let path = Path {
+        name: Some("steady"),
+        ..Path::default()
+    };
+    let run = run(&path, 30, 6_000);
     assert!(run.used(5, 30) > 0.85, "{}", run.used(5, 30));
     assert!(run.queue_95(5, 30) < 100, "{} ms", run.queue_95(5, 30));
 }
@@ -214,6 +229,7 @@ fn a_steady_path_is_filled_without_a_queue() {
 #[test]
 fn every_tenth_packet_lost_does_not_starve() {
     let path = Path {
+        name: Some("loss-of-a-tenth"),
         loss_percent: 10,
         ..Path::default()
     };
@@ -226,6 +242,7 @@ fn every_tenth_packet_lost_does_not_starve() {
 #[test]
 fn a_fall_is_followed_and_a_recovery_too() {
     let path = Path {
+        name: Some("fall-and-recovery"),
         capacity: vec![(0, 2_500), (15, 300), (35, 2_500)],
         ..Path::default()
     };
@@ -239,6 +256,7 @@ fn a_fall_is_followed_and_a_recovery_too() {
 #[test]
 fn a_rival_gets_its_share_and_leaves_ours() {
     let path = Path {
+        name: Some("rival"),
         competitor: true,
         queue_ms: 150,
         ..Path::default()
@@ -254,6 +272,7 @@ fn a_rival_gets_its_share_and_leaves_ours() {
 #[test]
 fn jitter_is_no_congestion() {
     let path = Path {
+        name: Some("jitter"),
         jitter: 60,
         ..Path::default()
     };

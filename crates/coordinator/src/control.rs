@@ -195,6 +195,8 @@ async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
         let silent = shared.registry().silent(now, silence);
         for (edge, number) in silent {
             tracing::warn!(%edge, ?silence, "an edge is silent and dropped");
+            metrics::counter!("sluice_coordinator_silent_edges_total", "edge" => edge.to_string())
+                .increment(1);
             let rooms = shared.registry().drop_edge(&edge, number);
             shared.remove_line(&edge, number);
             shared.replan(rooms.unwrap_or_default());

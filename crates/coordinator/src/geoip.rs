@@ -113,6 +113,11 @@ impl Database {
         }
         let layout = if nested { Layout::Nested } else { Layout::Flat };
         tracing::info!(path = %path.display(), kind, ?layout, "GeoIP database opened");
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        metrics::gauge!(
+            "sluice_coordinator_geoip_built_timestamp_seconds", "file" => file.into_owned()
+        )
+        .set(reader.metadata().build_epoch as f64);
         Ok(Self {
             path: path.to_owned(),
             modified,

@@ -5,6 +5,7 @@
 mod api;
 pub mod config;
 mod control;
+mod declared;
 mod dns;
 pub mod geoip;
 mod planner;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::router;
 use crate::config::CoordinatorConfig;
 use crate::control;
+use crate::declared;
 use crate::geoip::{GeoIp, GeoIpError};
 use crate::planner;
 use crate::registry::Registry;
@@ -99,6 +100,8 @@ pub async fn run(
     let store: Arc<dyn Store> = Arc::new(RedbStore::open(&config.store)?);
     let signer = Signer::new(&store.signing_key(&new_signing_key)?)?;
     let geoip = GeoIp::open(&config.geoip)?;
+    declared::export_topology(&topology);
+    declared::export_certificates(&config);
     let endpoint = MeshEndpoint::bind(
         config.control_listen,
         credentials,

@@ -50,6 +50,7 @@ pub(super) async fn join(
     let outcome = match &result {
         Ok(JoinResponse::Admitted(_)) => "admitted",
         Ok(JoinResponse::Waiting(_)) => "waiting",
+        Err(problem) if problem.is_ours() => "failed",
         Err(_) => "refused",
     };
     metrics::counter!("sluice_coordinator_joins_total", "result" => outcome).increment(1);

@@ -3,6 +3,7 @@
 
 mod bench;
 mod dev;
+mod doctor;
 mod pki;
 mod process;
 mod render;
@@ -29,6 +30,8 @@ enum Command {
     Edge(Box<servers::EdgeArgs>),
     /// Run the coordinator.
     Coordinator(Box<servers::CoordinatorArgs>),
+    /// Look at everything that an edge needs, from where it runs, and say how to mend it.
+    Doctor(Box<doctor::DoctorArgs>),
     /// Measure how fast an edge forwards, or put load on a mesh.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Bench(bench::BenchArgs),
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Dev(args) => dev::run(args),
         Command::Edge(args) => servers::run_edge(*args),
         Command::Coordinator(args) => servers::run_coordinator(*args),
+        Command::Doctor(args) => doctor::run(*args),
         Command::Bench(args) => bench::run(args),
         Command::Pki(args) => pki::run(args),
         Command::Topology(args) => topology::run(args),

@@ -156,6 +156,18 @@ impl Database {
     }
 }
 
+/// When a file was made, in seconds since 1970.
+///
+/// # Errors
+/// When it cannot be opened or is no MaxMind DB.
+pub fn built_s(path: &Path) -> Result<u64, GeoIpError> {
+    let reader = Reader::open_readfile(path).map_err(|source| GeoIpError::Open {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(reader.metadata().build_epoch)
+}
+
 fn modified(path: &Path) -> Result<Option<SystemTime>, GeoIpError> {
     std::fs::metadata(path)
         .map(|metadata| metadata.modified().ok())

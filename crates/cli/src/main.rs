@@ -4,6 +4,7 @@
 mod bench;
 mod dev;
 mod doctor;
+mod keys;
 mod pki;
 mod process;
 mod render;
@@ -38,6 +39,9 @@ enum Command {
     /// Make the mesh's certificate authority and certificates.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Pki(pki::PkiArgs),
+    /// Make API keys, secrets, and the keys that sign join tokens.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Keys(keys::KeysArgs),
     /// Check or draw the mesh that topology.toml and regions/ describe, or render its deployment.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Topology(topology::TopologyArgs),
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(*args),
         Command::Bench(args) => bench::run(args),
         Command::Pki(args) => pki::run(args),
+        Command::Keys(args) => keys::run(args),
         Command::Topology(args) => topology::run(args),
     }
 }

@@ -98,7 +98,8 @@ pub async fn run(
         return Err(CoordinatorError::WrongCertificate(config.mesh_dir.clone()));
     }
     let store: Arc<dyn Store> = Arc::new(RedbStore::open(&config.store)?);
-    let signer = Signer::new(&store.signing_key(&new_signing_key)?)?;
+    let signing_key = store.signing_key(&new_signing_key)?;
+    let signer = Signer::new(&signing_key, store.signing_key_before()?.as_deref())?;
     let geoip = GeoIp::open(&config.geoip)?;
     declared::export_topology(&topology);
     declared::export_certificates(&config);

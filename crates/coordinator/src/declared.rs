@@ -12,6 +12,10 @@ pub(crate) fn export_topology(topology: &Topology) {
     for result in ["admitted", "waiting", "refused", "failed"] {
         metrics::counter!("sluice_coordinator_joins_total", "result" => result).absolute(0);
     }
+    for result in ["delivered", "refused", "gave_up", "queue_full"] {
+        metrics::counter!("sluice_coordinator_webhook_events_total", "result" => result)
+            .absolute(0);
+    }
     metrics::gauge!("sluice_coordinator_declared_edges").set(topology.edges().count() as f64);
     for (region, edge) in topology.edges() {
         // Rates see a step only in a series that was there before.

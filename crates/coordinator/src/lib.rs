@@ -14,5 +14,6 @@ mod run;
 mod state;
 pub mod store;
 pub mod tokens;
+pub mod webhooks;
 
 pub use run::{CoordinatorError, run};

@@ -26,6 +26,7 @@ use crate::registry::Registry;
 use crate::state::{Parts, Shared};
 use crate::store::{RedbStore, Store, StoreError};
 use crate::tokens::{Signer, SigningError, new_signing_key};
+use crate::webhooks::{self, WebhookError, Webhooks};
 
 /// How long open requests get at the end.
 const GRACE: Duration = Duration::from_secs(3);
@@ -57,6 +58,9 @@ pub enum CoordinatorError {
     /// A GeoIP file cannot be used.
     #[error(transparent)]
     GeoIp(#[from] GeoIpError),
+    /// The file of webhooks cannot be used.
+    #[error(transparent)]
+    Webhooks(#[from] WebhookError),
     /// A part of it that never ends did.
     #[error("a task of the coordinator ended; the log says why")]
     TaskEnded,
@@ -109,8 +113,16 @@ pub async fn run(
         &TransportSettings::control(),
         &[ALPN],
     )?;
+    let hooks = match &config.webhooks {
+        Some(path) => webhooks::read(path)?,
+        None => Vec::new(),
+    };
+    let (tell, events) = Webhooks::new(!hooks.is_empty());
+    let told = events.map(|events| webhooks::run(hooks, store.clone(), events));
+    let told = told.transpose()?;
     let shared = Shared::new(Parts {
         config: config.clone(),
+        webhooks: tell,
         store,
         signer,
         geoip: geoip.clone(),
@@ -120,6 +132,9 @@ pub async fn run(
     let mut tasks = JoinSet::new();
     tasks.spawn(planner::plan(shared.clone()));
     tasks.spawn(watch_geoip(geoip));
+    if let Some(told) = told {
+        tasks.spawn(told);
+    }
     let edges = tokio::spawn(control::serve(endpoint, shared.clone(), shutdown.clone()));
     let handle = Handle::new();
     let http = serve(&config, shared, handle.clone());

@@ -3,6 +3,8 @@
 
 mod bench;
 mod dev;
+mod doctor;
+mod keys;
 mod pki;
 mod process;
 mod render;
@@ -29,12 +31,17 @@ enum Command {
     Edge(Box<servers::EdgeArgs>),
     /// Run the coordinator.
     Coordinator(Box<servers::CoordinatorArgs>),
+    /// Look at everything that an edge needs, from where it runs, and say how to mend it.
+    Doctor(Box<doctor::DoctorArgs>),
     /// Measure how fast an edge forwards, or put load on a mesh.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Bench(bench::BenchArgs),
     /// Make the mesh's certificate authority and certificates.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Pki(pki::PkiArgs),
+    /// Make API keys, secrets, and the keys that sign join tokens.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Keys(keys::KeysArgs),
     /// Check or draw the mesh that topology.toml and regions/ describe, or render its deployment.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Topology(topology::TopologyArgs),
@@ -45,8 +52,10 @@ fn main() -> ExitCode {
         Command::Dev(args) => dev::run(args),
         Command::Edge(args) => servers::run_edge(*args),
         Command::Coordinator(args) => servers::run_coordinator(*args),
+        Command::Doctor(args) => doctor::run(*args),
         Command::Bench(args) => bench::run(args),
         Command::Pki(args) => pki::run(args),
+        Command::Keys(args) => keys::run(args),
         Command::Topology(args) => topology::run(args),
     }
 }

@@ -86,6 +86,9 @@ pub struct CoordinatorSettings {
     /// MaxMind DB files, comma-separated, the first that knows an address wins [default: none]
     #[arg(long, env = "SLUICE_GEOIP", value_delimiter = ',')]
     pub geoip: Option<Vec<PathBuf>>,
+    /// File of webhooks, `[[webhook]]` tables [default: none]
+    #[arg(long, env = "SLUICE_WEBHOOKS")]
+    pub webhooks: Option<PathBuf>,
     /// Where the page is opened; join links begin with it [default: the topology's public_url]
     #[arg(long, env = "SLUICE_PAGE_URL")]
     pub page_url: Option<String>,
@@ -166,6 +169,8 @@ pub struct CoordinatorConfig {
     pub store: PathBuf,
     /// See [`CoordinatorSettings::geoip`].
     pub geoip: Vec<PathBuf>,
+    /// See [`CoordinatorSettings::webhooks`].
+    pub webhooks: Option<PathBuf>,
     /// See [`CoordinatorSettings::page_url`].
     pub page_url: Option<String>,
     /// See [`CoordinatorSettings::public_url`].
@@ -239,6 +244,7 @@ impl CoordinatorSettings {
             mesh_dir: self.mesh_dir.or(other.mesh_dir),
             store: self.store.or(other.store),
             geoip: self.geoip.or(other.geoip),
+            webhooks: self.webhooks.or(other.webhooks),
             page_url: self.page_url.or(other.page_url),
             public_url: self.public_url.or(other.public_url),
             api_keys: self.api_keys.or(other.api_keys),
@@ -295,6 +301,7 @@ impl CoordinatorSettings {
                 .store
                 .unwrap_or_else(|| "/var/lib/sluice/coordinator.redb".into()),
             geoip: self.geoip.unwrap_or_default(),
+            webhooks: self.webhooks,
             page_url: url(self.page_url),
             public_url: url(self.public_url),
             api_keys,

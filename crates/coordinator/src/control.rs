@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sluice_meshnet::{MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
-use sluice_types::ids::EdgeId;
+use sluice_types::ids::{EdgeId, MeetingId};
 use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage, Registration};
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -164,7 +164,14 @@ async fn talk(
                     }
                     EdgeMessage::Demand(demand) => {
                         let room = demand.room.clone();
-                        let replan = shared.registry().demand(edge, demand);
+                        let replan = {
+                            // Told under the lock, or another edge's news could overtake it.
+                            let mut registry = shared.registry();
+                            let before = registry.participants(&room);
+                            let replan = registry.demand(edge, demand);
+                            shared.webhooks.counted(&room, before, registry.participants(&room));
+                            replan
+                        };
                         shared.replan(replan.then_some(room));
                     }
                     EdgeMessage::Draining {} => {
@@ -175,6 +182,18 @@ async fn talk(
             }
         }
     }
+}
+
+/// How many are in each room, when anybody is told of changes.
+fn counts(shared: &Shared) -> Vec<(MeetingId, u32)> {
+    if !shared.webhooks.any() {
+        return Vec::new();
+    }
+    let registry = shared.registry();
+    let rooms = registry.rooms();
+    rooms
+        .map(|(room, _, participants, _)| (room.clone(), participants))
+        .collect()
 }
 
 /// Drops edges that were not heard of for long enough, and seats that nobody took.
@@ -195,7 +214,14 @@ async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
         let silent = shared.registry().silent(now, silence);
         for (edge, number) in silent {
             tracing::warn!(%edge, ?silence, "an edge is silent and dropped");
+            metrics::counter!("sluice_coordinator_silent_edges_total", "edge" => edge.to_string())
+                .increment(1);
+            let before = counts(&shared);
             let rooms = shared.registry().drop_edge(&edge, number);
+            for (room, before) in before {
+                let after = shared.registry().participants(&room);
+                shared.webhooks.counted(&room, before, after);
+            }
             shared.remove_line(&edge, number);
             shared.replan(rooms.unwrap_or_default());
             shared.publish_directory();

@@ -113,6 +113,11 @@ impl Database {
         }
         let layout = if nested { Layout::Nested } else { Layout::Flat };
         tracing::info!(path = %path.display(), kind, ?layout, "GeoIP database opened");
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        metrics::gauge!(
+            "sluice_coordinator_geoip_built_timestamp_seconds", "file" => file.into_owned()
+        )
+        .set(reader.metadata().build_epoch as f64);
         Ok(Self {
             path: path.to_owned(),
             modified,
@@ -149,6 +154,18 @@ impl Database {
             .and_then(|(latitude, longitude)| Position::new(latitude, longitude).ok());
         exact.or_else(|| countries.get(country?).copied())
     }
+}
+
+/// When a file was made, in seconds since 1970.
+///
+/// # Errors
+/// When it cannot be opened or is no MaxMind DB.
+pub fn built_s(path: &Path) -> Result<u64, GeoIpError> {
+    let reader = Reader::open_readfile(path).map_err(|source| GeoIpError::Open {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok(reader.metadata().build_epoch)
 }
 
 fn modified(path: &Path) -> Result<Option<SystemTime>, GeoIpError> {

@@ -5,6 +5,7 @@
 mod api;
 pub mod config;
 mod control;
+mod declared;
 mod dns;
 pub mod geoip;
 mod planner;
@@ -13,5 +14,6 @@ mod run;
 mod state;
 pub mod store;
 pub mod tokens;
+pub mod webhooks;
 
 pub use run::{CoordinatorError, run};

@@ -19,12 +19,14 @@ use tokio_util::sync::CancellationToken;
 use crate::api::router;
 use crate::config::CoordinatorConfig;
 use crate::control;
+use crate::declared;
 use crate::geoip::{GeoIp, GeoIpError};
 use crate::planner;
 use crate::registry::Registry;
 use crate::state::{Parts, Shared};
 use crate::store::{RedbStore, Store, StoreError};
 use crate::tokens::{Signer, SigningError, new_signing_key};
+use crate::webhooks::{self, WebhookError, Webhooks};
 
 /// How long open requests get at the end.
 const GRACE: Duration = Duration::from_secs(3);
@@ -56,6 +58,9 @@ pub enum CoordinatorError {
     /// A GeoIP file cannot be used.
     #[error(transparent)]
     GeoIp(#[from] GeoIpError),
+    /// The file of webhooks cannot be used.
+    #[error(transparent)]
+    Webhooks(#[from] WebhookError),
     /// A part of it that never ends did.
     #[error("a task of the coordinator ended; the log says why")]
     TaskEnded,
@@ -97,16 +102,27 @@ pub async fn run(
         return Err(CoordinatorError::WrongCertificate(config.mesh_dir.clone()));
     }
     let store: Arc<dyn Store> = Arc::new(RedbStore::open(&config.store)?);
-    let signer = Signer::new(&store.signing_key(&new_signing_key)?)?;
+    let signing_key = store.signing_key(&new_signing_key)?;
+    let signer = Signer::new(&signing_key, store.signing_key_before()?.as_deref())?;
     let geoip = GeoIp::open(&config.geoip)?;
+    declared::export_topology(&topology);
+    declared::export_certificates(&config);
     let endpoint = MeshEndpoint::bind(
         config.control_listen,
         credentials,
         &TransportSettings::control(),
         &[ALPN],
     )?;
+    let hooks = match &config.webhooks {
+        Some(path) => webhooks::read(path)?,
+        None => Vec::new(),
+    };
+    let (tell, events) = Webhooks::new(!hooks.is_empty());
+    let told = events.map(|events| webhooks::run(hooks, store.clone(), events));
+    let told = told.transpose()?;
     let shared = Shared::new(Parts {
         config: config.clone(),
+        webhooks: tell,
         store,
         signer,
         geoip: geoip.clone(),
@@ -116,6 +132,9 @@ pub async fn run(
     let mut tasks = JoinSet::new();
     tasks.spawn(planner::plan(shared.clone()));
     tasks.spawn(watch_geoip(geoip));
+    if let Some(told) = told {
+        tasks.spawn(told);
+    }
     let edges = tokio::spawn(control::serve(endpoint, shared.clone(), shutdown.clone()));
     let handle = Handle::new();
     let http = serve(&config, shared, handle.clone());

@@ -16,6 +16,7 @@ use crate::geoip::GeoIp;
 use crate::registry::Registry;
 use crate::store::Store;
 use crate::tokens::Signer;
+use crate::webhooks::Webhooks;
 
 /// Messages that wait for an edge. An edge that lets more pile up is disconnected; it registers
 /// again and is told everything anew.
@@ -31,6 +32,7 @@ pub(crate) struct Inner {
     pub(crate) signer: Signer,
     pub(crate) geoip: GeoIp,
     pub(crate) metrics: PrometheusHandle,
+    pub(crate) webhooks: Webhooks,
     pub(crate) limiter: Limiter,
     pub(crate) public_url: String,
     pub(crate) page_url: String,
@@ -50,6 +52,7 @@ pub(crate) struct Parts {
     pub(crate) geoip: GeoIp,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) registry: Registry,
+    pub(crate) webhooks: Webhooks,
 }
 
 impl std::ops::Deref for Shared {
@@ -83,6 +86,7 @@ impl Shared {
             signer: parts.signer,
             geoip: parts.geoip,
             metrics: parts.metrics,
+            webhooks: parts.webhooks,
             limiter,
             public_url,
             page_url,

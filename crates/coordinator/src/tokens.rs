@@ -38,6 +38,31 @@ pub fn new_signing_key() -> Vec<u8> {
         .unwrap_or_default()
 }
 
+/// A key's id and its public half as a JWK (RFC 8037).
+fn public(pkcs8: &[u8]) -> Result<(String, serde_json::Value), SigningError> {
+    let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| SigningError::Key)?;
+    let public = pair.public_key().as_ref();
+    let digest = ring::digest::digest(&ring::digest::SHA256, public);
+    let id = base32(&digest.as_ref()[..10]);
+    let jwk = json!({
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "alg": "EdDSA",
+        "use": "sig",
+        "kid": id,
+        "x": URL_SAFE_NO_PAD.encode(public),
+    });
+    Ok((id, jwk))
+}
+
+/// The `kid` of tokens that this key signs.
+///
+/// # Errors
+/// When the key is of no use.
+pub fn key_id(pkcs8: &[u8]) -> Result<String, SigningError> {
+    public(pkcs8).map(|(id, _)| id)
+}
+
 /// Signs join tokens.
 pub struct Signer {
     key: EncodingKey,
@@ -46,27 +71,20 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// With the key of the store.
+    /// Signs with the first key; tokens of the one before it, if there is one, are good too.
     ///
     /// # Errors
-    /// When the key is of no use.
-    pub fn new(pkcs8: &[u8]) -> Result<Self, SigningError> {
-        let pair = Ed25519KeyPair::from_pkcs8(pkcs8).map_err(|_| SigningError::Key)?;
-        let public = pair.public_key().as_ref();
-        let digest = ring::digest::digest(&ring::digest::SHA256, public);
-        let id = base32(&digest.as_ref()[..10]);
-        let jwks = json!({ "keys": [{
-            "kty": "OKP",
-            "crv": "Ed25519",
-            "alg": "EdDSA",
-            "use": "sig",
-            "kid": id,
-            "x": URL_SAFE_NO_PAD.encode(public),
-        }]});
+    /// When a key is of no use.
+    pub fn new(pkcs8: &[u8], before: Option<&[u8]>) -> Result<Self, SigningError> {
+        let (id, jwk) = public(pkcs8)?;
+        let mut keys = vec![jwk];
+        if let Some(before) = before {
+            keys.push(public(before)?.1);
+        }
         Ok(Self {
             key: EncodingKey::from_ed_der(pkcs8),
             id,
-            jwks: jwks.to_string(),
+            jwks: json!({ "keys": keys }).to_string(),
         })
     }
 
@@ -214,7 +232,9 @@ mod tests {
 
     #[test]
     fn join_tokens_verify_with_the_published_key() {
-        let signer = Signer::new(&new_signing_key()).expect("a key");
+        let (old, new) = (new_signing_key(), new_signing_key());
+        let signer = Signer::new(&old, None).expect("a key");
+        let rotated = Signer::new(&new, Some(&old)).expect("two keys");
         let claims = JoinClaims {
             iss: "mesh".to_owned(),
             aud: JOIN_AUDIENCE.to_owned(),
@@ -227,14 +247,25 @@ mod tests {
             grants: Role::Host.grants(),
             edge: "paris-1".parse().expect("an edge"),
         };
-        let token = signer.sign(&claims).expect("signed");
-        let set: jsonwebtoken::jwk::JwkSet = serde_json::from_str(signer.jwks()).expect("a set");
-        let key = DecodingKey::from_jwk(&set.keys[0]).expect("a key");
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[JOIN_AUDIENCE]);
-        let read = jsonwebtoken::decode::<JoinClaims>(&token, &key, &validation).expect("good");
-        assert_eq!(read.claims, claims);
-        assert!(Signer::new(b"nonsense").is_err());
+        // Tokens from before a rotation and after it verify with what is published after it.
+        for (signer, published) in [
+            (&signer, &signer),
+            (&signer, &rotated),
+            (&rotated, &rotated),
+        ] {
+            let token = signer.sign(&claims).expect("signed");
+            let set: jsonwebtoken::jwk::JwkSet =
+                serde_json::from_str(published.jwks()).expect("a set");
+            let kid = jsonwebtoken::decode_header(&token).expect("a header").kid;
+            let key = set.find(&kid.expect("named")).expect("published");
+            let key = DecodingKey::from_jwk(key).expect("a key");
+            let read = jsonwebtoken::decode::<JoinClaims>(&token, &key, &validation).expect("good");
+            assert_eq!(read.claims, claims);
+        }
+        assert_eq!(key_id(&old).expect("an id"), signer.id);
+        assert!(Signer::new(b"nonsense", None).is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use metrics_exporter_prometheus::PrometheusHandle;
+use sluice_meshnet::expiry::first_end_s;
 use sluice_meshnet::pki::CredentialFiles;
 use sluice_meshnet::{Credentials, MeshEndpoint, TransportSettings};
 use sluice_types::mesh::backbone;
@@ -76,6 +77,7 @@ pub async fn run(
             edge: config.edge.to_string(),
         });
     }
+    export_certificates(&config, &files);
     // What ends only after clients were told.
     let stop = CancellationToken::new();
     let media = Media::start(MediaConfig {
@@ -189,6 +191,24 @@ fn registration(config: &EdgeConfig) -> Registration {
         backbone: config.backbone_endpoint.clone(),
         capacity: config.capacity,
         software: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// Exports when the certificates end that the process was started with.
+fn export_certificates(config: &EdgeConfig, mesh: &CredentialFiles) {
+    let public = config.tls.as_ref().map(|(cert, _)| ("public", cert));
+    for (of, path) in [("mesh", &mesh.cert), ("mesh_ca", &mesh.ca)]
+        .into_iter()
+        .chain(public)
+    {
+        match first_end_s(path) {
+            Ok(end) => metrics::gauge!(
+                "sluice_edge_certificate_expiry_timestamp_seconds", "of" => of
+            )
+            .set(end as f64),
+            // Those who use the file say what is wrong with it.
+            Err(error) => tracing::warn!(%error, of, "when a certificate ends is not known"),
+        }
     }
 }
 

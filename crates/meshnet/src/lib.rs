@@ -5,6 +5,7 @@
 
 pub mod connection;
 pub mod endpoint;
+pub mod expiry;
 mod identity;
 pub mod impair;
 pub mod pki;

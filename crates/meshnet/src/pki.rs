@@ -129,6 +129,27 @@ impl Issued {
         write_new(dir, CERT_FILE, &self.cert_pem)
     }
 
+    /// As [`Self::save`], in place of files that are there: each is whole at any moment, and whoever
+    /// reads them meanwhile may see a new key beside an old certificate, so restart processes after.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn replace(&self, dir: &Path) -> Result<(), PkiError> {
+        for (name, text) in [
+            (CA_CERT_FILE, &self.ca_pem),
+            (KEY_FILE, &self.key_pem),
+            (CERT_FILE, &self.cert_pem),
+        ] {
+            let fresh = format!("{name}.new");
+            let (from, to) = (dir.join(&fresh), dir.join(name));
+            // One that was left over by a run that was cut off.
+            let _ = fs::remove_file(&from);
+            write_new(dir, &fresh, text)?;
+            fs::rename(&from, &to).map_err(|source| PkiError::File { path: to, source })?;
+        }
+        Ok(())
+    }
+
     /// The same, ready for use.
     ///
     /// # Errors

@@ -46,10 +46,15 @@ pub(super) async fn join(
         request,
     };
     let Path(id) = id?;
-    let result = admit(&shared, id, &caller, &asked).await;
+    let result = admit(&shared, id.clone(), &caller, &asked).await;
+    if let Ok(answer) = &result {
+        let known = asked.request.participant_id.as_ref();
+        shared.webhooks.answered(&id, known, answer);
+    }
     let outcome = match &result {
         Ok(JoinResponse::Admitted(_)) => "admitted",
         Ok(JoinResponse::Waiting(_)) => "waiting",
+        Err(problem) if problem.is_ours() => "failed",
         Err(_) => "refused",
     };
     metrics::counter!("sluice_coordinator_joins_total", "result" => outcome).increment(1);
@@ -90,7 +95,9 @@ pub(super) async fn whip(
         request,
     };
     let Path(id) = id?;
-    match admit(&shared, id.clone(), &caller, &asked).await? {
+    let answer = admit(&shared, id.clone(), &caller, &asked).await?;
+    shared.webhooks.answered(&id, None, &answer);
+    match answer {
         JoinResponse::Admitted(admission) => {
             let location = format!(
                 "{}/v1/whip/{id}?token={}",

@@ -6,6 +6,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::json;
 use sluice_types::ids::{HostKey, Invite, MeetingId};
 use sluice_types::rest::{
     CreateMeeting, FieldError, Meeting, MeetingPage, MeetingSettings, MeetingStatus,
@@ -18,6 +19,7 @@ use super::problem::{Problem, field};
 use crate::planner;
 use crate::state::{Shared, wall_ms};
 use crate::store::{Page, StoredMeeting};
+use crate::webhooks::EventKind;
 
 /// How many meetings one page has, unless the caller says.
 const PAGE: usize = 50;
@@ -100,6 +102,15 @@ fn view(shared: &Shared, meeting: StoredMeeting, host_key: Option<HostKey>) -> M
     }
 }
 
+/// Tells webhooks what became of a meeting.
+fn tell(shared: &Shared, kind: EventKind, meeting: &StoredMeeting) {
+    if shared.webhooks.any() {
+        let data = json!({ "title": meeting.title, "scheduled_at": meeting.scheduled_at });
+        let tenant = Some(meeting.tenant.as_str());
+        shared.webhooks.tell(kind, &meeting.id, tenant, data);
+    }
+}
+
 /// `POST /v1/meetings`.
 pub(super) async fn create(
     State(shared): State<Shared>,
@@ -140,6 +151,7 @@ pub(super) async fn create(
         ));
     }
     metrics::counter!("sluice_coordinator_meetings_created_total").increment(1);
+    tell(&shared, EventKind::MeetingCreated, &meeting);
     Ok((
         StatusCode::CREATED,
         Json(view(&shared, meeting, Some(host_key))),
@@ -196,6 +208,7 @@ pub(super) async fn change(
     check(&after.title, after.scheduled_at.as_deref(), &after.settings)?;
     let kept = after.clone();
     blocking(&shared, move |store| store.replace_meeting(&before, &kept)).await?;
+    tell(&shared, EventKind::MeetingChanged, &after);
     Ok(Json(view(&shared, after, None)))
 }
 
@@ -210,7 +223,9 @@ pub(super) async fn end(
     if !before.ended {
         let mut after = before.clone();
         after.ended = true;
-        blocking(&shared, move |store| store.replace_meeting(&before, &after)).await?;
+        let kept = after.clone();
+        blocking(&shared, move |store| store.replace_meeting(&before, &kept)).await?;
+        tell(&shared, EventKind::MeetingEnded, &after);
     }
     planner::end(&shared, &id);
     tracing::info!(meeting = %id, "ended");

@@ -27,6 +27,11 @@ impl Problem {
         }
     }
 
+    /// It is the mesh's, not the caller's: the same request could do later, or should have.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.status.is_server_error()
+    }
+
     pub(crate) fn unauthorized(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
     }

@@ -75,6 +75,7 @@ async fn decide(
     let Path((id, participant)) = path?;
     authorize(shared, &id, caller, headers).await?;
     if shared.registry().admit(&id, &participant, admitted) {
+        shared.webhooks.decided(&id, &participant, admitted);
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::not_found("nobody of that id waits"))

@@ -102,6 +102,12 @@ pub trait Store: Send + Sync {
     /// When it can neither be read nor written.
     fn signing_key(&self, make: &dyn Fn() -> Vec<u8>) -> Result<Vec<u8>, StoreError>;
 
+    /// The signing key before that one, whose tokens are still good, if there is one.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn signing_key_before(&self) -> Result<Option<Vec<u8>>, StoreError>;
+
     /// The next epoch of each room's plan, kept in one write: none was ever given before, not even
     /// before a crash.
     ///

@@ -19,6 +19,8 @@ const EPOCHS: TableDefinition<'_, &str, u64> = TableDefinition::new("epochs/1");
 
 /// The name of the key that signs join tokens.
 const SIGNING_KEY: &str = "join-tokens";
+/// The name of the one before it, whose tokens are still good.
+const SIGNING_KEY_BEFORE: &str = "join-tokens-before";
 
 /// The embedded store.
 pub struct RedbStore {
@@ -51,6 +53,42 @@ impl RedbStore {
         write.open_table(EPOCHS).map_err(failed)?;
         write.commit().map_err(failed)?;
         Ok(Self { database })
+    }
+
+    /// Signs with this key (PKCS #8) from the next start on; the one until now stays good, and the
+    /// one before that is forgotten.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn rotate_signing_key(&self, key: &[u8]) -> Result<(), StoreError> {
+        let write = self.database.begin_write().map_err(failed)?;
+        {
+            let mut keys = write.open_table(KEYS).map_err(failed)?;
+            let until_now = keys
+                .insert(SIGNING_KEY, key)
+                .map_err(failed)?
+                .map(|key| key.value().to_vec());
+            if let Some(until_now) = until_now {
+                keys.insert(SIGNING_KEY_BEFORE, &*until_now)
+                    .map_err(failed)?;
+            }
+        }
+        write.commit().map_err(failed)
+    }
+
+    /// The keys that join tokens may be signed with, the one in use first; at most two.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn signing_keys(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let keys = read.open_table(KEYS).map_err(failed)?;
+        let mut found = Vec::new();
+        for name in [SIGNING_KEY, SIGNING_KEY_BEFORE] {
+            let key = keys.get(name).map_err(failed)?;
+            found.extend(key.map(|key| key.value().to_vec()));
+        }
+        Ok(found)
     }
 }
 
@@ -182,6 +220,10 @@ impl Store for RedbStore {
         };
         write.commit().map_err(failed)?;
         Ok(key)
+    }
+
+    fn signing_key_before(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.signing_keys()?.into_iter().nth(1))
     }
 
     fn next_epochs(&self, rooms: &[MeetingId]) -> Result<Vec<Epoch>, StoreError> {

@@ -4,3 +4,4 @@ mod edges;
 mod join;
 mod meetings;
 mod support;
+mod webhooks;

@@ -1,0 +1,139 @@
+//! DNS and TURN.
+
+use std::process::{Child, Command, Stdio};
+
+use hickory_resolver::proto::op::{Message, MessageType, OpCode};
+use hickory_resolver::proto::rr::{RData, Record, RecordType, rdata};
+
+use super::*;
+
+/// Answers A of `edge.test` alone, with 127.0.0.1.
+async fn name_server() -> SocketAddr {
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let address = socket.local_addr().expect("bound");
+    tokio::spawn(async move {
+        let mut buffer = [0; 1_500];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            let question = Message::from_vec(&buffer[..length]).expect("DNS");
+            let query = question.queries[0].clone();
+            let id = question.metadata.id;
+            let mut answer = Message::new(id, MessageType::Response, OpCode::Query);
+            answer.add_query(query.clone());
+            let ours = query.name().to_utf8().starts_with("edge.test");
+            if ours && query.query_type() == RecordType::A {
+                let data = RData::A(rdata::A(Ipv4Addr::LOCALHOST));
+                answer.add_answer(Record::from_rdata(query.name().clone(), 7, data));
+            }
+            let bytes = answer.to_vec().expect("DNS");
+            let _ = socket.send_to(&bytes, from).await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn names_lead_here_elsewhere_or_nowhere() {
+    let mut hospital = Hospital::new();
+    let server = name_server().await;
+    hospital.patient.resolver = names::resolver(Some(server)).expect("a resolver");
+    let check = async |hospital: &Hospital| {
+        let mut report = Report::default();
+        let patient = &hospital.patient;
+        names::check(&mut report, &patient.resolver, &patient.config, None).await;
+        worst(&report, "dns")
+    };
+    hospital.patient.config.sfu_endpoint = "http://edge.test.:7400".to_owned();
+    assert_eq!(check(&hospital).await, Verdict::Skip);
+    hospital.patient.config.advertise = vec!["192.0.2.1".parse().expect("an address")];
+    assert_eq!(check(&hospital).await, Verdict::Warn);
+    hospital.patient.config.sfu_endpoint = "http://nowhere.test.".to_owned();
+    assert_eq!(check(&hospital).await, Verdict::Fail);
+}
+
+#[test]
+fn hosts_of_urls() {
+    for (url, host) in [
+        ("https://a.example", "a.example"),
+        ("http://a.example:80/x", "a.example"),
+        ("http://[::1]:7400", "::1"),
+    ] {
+        assert_eq!(names::host_of_url(url), Some(host));
+    }
+}
+
+struct Coturn(Child);
+
+impl Drop for Coturn {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn coturn_takes_a_credential_of_its_secret_and_no_other() {
+    let Ok(found) = Command::new("turnserver").arg("--help").output() else {
+        eprintln!("SKIPPED: coturn is not installed");
+        return;
+    };
+    drop(found);
+    let port = free_port();
+    let mut hospital = Hospital::new();
+    let work = hospital.dir.path();
+    let child = Command::new("turnserver")
+        .args(["-n", "--no-tls", "--no-dtls", "--no-cli", "--fingerprint"])
+        .args(["--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1"])
+        .arg(format!("--listening-port={port}"))
+        .args([
+            "--use-auth-secret",
+            "--static-auth-secret=s3cret",
+            "--realm=test",
+        ])
+        .args(["--allow-loopback-peers", "--log-file=stdout"])
+        .arg(format!("--pidfile={}", work.join("pid").display()))
+        .arg(format!("--userdb={}", work.join("db").display()))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("coturn starts");
+    let _coturn = Coturn(child);
+    hospital.patient.turn = Some(format!("127.0.0.1:{port}"));
+    hospital.patient.turn_secret = Some("s3cret".to_owned());
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let report = loop {
+        let mut report = Report::default();
+        relays(&mut report, &hospital.patient).await;
+        if worst(&report, "turn") == Verdict::Ok || std::time::Instant::now() > deadline {
+            break report;
+        }
+    };
+    let finding = found_one(&report);
+    assert_eq!(finding.verdict, Verdict::Ok, "{finding:?}");
+    assert!(
+        finding.found.contains("relays from 127.0.0.1:"),
+        "{finding:?}"
+    );
+
+    hospital.patient.turn_secret = Some("another".to_owned());
+    let mut report = Report::default();
+    relays(&mut report, &hospital.patient).await;
+    let finding = found_one(&report);
+    assert_eq!(finding.verdict, Verdict::Fail);
+    assert!(finding.found.contains("401"), "{finding:?}");
+}
+
+fn found_one(report: &Report) -> &Finding {
+    found(report, "turn").first().copied().expect("a finding")
+}
+
+#[tokio::test]
+async fn a_silent_turn_server_is_said_to_be_silent() {
+    let mut hospital = Hospital::new();
+    hospital.patient.turn = Some(format!("127.0.0.1:{}", free_port()));
+    hospital.patient.turn_secret = Some("s3cret".to_owned());
+    let mut report = Report::default();
+    relays(&mut report, &hospital.patient).await;
+    assert!(found_one(&report).found.contains("no answer"));
+}

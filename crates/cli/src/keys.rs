@@ -1,0 +1,185 @@
+//! `sluice keys`: API keys, the TURN secret, secrets of webhooks, and the keys that sign join tokens.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::{Args, Subcommand};
+use sluice_coordinator::store::RedbStore;
+use sluice_coordinator::tokens::{key_id, new_signing_key};
+use sluice_types::ids::ApiKeyId;
+
+use crate::process::{failed, start_logs};
+
+/// Random bytes of a secret: as many as HMAC-SHA-256 can use.
+const SECRET_BYTES: usize = 32;
+
+/// Flags of `sluice keys`.
+#[derive(Debug, Args)]
+pub(crate) struct KeysArgs {
+    #[command(subcommand)]
+    command: KeysCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Print a new API key as SLUICE_API_KEYS takes it. Two keys of one tenant may be in use at once.
+    Api {
+        /// Its public name, the `iss` of tokens.
+        id: ApiKeyId,
+        /// Whose meetings it is for; the name itself when absent. Name the old key's to rotate it.
+        #[arg(long)]
+        tenant: Option<String>,
+        /// It may look at the whole mesh.
+        #[arg(long)]
+        ops: bool,
+    },
+    /// Print a new secret for coturn and the coordinator.
+    Turn,
+    /// Print a new secret for a webhook.
+    Webhook,
+    /// Print the ids of the keys that sign join tokens, the one in use first.
+    Show {
+        /// The coordinator's store; the coordinator must not run.
+        store: PathBuf,
+    },
+    /// Make a new key that signs join tokens. The one before stays good until the next rotation.
+    Rotate {
+        /// The coordinator's store; the coordinator must not run.
+        store: PathBuf,
+    },
+}
+
+pub(crate) fn run(args: KeysArgs) -> ExitCode {
+    start_logs();
+    let lines = match args.command {
+        KeysCommand::Api { id, tenant, ops } => api(&id, tenant.as_deref(), ops),
+        KeysCommand::Turn | KeysCommand::Webhook => secret(),
+        KeysCommand::Show { store } => show(&store),
+        KeysCommand::Rotate { store } => rotate(&store),
+    };
+    let written = lines.and_then(|text| {
+        writeln!(io::stdout().lock(), "{text}").map_err(|error| error.to_string())
+    });
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn secret() -> Result<String, String> {
+    let mut bytes = [0; SECRET_BYTES];
+    getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// `ID:SECRET[:TENANT[:ops]]`.
+fn api(id: &ApiKeyId, tenant: Option<&str>, ops: bool) -> Result<String, String> {
+    let tenant = tenant.unwrap_or_default();
+    if tenant.contains([':', ',']) {
+        return Err(format!(
+            "tenant `{tenant}`; allowed: without `:` and `,`, which part keys in SLUICE_API_KEYS"
+        ));
+    }
+    let secret = secret()?;
+    Ok(match (tenant, ops) {
+        ("", false) => format!("{id}:{secret}"),
+        (tenant, false) => format!("{id}:{secret}:{tenant}"),
+        (tenant, true) => format!("{id}:{secret}:{tenant}:ops"),
+    })
+}
+
+/// Opens a store that is there: to make an empty one would hide a wrong path.
+fn open(path: &Path) -> Result<RedbStore, String> {
+    if !path.is_file() {
+        return Err(format!("{}: there is no such file", path.display()));
+    }
+    RedbStore::open(path)
+        .map_err(|error| format!("{}: {error}; is the coordinator stopped?", path.display()))
+}
+
+fn ids(store: &RedbStore) -> Result<String, String> {
+    let keys = store.signing_keys().map_err(|error| error.to_string())?;
+    let names = ["signs", "still good"];
+    let lines: Result<Vec<_>, String> = keys
+        .iter()
+        .zip(names)
+        .map(|(key, name)| {
+            let id = key_id(key).map_err(|error| error.to_string())?;
+            Ok(format!("{id} {name}"))
+        })
+        .collect();
+    let lines = lines?;
+    if lines.is_empty() {
+        return Ok("none yet: the coordinator makes one when it starts".to_owned());
+    }
+    Ok(lines.join("\n"))
+}
+
+fn show(path: &Path) -> Result<String, String> {
+    ids(&open(path)?)
+}
+
+fn rotate(path: &Path) -> Result<String, String> {
+    let store = open(path)?;
+    let key = new_signing_key();
+    // Without randomness the key is empty; it must not take the place of a good one.
+    key_id(&key).map_err(|error| error.to_string())?;
+    store
+        .rotate_signing_key(&key)
+        .map_err(|error| error.to_string())?;
+    ids(&store)
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_coordinator::config::ApiKey;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_as_the_coordinator_reads_them() {
+        let id: ApiKeyId = "product".parse().expect("an id");
+        for (tenant, ops) in [
+            (None, false),
+            (Some("acme"), false),
+            (Some("acme"), true),
+            (None, true),
+        ] {
+            let text = api(&id, tenant, ops).expect("a key");
+            let key: ApiKey = text.parse().expect("read");
+            assert_eq!(
+                (key.id, key.tenant.as_deref(), key.ops),
+                (id.clone(), tenant, ops)
+            );
+            assert!(
+                key.secret.len() >= 32,
+                "the coordinator refuses shorter ones"
+            );
+        }
+        assert!(api(&id, Some("a:b"), false).is_err());
+        assert_ne!(secret(), secret());
+    }
+
+    #[test]
+    fn two_signing_keys_are_good_and_never_three() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("store.redb");
+        assert!(rotate(&path).is_err(), "no store is made by mistake");
+        drop(RedbStore::open(&path).expect("a store"));
+        let first = rotate(&path).expect("rotated");
+        assert_eq!(first.lines().count(), 1, "{first}");
+        let second = rotate(&path).expect("rotated");
+        let id = |text: &str, line: usize| {
+            let line = text.lines().nth(line).expect("a line");
+            line.split(' ').next().expect("an id").to_owned()
+        };
+        assert_eq!(id(&second, 1), id(&first, 0));
+        let third = rotate(&path).expect("rotated");
+        assert_eq!(id(&third, 1), id(&second, 0));
+        assert_eq!(third.lines().count(), 2);
+        assert_eq!(show(&path).expect("shown"), third);
+    }
+}

@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use sluice_placement::Residency;
 use sluice_types::ids::{Epoch, MeetingId};
 use sluice_types::mesh::control::{CoordinatorMessage, RoomPlan};
 use sluice_types::room::LeaveReason;
 use sluice_types::units::Time;
 
-use crate::registry::{Outlook, Replanned};
+use crate::registry::{Outlook, Replanned, residency};
 use crate::state::Shared;
 use crate::store::StoreError;
 
@@ -101,13 +100,18 @@ fn plan_and_keep(
     for outlook in &outlooks {
         let room = outlook.room();
         let meeting = store.meeting(room)?;
+        let residency = {
+            let settings = meeting.as_ref().map(|meeting| meeting.settings.clone());
+            let registry = shared.registry();
+            residency(registry.topology(), &settings.unwrap_or_default())
+        };
         if outlook.is_new() && meeting.is_some_and(|meeting| meeting.ended) {
             batch.ended.push(room.clone());
             plans.forget(room);
         } else if settling && outlook.is_new() && store.last_epoch(room)?.is_some() {
             batch.later.insert(room.clone());
         } else {
-            plans.plan(outlook, Residency::anywhere());
+            plans.plan(outlook, residency);
         }
     }
     concerned.extend(plans.refresh(REFRESH_MAX));

@@ -22,6 +22,13 @@ pub struct MeetingSettings {
     pub max_participants: u32,
     /// Whether a host admits everybody else one by one.
     pub waiting_room: bool,
+    /// The only regions in which its media may be, in transit too; all when absent. The mesh's own
+    /// rules hold besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regions_allowed: Option<Vec<RegionName>>,
+    /// Regions in which its media may not be, whatever is allowed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub regions_denied: Vec<RegionName>,
 }
 
 impl Default for MeetingSettings {
@@ -29,6 +36,8 @@ impl Default for MeetingSettings {
         Self {
             max_participants: 100,
             waiting_room: false,
+            regions_allowed: None,
+            regions_denied: Vec::new(),
         }
     }
 }
@@ -68,6 +77,24 @@ pub struct PatchSettings {
     pub max_participants: Option<u32>,
     /// Whether a host admits everybody else one by one.
     pub waiting_room: Option<bool>,
+    /// The only regions in which its media may be; `null` for all.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub regions_allowed: Option<Option<Vec<RegionName>>>,
+    /// Regions in which its media may not be.
+    pub regions_denied: Option<Vec<RegionName>>,
+}
+
+/// Tells `null` from what is absent.
+fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// Where a meeting is in its life.

@@ -8,7 +8,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use sluice_placement::{Preference, Residency, rank_within};
+use sluice_placement::{Preference, rank_within};
 use sluice_types::access::{JOIN_AUDIENCE, JoinClaims, Role};
 use sluice_types::ids::{EdgeId, MeetingId, ParticipantId};
 use sluice_types::rest::{
@@ -20,7 +20,7 @@ use super::body::Body;
 use super::client::{ClientQuery, position};
 use super::meetings::{blocking, random};
 use super::problem::{Problem, field};
-use crate::registry::Word;
+use crate::registry::{Forbidden, Word, residency};
 use crate::state::{Shared, wall_ms};
 use crate::store::StoredMeeting;
 use crate::tokens::turn_credential;
@@ -252,10 +252,16 @@ fn seat(shared: &Shared, meeting: &StoredMeeting, asked: &Asked) -> Result<Vec<E
         position: found.or_else(|| registry.topology().region(fallback).map(|r| r.position())),
         measured_ms: asked.request.round_trips_ms.clone().unwrap_or_default(),
     };
+    let residency = residency(registry.topology(), &meeting.settings);
     let candidates = registry.candidates(now, &meeting.id);
-    let mut edges = rank_within(&candidates, &preference, &Residency::anywhere());
+    let (candidates, forbidden) = registry.allowed(&meeting.id, candidates, &residency);
+    let mut edges = rank_within(&candidates, &preference, &residency);
     edges.truncate(most);
-    let first = edges.first().ok_or_else(no_edge)?;
+    let full = !candidates.is_empty();
+    let first = edges.first().ok_or_else(|| match full {
+        true => no_edge(),
+        false => no_edge_for(&forbidden),
+    })?;
     let max = meeting.settings.max_participants;
     if !registry.take_seat(now, &meeting.id, first, max) {
         return Err(Problem::conflict(
@@ -264,6 +270,16 @@ fn seat(shared: &Shared, meeting: &StoredMeeting, asked: &Asked) -> Result<Vec<E
         ));
     }
     Ok(edges)
+}
+
+fn no_edge_for(forbidden: &[Forbidden]) -> Problem {
+    if forbidden.is_empty() {
+        return no_edge();
+    }
+    let reasons: Vec<_> = forbidden.iter().map(ToString::to_string).collect();
+    let reasons = reasons.join("; ");
+    let detail = format!("no edge is where the meeting may be: {reasons}");
+    Problem::conflict("no-allowed-edge", detail)
 }
 
 fn no_edge() -> Problem {

@@ -5,6 +5,7 @@ mod edge;
 mod mesh;
 mod outlook;
 mod plans;
+mod residency;
 mod room;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use self::edge::{EdgeState, RegistrationError};
 pub use self::mesh::Mesh;
 pub use self::outlook::{Outlook, Replanned};
 pub use self::plans::Plans;
+pub use self::residency::{Forbidden, residency};
 use self::room::{Need, RoomState};
 pub use self::room::{Waiting, Word};
 

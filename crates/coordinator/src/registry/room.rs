@@ -109,9 +109,15 @@ impl RoomState {
         }
     }
 
+    /// Where participants are, or on their way to; an edge may come more than once.
+    pub(super) fn edges(&self) -> impl Iterator<Item = &EdgeId> {
+        let seats = self.seats.iter().map(|(_, edge)| edge);
+        self.needs.keys().chain(seats)
+    }
+
     /// Whether participants are at an edge, or on their way there.
     pub(super) fn is_at(&self, edge: &EdgeId) -> bool {
-        self.needs.contains_key(edge) || self.seats.iter().any(|(_, sent_to)| sent_to == edge)
+        self.edges().any(|other| other == edge)
     }
 
     /// What the participants of each edge send.

@@ -3,4 +3,5 @@
 mod edges;
 mod join;
 mod meetings;
+mod residency;
 mod support;

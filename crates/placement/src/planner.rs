@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_types::ids::{EdgeId, MeetingId, RegionName};
 use sluice_types::mesh::control::RelayTree;
+use sluice_types::units::Bitrate;
 
 use crate::assess::{Around, Assessed};
 use crate::backup::add_backups;
 use crate::demand::Demand;
+use crate::explain::{Explanation, explain};
 use crate::graph::Graph;
 use crate::limits::Broken;
 use crate::load::{Load, crossings, spare_crossings};
@@ -130,6 +132,18 @@ impl Planner {
     #[must_use]
     pub fn planned(&self, room: &MeetingId) -> Option<PlannedTrees> {
         self.rooms.get(room).map(Room::planned)
+    }
+
+    /// Why a room's trees are as they are, root by root: what is planned with for its tracks, and
+    /// each edge's place.
+    #[must_use]
+    pub fn explain(&self, room: &MeetingId) -> Option<Vec<(EdgeId, Bitrate, Vec<Explanation>)>> {
+        let room = self.rooms.get(room)?;
+        let trees = room.trees.iter().map(|(root, planned)| {
+            let explained = explain(&self.graph, &room.demand, &self.rules, &planned.tree);
+            (root.clone(), Bitrate::bps(planned.bps), explained)
+        });
+        Some(trees.collect())
     }
 
     /// How many rooms' trees use the link between two regions.

@@ -23,7 +23,7 @@ use sluice_types::units::Time;
 
 pub use self::edge::{EdgeState, RegistrationError};
 pub use self::mesh::Mesh;
-pub use self::outlook::{Outlook, Replanned};
+pub use self::outlook::{InForce, Outlook, Replanned};
 pub use self::plans::Plans;
 pub use self::residency::{Forbidden, residency};
 use self::room::{Need, RoomState};

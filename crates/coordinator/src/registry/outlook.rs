@@ -64,7 +64,29 @@ impl Outlook {
     }
 }
 
+/// A room's plan as it is in force.
+#[derive(Debug, Clone)]
+pub struct InForce {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The limits that it breaks.
+    pub broken: Vec<Broken>,
+    /// By root and edge: since which epoch the one's tracks take the way to the other that they take.
+    pub since: BTreeMap<(EdgeId, EdgeId), Epoch>,
+}
+
 impl Registry {
+    /// A room's plan; none when nobody is in.
+    #[must_use]
+    pub fn in_force(&self, id: &MeetingId) -> Option<InForce> {
+        let room = self.rooms.get(id).filter(|room| !room.trees.is_empty())?;
+        Some(InForce {
+            epoch: room.epoch,
+            broken: room.broken.clone(),
+            since: room.since.clone(),
+        })
+    }
+
     /// Rooms to be planned, as they are now; those that are over are left out.
     #[must_use]
     pub fn outlooks(&self, rooms: &BTreeSet<MeetingId>) -> Vec<Outlook> {

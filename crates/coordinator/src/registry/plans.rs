@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sluice_placement::{Changed, Graph, Limits, Planner, Residency, Rules};
+use sluice_placement::{Changed, Explanation, Graph, Limits, Planner, Residency, Rules};
 use sluice_types::ids::{EdgeId, MeetingId, RegionName};
 use sluice_types::mesh::control::RelayTree;
 use sluice_types::topology::Topology;
+use sluice_types::units::Bitrate;
 
 use super::{Mesh, Outlook, Replanned};
 
@@ -72,6 +73,13 @@ impl Plans {
     #[must_use]
     pub fn is_stale(&self) -> bool {
         self.planner.stale() > 0
+    }
+
+    /// Why a room's trees are as they are: root by root what is planned with for its tracks, and each
+    /// edge's place.
+    #[must_use]
+    pub fn explain(&self, room: &MeetingId) -> Option<Vec<(EdgeId, Bitrate, Vec<Explanation>)>> {
+        self.planner.explain(room)
     }
 
     /// A room's plan, when it is another than the one in force.

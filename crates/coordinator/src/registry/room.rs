@@ -55,6 +55,8 @@ pub(super) struct RoomState {
     pub(super) trees: Vec<RelayTree>,
     pub(super) epoch: Epoch,
     pub(super) broken: Vec<Broken>,
+    /// Since which epoch an edge's tracks take the way to another that they take now: root and edge.
+    pub(super) since: BTreeMap<(EdgeId, EdgeId), Epoch>,
     /// Joins that no edge has reported yet: when they were answered, and for which edge.
     seats: VecDeque<(Time, EdgeId)>,
     waiting: BTreeMap<ParticipantId, Waiting>,
@@ -136,6 +138,15 @@ impl RoomState {
 
     /// A plan is in force.
     pub(super) fn adopt(&mut self, trees: &[RelayTree], broken: &[Broken], epoch: Epoch) {
+        let (before, after) = (paths(&self.trees), paths(trees));
+        let since = after.iter().map(|(ends, path)| {
+            let kept = self
+                .since
+                .get(ends)
+                .filter(|_| before.get(ends) == Some(path));
+            (ends.clone(), kept.copied().unwrap_or(epoch))
+        });
+        self.since = since.collect();
         self.trees = trees.to_vec();
         self.broken = broken.to_vec();
         self.epoch = epoch;
@@ -198,4 +209,19 @@ pub(super) fn members(trees: &[RelayTree]) -> BTreeSet<EdgeId> {
         branches.into_iter().chain([tree.root.clone()])
     };
     trees.iter().flat_map(of_tree).collect()
+}
+
+/// The way from each tree's root to each of its edges, without the edge itself, upwards.
+fn paths(trees: &[RelayTree]) -> BTreeMap<(EdgeId, EdgeId), Vec<EdgeId>> {
+    let mut paths = BTreeMap::new();
+    for tree in trees {
+        for branch in &tree.branches {
+            // Parents come before children.
+            let ends = (tree.root.clone(), branch.parent.clone());
+            let above = paths.get(&ends).cloned().unwrap_or_default();
+            let path = [vec![branch.parent.clone()], above].concat();
+            paths.insert((tree.root.clone(), branch.edge.clone()), path);
+        }
+    }
+    paths
 }

@@ -22,6 +22,7 @@ use crate::way::Search;
 /// When something fails, the rooms whose trees use it are planned at once, and of those rooms only
 /// these trees. When something comes up, plans stay sound and may only be dear: [`Self::refresh`]
 /// looks at them a few at a time.
+#[derive(Clone)]
 pub struct Planner {
     graph: Graph,
     rules: Rules,
@@ -41,7 +42,7 @@ pub struct Changed {
     pub planned: PlannedTrees,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Room {
     demand: Demand,
     trees: BTreeMap<EdgeId, Planned>,
@@ -126,6 +127,19 @@ impl Planner {
     #[must_use]
     pub const fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// Every room with its plan.
+    pub fn rooms(&self) -> impl Iterator<Item = (&MeetingId, PlannedTrees)> {
+        self.rooms.iter().map(|(id, room)| (id, room.planned()))
+    }
+
+    /// What all plans put on the link from one region to another.
+    #[must_use]
+    pub fn load(&self, from: &RegionName, to: &RegionName) -> Bitrate {
+        let net = self.graph.net();
+        let ends = net.region(from).zip(net.region(to));
+        Bitrate::bps(ends.map_or(0, |(from, to)| self.load.used(from, to)))
     }
 
     /// A room's plan.

@@ -7,6 +7,7 @@
 //!
 //! The keys, their defaults and ranges are in `docs/TOPOLOGY.md`.
 
+mod changes;
 mod check;
 mod cloud;
 mod fault;
@@ -25,6 +26,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use changes::{Change, How, Part, Value};
 pub use cloud::{Cloud, Provider, UnknownProvider};
 pub use fault::{Fault, FaultKind, Source};
 pub use files::{LoadError, load_dir};

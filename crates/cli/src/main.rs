@@ -6,6 +6,7 @@ mod dev;
 mod pki;
 mod process;
 mod render;
+mod room;
 mod servers;
 mod topology;
 
@@ -35,6 +36,9 @@ enum Command {
     /// Make the mesh's certificate authority and certificates.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Pki(pki::PkiArgs),
+    /// Ask a running mesh about one meeting.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Room(room::RoomArgs),
     /// Check or draw the mesh that topology.toml and regions/ describe, or render its deployment.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Topology(topology::TopologyArgs),
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
         Command::Coordinator(args) => servers::run_coordinator(*args),
         Command::Bench(args) => bench::run(args),
         Command::Pki(args) => pki::run(args),
+        Command::Room(args) => room::run(args),
         Command::Topology(args) => topology::run(args),
     }
 }

@@ -32,10 +32,10 @@ impl Registry {
             let here = &state.registration.region;
             mesh.edges.insert(edge.clone(), here.clone());
             for link in &state.heartbeat.links {
-                let Some((there, _)) = self.topology.edge(&link.peer) else {
+                let Some(peer) = self.edges.get(&link.peer) else {
                     continue;
                 };
-                let there = there.name();
+                let there = &peer.registration.region;
                 if here == there || link.round_trip_us < floor_us(&self.topology, here, there) {
                     continue;
                 }

@@ -8,6 +8,7 @@ mod keys;
 mod pki;
 mod process;
 mod render;
+mod room;
 mod servers;
 mod topology;
 
@@ -42,6 +43,9 @@ enum Command {
     /// Make API keys, secrets, and the keys that sign join tokens.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Keys(keys::KeysArgs),
+    /// Ask a running mesh about one meeting.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Room(room::RoomArgs),
     /// Check or draw the mesh that topology.toml and regions/ describe, or render its deployment.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Topology(topology::TopologyArgs),
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Pki(args) => pki::run(args),
         Command::Keys(args) => keys::run(args),
+        Command::Room(args) => room::run(args),
         Command::Topology(args) => topology::run(args),
     }
 }

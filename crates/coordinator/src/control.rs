@@ -136,8 +136,8 @@ async fn register(
     for plan in plans {
         shared.tell(&edge, CoordinatorMessage::Plan(plan));
     }
-    let rooms = shared.registry().active_rooms();
-    shared.replan(rooms);
+    // Ways may have become shorter.
+    shared.look_again();
     dns::keep_fresh(shared.clone(), edge.clone(), number, backbone, addresses);
     Ok((edge, number, queue))
 }
@@ -159,8 +159,8 @@ async fn talk(
                     EdgeMessage::Hello(_) => return Err(LineError::NotHello),
                     EdgeMessage::Heartbeat(heartbeat) => {
                         let now = shared.now();
-                        let abandoned = shared.registry().heartbeat(now, edge, heartbeat);
-                        shared.replan(abandoned);
+                        let affected = shared.registry().heartbeat(now, edge, heartbeat);
+                        shared.replan(affected);
                     }
                     EdgeMessage::Demand(demand) => {
                         let room = demand.room.clone();

@@ -3,15 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use sluice_placement::{Graph, Limits};
 use sluice_types::ids::{Epoch, MeetingId};
 use sluice_types::mesh::control::{CoordinatorMessage, RoomPlan};
 use sluice_types::room::LeaveReason;
 use sluice_types::units::Time;
 
-use crate::registry::{Outlook, Replanned};
+use crate::registry::{Outlook, Replanned, residency};
 use crate::state::Shared;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
 /// How long a coordinator that was just started leaves rooms alone that were planned before: edges
 /// come back one after the other, and a plan without those that are still to come would end calls.
@@ -19,6 +18,12 @@ const SETTLING: Duration = Duration::from_secs(6);
 
 /// How long to wait when the store does not take a plan.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How often measured round trips are looked at, besides when rooms are to be planned.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How many rooms are looked at again at once whose plans may have become dearer than they need be.
+const REFRESH_MAX: usize = 200;
 
 /// What became of rooms that were to be planned.
 #[derive(Default)]
@@ -28,69 +33,104 @@ struct Batch {
     /// Rooms of meetings that were ended while their edge could not hear of it.
     ended: Vec<MeetingId>,
     /// Rooms to be looked at again when every edge had time to come back.
-    later: Vec<MeetingId>,
+    later: BTreeSet<MeetingId>,
+    /// Rooms whose plans could not be kept, and why.
+    failed: Option<(StoreError, BTreeSet<MeetingId>)>,
+    /// There are rooms left that were planned when the mesh was another.
+    unfinished: bool,
 }
 
-/// Plans rooms as they are asked for. An epoch is on the disk before any edge hears of it.
+/// Plans rooms as they are asked for, and as the mesh changes. An epoch is on the disk before any
+/// edge hears of it.
 pub(crate) async fn plan(shared: Shared) {
     loop {
-        let rooms = shared.rooms_to_plan().await;
+        let rooms = shared.rooms_to_plan(LOOK).await;
         let started = Instant::now();
-        let (graph, outlooks, limits) = {
-            let registry = shared.registry();
-            let limits = Limits::from(registry.topology().policy());
-            (registry.graph(), registry.outlooks(&rooms), limits)
-        };
         let unsettled = SETTLING.saturating_sub(shared.now().since(Time::ZERO));
-        let (store, settling) = (shared.store.clone(), !unsettled.is_zero());
-        let batch =
-            tokio::task::spawn_blocking(move || make(&*store, &graph, outlooks, &limits, settling));
-        match batch.await {
-            Ok(Ok(batch)) => {
-                metrics::histogram!("sluice_coordinator_plan_seconds").record(started.elapsed());
-                replan_after(&shared, unsettled, batch.later);
-                batch.ended.iter().for_each(|room| end(&shared, room));
-                for (replanned, epoch) in batch.plans {
-                    tell(&shared, replanned, epoch);
-                }
-            }
-            Ok(Err(error)) => {
-                tracing::error!(%error, rooms = rooms.len(), "plans cannot be kept and are not sent");
-                replan_after(&shared, RETRY, rooms);
-            }
-            // It panicked, which was reported; without plans there is no mesh.
-            Err(_) => return,
+        let (planning, settling) = (shared.clone(), !unsettled.is_zero());
+        let batch = tokio::task::spawn_blocking(move || make(&planning, &rooms, settling));
+        // It panicked, which was reported; without plans there is no mesh.
+        let Ok(batch) = batch.await else { return };
+        replan_after(&shared, unsettled, batch.later);
+        if let Some((error, rooms)) = batch.failed {
+            tracing::error!(%error, rooms = rooms.len(), "plans cannot be kept and are not sent");
+            replan_after(&shared, RETRY, rooms);
+        }
+        if batch.unfinished {
+            shared.look_again();
+        }
+        batch.ended.iter().for_each(|room| end(&shared, room));
+        if !batch.plans.is_empty() {
+            metrics::histogram!("sluice_coordinator_plan_seconds").record(started.elapsed());
+        }
+        for (replanned, epoch) in batch.plans {
+            tell(&shared, replanned, epoch);
         }
     }
 }
 
-/// Blocks for the length of one write.
-fn make(
-    store: &dyn Store,
-    graph: &Graph,
-    outlooks: Vec<Outlook>,
-    limits: &Limits,
-    settling: bool,
-) -> Result<Batch, StoreError> {
+/// Blocks for the length of planning and of one write.
+fn make(shared: &Shared, rooms: &BTreeSet<MeetingId>, settling: bool) -> Batch {
     let mut batch = Batch::default();
-    let mut planned = Vec::new();
-    for outlook in outlooks {
+    let mut concerned = rooms.clone();
+    if let Err(error) = plan_and_keep(shared, rooms, settling, &mut concerned, &mut batch) {
+        batch.failed = Some((error, concerned));
+    }
+    batch
+}
+
+fn plan_and_keep(
+    shared: &Shared,
+    rooms: &BTreeSet<MeetingId>,
+    settling: bool,
+    concerned: &mut BTreeSet<MeetingId>,
+    batch: &mut Batch,
+) -> Result<(), StoreError> {
+    let (mesh, outlooks) = {
+        let registry = shared.registry();
+        (registry.mesh(), registry.outlooks(rooms))
+    };
+    let store = &*shared.store;
+    let mut plans = shared.plans();
+    concerned.extend(plans.follow(&mesh));
+    let known: BTreeSet<_> = outlooks.iter().map(Outlook::room).collect();
+    for over in rooms.iter().filter(|room| !known.contains(*room)) {
+        plans.forget(over);
+    }
+    for outlook in &outlooks {
         let room = outlook.room();
-        if outlook.is_new() && store.meeting(room)?.is_some_and(|meeting| meeting.ended) {
+        let meeting = store.meeting(room)?;
+        let residency = {
+            let settings = meeting.as_ref().map(|meeting| meeting.settings.clone());
+            let registry = shared.registry();
+            residency(registry.topology(), &settings.unwrap_or_default())
+        };
+        if outlook.is_new() && meeting.is_some_and(|meeting| meeting.ended) {
             batch.ended.push(room.clone());
+            plans.forget(room);
         } else if settling && outlook.is_new() && store.last_epoch(room)?.is_some() {
-            batch.later.push(room.clone());
+            batch.later.insert(room.clone());
         } else {
-            planned.extend(outlook.plan(graph, limits));
+            plans.plan(outlook, residency);
         }
     }
+    concerned.extend(plans.refresh(REFRESH_MAX));
+    batch.unfinished = plans.is_stale();
+    let in_force = shared.registry().trees_of(concerned);
+    let planned: Vec<_> = (in_force.iter())
+        .filter(|(room, _)| !batch.later.contains(*room))
+        .filter_map(|(room, trees)| plans.replanned(room, trees))
+        .collect();
+    drop(plans);
     let rooms: Vec<_> = planned
         .iter()
         .map(|replanned| replanned.room.clone())
         .collect();
-    let epochs = store.next_epochs(&rooms)?;
-    batch.plans = planned.into_iter().zip(epochs).collect();
-    Ok(batch)
+    if !rooms.is_empty() {
+        let epochs = store.next_epochs(&rooms)?;
+        batch.plans = planned.into_iter().zip(epochs).collect();
+    }
+    Ok(())
 }
 
 fn replan_after(
@@ -144,6 +184,8 @@ fn tell(shared: &Shared, replanned: Replanned, epoch: Epoch) {
 /// Tells every edge of a room that its meeting was ended.
 pub(crate) fn end(shared: &Shared, room: &MeetingId) {
     let edges = shared.registry().end_room(room);
+    // What it put on links is free again.
+    shared.replan([room.clone()]);
     for edge in edges {
         let (room, reason) = (room.clone(), Some(LeaveReason::MeetingEnded));
         shared.tell(&edge, CoordinatorMessage::End { room, reason });

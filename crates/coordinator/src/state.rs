@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use sluice_types::ids::{EdgeId, MeetingId};
@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::api::Limiter;
 use crate::config::CoordinatorConfig;
 use crate::geoip::GeoIp;
-use crate::registry::Registry;
+use crate::registry::{Plans, Registry};
 use crate::store::Store;
 use crate::tokens::Signer;
 use crate::webhooks::Webhooks;
@@ -37,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) public_url: String,
     pub(crate) page_url: String,
     registry: Mutex<Registry>,
+    plans: Mutex<Plans>,
     lines: Mutex<HashMap<EdgeId, (u64, mpsc::Sender<CoordinatorMessage>)>>,
     /// Rooms to be planned; there are never more than rooms.
     replan: Mutex<BTreeSet<MeetingId>>,
@@ -90,6 +91,7 @@ impl Shared {
             limiter,
             public_url,
             page_url,
+            plans: Mutex::new(Plans::new(parts.registry.topology())),
             registry: Mutex::new(parts.registry),
             lines: Mutex::default(),
             replan: Mutex::default(),
@@ -107,6 +109,12 @@ impl Inner {
     /// The registry; held for moments, never across an await.
     pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The plans of all rooms; held for as long as planning takes, so only where blocking is
+    /// allowed. Who holds the registry does not ask for them.
+    pub(crate) fn plans(&self) -> MutexGuard<'_, Plans> {
+        self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lines(&self) -> MutexGuard<'_, HashMap<EdgeId, (u64, mpsc::Sender<CoordinatorMessage>)>> {
@@ -163,15 +171,17 @@ impl Inner {
         std::mem::take(&mut self.replan.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits for rooms that are to be planned.
-    pub(crate) async fn rooms_to_plan(&self) -> BTreeSet<MeetingId> {
-        loop {
-            let rooms = self.take_replan();
-            if !rooms.is_empty() {
-                return rooms;
-            }
-            self.replan_asked.notified().await;
-        }
+    /// Has the planner look at the mesh, which is not what it was.
+    pub(crate) fn look_again(&self) {
+        self.replan_asked.notify_one();
+    }
+
+    /// Waits until rooms are to be planned, the planner is to look at the mesh, or `wait` is over;
+    /// gives the rooms.
+    pub(crate) async fn rooms_to_plan(&self, wait: Duration) -> BTreeSet<MeetingId> {
+        // Rooms that are asked for leave a permit: none is missed.
+        let _ = tokio::time::timeout(wait, self.replan_asked.notified()).await;
+        self.take_replan()
     }
 
     /// Every edge learns where the others are.

@@ -124,9 +124,8 @@ impl Graph {
             let in_use = sending.round_trip_us();
             let apart = in_use.abs_diff(round_trip_us);
             let news = apart > JITTER_US && apart > in_use * JITTER_PERMILLE / 1_000;
-            if news {
-                sending.measured_us = Some(round_trip_us);
-            }
+            // What is near the one in use confirms it.
+            sending.measured_us = Some(if news { round_trip_us } else { in_use });
             news
         })
     }
@@ -210,7 +209,8 @@ impl Graph {
         Some(self.sending(from, to)?.price)
     }
 
-    /// Whether the round trip of the link between two regions was measured.
+    /// Whether the round trip of the link between two regions was measured, or what was declared
+    /// confirmed but for jitter.
     #[must_use]
     pub fn is_measured(&self, a: &RegionName, b: &RegionName) -> bool {
         a == b || (self.sending(a, b)).is_some_and(|sending| sending.measured_us.is_some())

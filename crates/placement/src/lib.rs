@@ -6,6 +6,7 @@ mod attach;
 mod backup;
 mod demand;
 mod explain;
+pub mod forecast;
 mod graph;
 mod limits;
 mod load;

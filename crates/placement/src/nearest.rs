@@ -17,6 +17,11 @@ const ACCESS_US: f64 = 5_000.0;
 /// Edges whose estimates differ by less than this are equally near, in microseconds.
 const SAME_US: u64 = 1_000;
 
+/// The round trip that is expected over a distance in kilometres, in microseconds.
+pub(crate) fn access_us(km: f64) -> u64 {
+    (km * US_PER_KM + ACCESS_US) as u64
+}
+
 /// An edge that could serve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
@@ -62,12 +67,11 @@ pub fn rank_within(
 ) -> Vec<EdgeId> {
     let estimate_us = |candidate: &Candidate| match preference.measured_ms.get(&candidate.region) {
         Some(&measured) => u64::from(measured) * 1_000,
-        None => {
-            let km = preference
+        None => access_us(
+            preference
                 .position
-                .map_or(0.0, |position| position.distance_km(candidate.position));
-            (km * US_PER_KM + ACCESS_US) as u64
-        }
+                .map_or(0.0, |position| position.distance_km(candidate.position)),
+        ),
     };
     let mut ranked: Vec<_> = candidates
         .iter()

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_types::ids::{EdgeId, MeetingId, RegionName};
 use sluice_types::mesh::control::RelayTree;
+use sluice_types::units::Bitrate;
 
 use crate::assess::{Around, Assessed};
 use crate::backup::add_backups;
 use crate::demand::Demand;
+use crate::explain::{Explanation, explain};
 use crate::graph::Graph;
 use crate::limits::Broken;
 use crate::load::{Load, crossings, spare_crossings};
@@ -20,6 +22,7 @@ use crate::way::Search;
 /// When something fails, the rooms whose trees use it are planned at once, and of those rooms only
 /// these trees. When something comes up, plans stay sound and may only be dear: [`Self::refresh`]
 /// looks at them a few at a time.
+#[derive(Clone)]
 pub struct Planner {
     graph: Graph,
     rules: Rules,
@@ -39,7 +42,7 @@ pub struct Changed {
     pub planned: PlannedTrees,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Room {
     demand: Demand,
     trees: BTreeMap<EdgeId, Planned>,
@@ -126,10 +129,35 @@ impl Planner {
         &self.graph
     }
 
+    /// Every room with its plan.
+    pub fn rooms(&self) -> impl Iterator<Item = (&MeetingId, PlannedTrees)> {
+        self.rooms.iter().map(|(id, room)| (id, room.planned()))
+    }
+
+    /// What all plans put on the link from one region to another.
+    #[must_use]
+    pub fn load(&self, from: &RegionName, to: &RegionName) -> Bitrate {
+        let net = self.graph.net();
+        let ends = net.region(from).zip(net.region(to));
+        Bitrate::bps(ends.map_or(0, |(from, to)| self.load.used(from, to)))
+    }
+
     /// A room's plan.
     #[must_use]
     pub fn planned(&self, room: &MeetingId) -> Option<PlannedTrees> {
         self.rooms.get(room).map(Room::planned)
+    }
+
+    /// Why a room's trees are as they are, root by root: what is planned with for its tracks, and
+    /// each edge's place.
+    #[must_use]
+    pub fn explain(&self, room: &MeetingId) -> Option<Vec<(EdgeId, Bitrate, Vec<Explanation>)>> {
+        let room = self.rooms.get(room)?;
+        let trees = room.trees.iter().map(|(root, planned)| {
+            let explained = explain(&self.graph, &room.demand, &self.rules, &planned.tree);
+            (root.clone(), Bitrate::bps(planned.bps), explained)
+        });
+        Some(trees.collect())
     }
 
     /// How many rooms' trees use the link between two regions.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use sluice_types::ids::RegionName;
+use sluice_types::topology::{RegionRules, Topology};
 use thiserror::Error;
 
 /// Where a room's media may be, for participants' edges and in transit alike.
@@ -63,6 +64,26 @@ impl Residency {
         }
     }
 
+    /// The regions of `up` that media from one of them can get to, itself included.
+    #[must_use]
+    pub fn reach<'a>(
+        &self,
+        topology: &'a Topology,
+        up: &BTreeSet<RegionName>,
+        from: &'a RegionName,
+    ) -> BTreeSet<&'a RegionName> {
+        let usable = |region: &RegionName| up.contains(region) && self.check(region).is_ok();
+        let mut reached = BTreeSet::new();
+        let mut open: Vec<_> = usable(from).then_some(from).into_iter().collect();
+        while let Some(region) = open.pop() {
+            if reached.insert(region) {
+                let next = topology.neighbours(region).map(|(next, _)| next);
+                open.extend(next.filter(|next| usable(next)));
+            }
+        }
+        reached
+    }
+
     /// Whether a region may be used.
     ///
     /// # Errors
@@ -74,6 +95,15 @@ impl Residency {
         match &self.allowed {
             Some(allowed) if !allowed.contains(region) => Err(Rule::NotAllowed),
             _ => Ok(()),
+        }
+    }
+}
+
+impl From<&RegionRules> for Residency {
+    fn from(rules: &RegionRules) -> Self {
+        Self {
+            allowed: rules.allowed().cloned(),
+            denied: rules.denied().clone(),
         }
     }
 }

@@ -64,7 +64,7 @@ const NONE: usize = usize::MAX;
 type Rank = (u64, u64, u64, Region, usize);
 
 /// What a search needs, kept to be used again.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Search {
     labels: Vec<Label>,
     settled: Vec<usize>,

@@ -135,3 +135,72 @@ pub fn edge_name(region: usize, edge: u32) -> EdgeId {
     #[allow(clippy::expect_used)]
     format!("r{region:02}-{edge}").parse().expect("a name")
 }
+
+/// Where people are who use the internet: latitude, longitude, how far around in degrees, and how many
+/// million there are, rounded, as in the ITU's figures for 2023.
+const PEOPLE: [(f64, f64, f64, u64); 16] = [
+    (49.0, 6.0, 8.0, 400),
+    (52.0, 25.0, 8.0, 190),
+    (39.0, -79.0, 7.0, 210),
+    (38.0, -118.0, 6.0, 90),
+    (19.0, -99.0, 6.0, 110),
+    (-22.0, -47.0, 8.0, 190),
+    (-5.0, -75.0, 7.0, 130),
+    (20.0, 77.0, 8.0, 800),
+    (31.0, 113.0, 8.0, 1_050),
+    (36.0, 136.0, 5.0, 160),
+    (3.0, 105.0, 9.0, 500),
+    (-33.0, 148.0, 5.0, 28),
+    (28.0, 45.0, 8.0, 190),
+    (28.0, 30.0, 5.0, 120),
+    (7.0, 5.0, 7.0, 220),
+    (-27.0, 29.0, 6.0, 60),
+];
+
+/// One who takes part in a meeting.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Person {
+    /// Where it is.
+    pub at: Position,
+    /// Whether its camera is on; its microphone is.
+    pub camera: bool,
+}
+
+/// Meetings of `people` people in all, two to eight each: as many of each part of the world as live
+/// there, two thirds of them with people of theirs, every second with the camera on.
+#[must_use]
+pub fn meetings(people: usize, seed: u64) -> Vec<Vec<Person>> {
+    let mut dice = Dice::new(seed);
+    let total: u64 = PEOPLE.iter().map(|(.., millions)| millions).sum();
+    let mut meetings = Vec::new();
+    let mut left = people;
+    while left > 0 {
+        let size = (2 + dice.below(7) as usize).min(left);
+        left -= size;
+        let home = part(&mut dice, total);
+        let members = (0..size).filter_map(|index| {
+            let elsewhere = index > 0 && dice.below(3) == 0;
+            let (latitude, longitude, far, _) = match elsewhere {
+                true => part(&mut dice, total),
+                false => home,
+            };
+            let at = Position::new(dice.around(latitude, far), dice.around(longitude, far)).ok()?;
+            let camera = dice.below(2) == 0;
+            Some(Person { at, camera })
+        });
+        meetings.push(members.collect());
+    }
+    meetings
+}
+
+/// The part of the world in which somebody lives.
+fn part(dice: &mut Dice, total: u64) -> (f64, f64, f64, u64) {
+    let mut number = dice.below(total);
+    for part in PEOPLE {
+        if number < part.3 {
+            return part;
+        }
+        number -= part.3;
+    }
+    PEOPLE[0]
+}

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::access::Role;
-use crate::ids::{EdgeId, HostKey, Invite, MeetingId, ParticipantId, RegionName};
+use crate::ids::{EdgeId, Epoch, HostKey, Invite, MeetingId, ParticipantId, RegionName, TrackId};
+use crate::room::MediaKind;
 
 /// The longest title, in characters.
 pub const TITLE_CHARS_MAX: usize = 200;
@@ -22,6 +23,13 @@ pub struct MeetingSettings {
     pub max_participants: u32,
     /// Whether a host admits everybody else one by one.
     pub waiting_room: bool,
+    /// The only regions in which its media may be, in transit too; all when absent. The mesh's own
+    /// rules hold besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regions_allowed: Option<Vec<RegionName>>,
+    /// Regions in which its media may not be, whatever is allowed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub regions_denied: Vec<RegionName>,
 }
 
 impl Default for MeetingSettings {
@@ -29,6 +37,8 @@ impl Default for MeetingSettings {
         Self {
             max_participants: 100,
             waiting_room: false,
+            regions_allowed: None,
+            regions_denied: Vec::new(),
         }
     }
 }
@@ -68,6 +78,24 @@ pub struct PatchSettings {
     pub max_participants: Option<u32>,
     /// Whether a host admits everybody else one by one.
     pub waiting_room: Option<bool>,
+    /// The only regions in which its media may be; `null` for all.
+    #[serde(
+        default,
+        deserialize_with = "given",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub regions_allowed: Option<Option<Vec<RegionName>>>,
+    /// Regions in which its media may not be.
+    pub regions_denied: Option<Vec<RegionName>>,
+}
+
+/// Tells `null` from what is absent.
+fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// Where a meeting is in its life.
@@ -217,6 +245,100 @@ pub struct WaitingParticipant {
     pub name: String,
     /// Since when it waits, RFC 3339.
     pub since: String,
+}
+
+/// `GET /v1/meetings/{id}/explain`: why the meeting's tracks travel as they do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeetingExplanation {
+    /// The meeting.
+    pub meeting: MeetingId,
+    /// The plan that is in force.
+    pub epoch: Epoch,
+    /// The limits that it breaks, in words.
+    pub broken: Vec<String>,
+    /// One tree for each edge with participants.
+    pub trees: Vec<TreeExplanation>,
+}
+
+/// The tree along which the tracks of one edge travel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeExplanation {
+    /// The edge.
+    pub root: EdgeId,
+    /// What was planned with for its tracks, in bits per second.
+    pub bitrate_bps: u64,
+    /// The tracks that the edge reported last.
+    pub tracks: Vec<ExplainedTrack>,
+    /// Every other edge of the tree, parents before children.
+    pub edges: Vec<EdgeExplanation>,
+}
+
+/// A track that is published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedTrack {
+    /// The track.
+    pub track: TrackId,
+    /// Sound or pictures.
+    pub kind: MediaKind,
+    /// Its publisher's name.
+    pub name: String,
+}
+
+/// An edge's place in a tree, and why it is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeExplanation {
+    /// The edge that receives.
+    pub edge: EdgeId,
+    /// The way from the root, both ends included.
+    pub path: Vec<EdgeId>,
+    /// Since which plan it is that way.
+    pub since: Epoch,
+    /// The way's round trip, in microseconds.
+    pub round_trip_us: u64,
+    /// Whether all of it was measured; otherwise some links count as declared.
+    pub measured: bool,
+    /// The shortest that the rules allow, in microseconds.
+    pub shortest_us: u64,
+    /// The longest that the policy allows, in microseconds.
+    pub allowed_us: u64,
+    /// The round trip in thousandths of the shortest.
+    pub stretch_permille: u64,
+    /// What the last hop costs, in millionths of a USD for 10⁹ bytes.
+    pub micro_usd_per_gb: u32,
+    /// Why it receives from its parent.
+    pub reason: PlacementReason,
+    /// The next best parent; absent when nothing else could feed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_best: Option<NextBest>,
+    /// Whom it turns to when the parent is lost.
+    pub backup: Option<EdgeId>,
+    /// All of it in words.
+    pub text: String,
+}
+
+/// Why an edge receives from its parent and not from the next best.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PlacementReason {
+    /// Nothing else could feed it.
+    OnlyOne,
+    /// The next best costs more, or as much and takes longer.
+    Best,
+    /// The tree as a whole is better this way, or not so much worse that a change is worth it.
+    BetterForTheTree,
+    /// Every other would break a limit.
+    OthersBreakLimits,
+}
+
+/// Another parent that an edge could have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextBest {
+    /// Which.
+    pub parent: EdgeId,
+    /// The round trip over it, in microseconds.
+    pub round_trip_us: u64,
+    /// What its hop would cost, in millionths of a USD for 10⁹ bytes.
+    pub micro_usd_per_gb: u32,
 }
 
 /// A problem document (RFC 9457).

@@ -6,6 +6,7 @@ mod canvas;
 mod chart;
 mod labels;
 mod paths;
+mod plan;
 mod report;
 mod screen;
 mod svg;
@@ -48,6 +49,9 @@ enum Command {
         #[arg(long, value_name = "PATH")]
         svg: Option<PathBuf>,
     },
+    /// Say what another topology would change: regions, edges and links, and for people as they are
+    /// spread over the world distance, delay, load, cost, and what breaks when something fails.
+    Plan(plan::PlanArgs),
     /// Write what a deployment needs: Terraform's variables, and configuration of edges, coturn,
     /// Prometheus and DNS. No secrets.
     Render {
@@ -71,6 +75,7 @@ pub(crate) fn run(args: TopologyArgs) -> ExitCode {
     let result = match args.command {
         Command::Check { dir } => check(&mut out, screen, &dir),
         Command::Show { dir, svg } => show(&mut out, screen, &dir, svg.as_deref()),
+        Command::Plan(args) => plan::run(&mut out, screen, &args),
         Command::Render {
             dir,
             out: to,

@@ -72,7 +72,7 @@ fn capacity(link: &Link) -> String {
 }
 
 /// Columns as wide as their widest cell, those in `right` set flush right.
-fn table(
+pub(super) fn table(
     out: &mut dyn Write,
     screen: Screen,
     header: &[&str],

@@ -133,7 +133,7 @@ mod tests {
                 r#"{"settings":{"color":1}}"#,
                 "settings.color",
                 "1",
-                "`max_participants` or `waiting_room`",
+                "one of `max_participants`, `waiting_room`, `regions_allowed`, `regions_denied`",
             ),
         ] {
             let (status, problem) = refused::<CreateMeeting>(body).await;

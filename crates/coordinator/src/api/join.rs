@@ -8,7 +8,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use sluice_placement::{Preference, rank};
+use sluice_placement::{Preference, rank_within};
 use sluice_types::access::{JOIN_AUDIENCE, JoinClaims, Role};
 use sluice_types::ids::{EdgeId, MeetingId, ParticipantId};
 use sluice_types::rest::{
@@ -20,7 +20,7 @@ use super::body::Body;
 use super::client::{ClientQuery, position};
 use super::meetings::{blocking, random};
 use super::problem::{Problem, field};
-use crate::registry::Word;
+use crate::registry::{Forbidden, Word, residency};
 use crate::state::{Shared, wall_ms};
 use crate::store::StoredMeeting;
 use crate::tokens::turn_credential;
@@ -239,35 +239,54 @@ async fn admit(
             }
         };
     }
-    let edges = choose(shared, &id, asked)?;
-    let max = meeting.settings.max_participants;
-    let first = edges.first().ok_or_else(no_edge)?;
-    if !shared.registry().take_seat(shared.now(), &id, first, max) {
-        return Err(Problem::conflict(
-            "meeting-full",
-            format!("all {max} places of the meeting are taken"),
-        ));
-    }
+    let edges = seat(shared, &meeting, asked)?;
     answer(shared, id, participant, role, name, &edges)
         .map(|admission| JoinResponse::Admitted(Box::new(admission)))
 }
 
-/// The edges that could serve, the best first.
-fn choose(shared: &Shared, id: &MeetingId, asked: &Asked) -> Result<Vec<EdgeId>, Problem> {
+/// Takes a seat at the best edge; gives it and the next best. Others who join at the same time are
+/// held up for as long, so that each sees where the one before was sent: a room's participants of a
+/// region share an edge until it is full.
+fn seat(shared: &Shared, meeting: &StoredMeeting, asked: &Asked) -> Result<Vec<EdgeId>, Problem> {
     let found = position(shared, asked.from, &asked.headers, &asked.query);
-    let registry = shared.registry();
-    let fallback = registry.topology().coordinator().fallback_region();
+    let now = shared.now();
+    let mut registry = shared.registry();
+    let settings = registry.topology().coordinator();
+    let fallback = settings.fallback_region();
+    let most = 1 + settings.candidates() as usize;
     let preference = Preference {
         // Nobody knows where the client is: the fallback region is as good a guess as the operator's.
         position: found.or_else(|| registry.topology().region(fallback).map(|r| r.position())),
         measured_ms: asked.request.round_trips_ms.clone().unwrap_or_default(),
     };
-    let mut edges = rank(&registry.candidates(shared.now(), id), &preference);
-    edges.truncate(1 + registry.topology().coordinator().candidates() as usize);
-    if edges.is_empty() {
-        return Err(no_edge());
+    let residency = residency(registry.topology(), &meeting.settings);
+    let candidates = registry.candidates(now, &meeting.id);
+    let (candidates, forbidden) = registry.allowed(&meeting.id, candidates, &residency);
+    let mut edges = rank_within(&candidates, &preference, &residency);
+    edges.truncate(most);
+    let full = !candidates.is_empty();
+    let first = edges.first().ok_or_else(|| match full {
+        true => no_edge(),
+        false => no_edge_for(&forbidden),
+    })?;
+    let max = meeting.settings.max_participants;
+    if !registry.take_seat(now, &meeting.id, first, max) {
+        return Err(Problem::conflict(
+            "meeting-full",
+            format!("all {max} places of the meeting are taken"),
+        ));
     }
     Ok(edges)
+}
+
+fn no_edge_for(forbidden: &[Forbidden]) -> Problem {
+    if forbidden.is_empty() {
+        return no_edge();
+    }
+    let reasons: Vec<_> = forbidden.iter().map(ToString::to_string).collect();
+    let reasons = reasons.join("; ");
+    let detail = format!("no edge is where the meeting may be: {reasons}");
+    Problem::conflict("no-allowed-edge", detail)
 }
 
 fn no_edge() -> Problem {

@@ -7,16 +7,18 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
-use sluice_types::ids::{HostKey, Invite, MeetingId};
+use sluice_types::ids::{HostKey, Invite, MeetingId, RegionName};
 use sluice_types::rest::{
     CreateMeeting, FieldError, Meeting, MeetingPage, MeetingSettings, MeetingStatus,
     PARTICIPANTS_MAX, PatchMeeting, TITLE_CHARS_MAX,
 };
+use sluice_types::topology::Topology;
 
 use super::auth::{Caller, host_key_digest};
 use super::body::Body;
 use super::problem::{Problem, field};
 use crate::planner;
+use crate::registry::residency;
 use crate::state::{Shared, wall_ms};
 use crate::store::{Page, StoredMeeting};
 use crate::webhooks::EventKind;
@@ -44,7 +46,51 @@ pub(super) async fn blocking<T: Send + 'static>(
         .map_err(Problem::from)
 }
 
+/// The lists of regions name regions of the mesh, and leave one that the mesh allows.
+fn check_regions(topology: &Topology, settings: &MeetingSettings, errors: &mut Vec<FieldError>) {
+    let names = |wanted: &dyn Fn(&RegionName) -> bool| {
+        let regions = topology.regions().iter().map(|region| region.name());
+        let names: Vec<_> = regions
+            .filter(|name| wanted(name))
+            .map(RegionName::as_str)
+            .collect();
+        names.join(", ")
+    };
+    let (allowed, denied) = (
+        settings.regions_allowed.as_deref(),
+        &*settings.regions_denied,
+    );
+    let lists = [
+        ("regions_allowed", allowed.unwrap_or_default()),
+        ("regions_denied", denied),
+    ];
+    let mut sound = true;
+    for (key, list) in lists {
+        for (index, name) in list.iter().enumerate() {
+            if topology.region(name).is_none() {
+                let key = format!("settings.{key}[{index}]");
+                errors.push(field(&key, name, &names(&|_| true)));
+                sound = false;
+            }
+        }
+    }
+    let residency = residency(topology, settings);
+    if sound && names(&|name| residency.check(name).is_ok()).is_empty() {
+        let (key, list) = if allowed.is_some() {
+            lists[0]
+        } else {
+            lists[1]
+        };
+        let list: Vec<_> = list.iter().map(RegionName::as_str).collect();
+        let policy = names(&|name| topology.region_rules().allow(name));
+        let usable = format!("what leaves at least one of {policy}");
+        let key = format!("settings.{key}");
+        errors.push(field(&key, format!("[{}]", list.join(", ")), &usable));
+    }
+}
+
 fn check(
+    shared: &Shared,
     title: &str,
     scheduled_at: Option<&str>,
     settings: &MeetingSettings,
@@ -67,6 +113,7 @@ fn check(
         let found = settings.max_participants;
         errors.push(field("settings.max_participants", found, "1 to 10000"));
     }
+    check_regions(shared.registry().topology(), settings, &mut errors);
     if errors.is_empty() {
         Ok(())
     } else {
@@ -119,6 +166,7 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<Meeting>), Problem> {
     let caller = caller.back_end()?;
     check(
+        &shared,
         &wanted.title,
         wanted.scheduled_at.as_deref(),
         &wanted.settings,
@@ -204,11 +252,30 @@ pub(super) async fn change(
         let kept = &mut after.settings;
         kept.max_participants = settings.max_participants.unwrap_or(kept.max_participants);
         kept.waiting_room = settings.waiting_room.unwrap_or(kept.waiting_room);
+        if let Some(allowed) = settings.regions_allowed {
+            kept.regions_allowed = allowed;
+        }
+        if let Some(denied) = settings.regions_denied {
+            kept.regions_denied = denied;
+        }
     }
-    check(&after.title, after.scheduled_at.as_deref(), &after.settings)?;
+    check(
+        &shared,
+        &after.title,
+        after.scheduled_at.as_deref(),
+        &after.settings,
+    )?;
+    {
+        let registry = shared.registry();
+        let residency = residency(registry.topology(), &after.settings);
+        registry
+            .fits(&after.id, &residency)
+            .map_err(|error| Problem::conflict("participants-elsewhere", error.to_string()))?;
+    }
     let kept = after.clone();
     blocking(&shared, move |store| store.replace_meeting(&before, &kept)).await?;
     tell(&shared, EventKind::MeetingChanged, &after);
+    shared.replan([after.id.clone()]);
     Ok(Json(view(&shared, after, None)))
 }
 

@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod client;
+mod explain;
 mod join;
 mod limit;
 mod meetings;
@@ -39,6 +40,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         )
         .route("/v1/meetings/{id}/join", post(join::join))
         .route("/v1/meetings/{id}/whip", post(join::whip))
+        .route("/v1/meetings/{id}/explain", get(explain::explain))
         .route("/v1/meetings/{id}/waiting", get(waiting::list))
         .route(
             "/v1/meetings/{id}/waiting/{participant}/admit",

@@ -13,10 +13,7 @@ pub(super) async fn state(
     State(shared): State<Shared>,
     caller: Caller,
 ) -> Result<Json<Value>, Problem> {
-    let caller = caller.back_end()?;
-    if !caller.ops {
-        return Err(Problem::forbidden("an API key with `ops = true` is needed"));
-    }
+    operator(caller)?;
     let registry = shared.registry();
     let edges: Vec<_> = registry
         .edges()
@@ -44,4 +41,12 @@ pub(super) async fn state(
     Ok(Json(
         json!({ "mesh": registry.topology().name(), "edges": edges, "rooms": rooms }),
     ))
+}
+
+/// Refuses whoever does not run the mesh.
+pub(super) fn operator(caller: Caller) -> Result<(), Problem> {
+    if caller.back_end()?.ops {
+        return Ok(());
+    }
+    Err(Problem::forbidden("an API key with `ops = true` is needed"))
 }

@@ -2,25 +2,30 @@
 //! no clock, and everything in it comes back from the edges after a restart.
 
 mod edge;
+mod mesh;
 mod outlook;
+mod plans;
+mod residency;
 mod room;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sluice_placement::{Candidate, Graph};
+use sluice_placement::Candidate;
 use sluice_types::ids::{EdgeId, Epoch, MeetingId, ParticipantId};
-use sluice_types::mesh::control::{
-    EdgeAddress, Heartbeat, Registration, RelayTree, RoomDemand, RoomPlan,
-};
+use sluice_types::mesh::control::{EdgeAddress, Heartbeat, Registration, RelayTree, RoomDemand};
 use sluice_types::topology::Topology;
 use sluice_types::units::Time;
 
 pub use self::edge::{EdgeState, RegistrationError};
-pub use self::outlook::{Outlook, Replanned};
+pub use self::mesh::Mesh;
+pub use self::outlook::{InForce, Outlook, Replanned};
+pub use self::plans::Plans;
+pub use self::residency::{Forbidden, residency};
 use self::room::{Need, RoomState};
 pub use self::room::{Waiting, Word};
 
@@ -91,31 +96,47 @@ impl Registry {
         Ok(self.next_connection)
     }
 
-    /// An edge measured itself; gives the rooms that must be planned anew, since the edge has not
-    /// asked for them again after it was connected anew.
-    pub fn heartbeat(&mut self, now: Time, edge: &EdgeId, heartbeat: Heartbeat) -> Vec<MeetingId> {
+    /// An edge measured itself; gives the rooms that must be planned anew: they send much more or
+    /// less than was planned with, or the edge has not asked for them again after it was connected
+    /// anew.
+    pub fn heartbeat(
+        &mut self,
+        now: Time,
+        edge: &EdgeId,
+        heartbeat: Heartbeat,
+    ) -> BTreeSet<MeetingId> {
+        let mut affected = BTreeSet::new();
         let Some(state) = self.edges.get_mut(edge) else {
-            return Vec::new();
+            return affected;
         };
-        state.heartbeat = heartbeat;
+        let before = std::mem::replace(&mut state.heartbeat, heartbeat);
         state.heard = now;
         state.beats = state.beats.saturating_add(1);
-        if state.beats != BEATS_TO_REPEAT {
-            return Vec::new();
-        }
-        let connection = state.connection;
-        let mut abandoned = Vec::new();
-        for (id, room) in &mut self.rooms {
-            if room
-                .needs
-                .get(edge)
-                .is_some_and(|need| need.connection != connection)
-            {
-                room.needs.remove(edge);
-                abandoned.push(id.clone());
+        let before: BTreeMap<_, _> = (before.rooms.iter())
+            .map(|report| (&report.room, report))
+            .collect();
+        for report in &state.heartbeat.rooms {
+            let room = self.rooms.get_mut(&report.room);
+            let Some(need) = room.and_then(|room| room.needs.get_mut(edge)) else {
+                continue;
+            };
+            let bitrate = traffic::reported(report, before.get(&report.room).copied());
+            if traffic::differ(need.bitrate, bitrate) {
+                need.bitrate = bitrate;
+                affected.insert(report.room.clone());
             }
         }
-        abandoned
+        if state.beats == BEATS_TO_REPEAT {
+            let connection = state.connection;
+            for (id, room) in &mut self.rooms {
+                let need = room.needs.get(edge);
+                if need.is_some_and(|need| need.connection != connection) {
+                    room.needs.remove(edge);
+                    affected.insert(id.clone());
+                }
+            }
+        }
+        affected
     }
 
     /// An edge takes nobody new any more.
@@ -149,21 +170,7 @@ impl Registry {
     fn rooms_with(&self, edge: &EdgeId) -> Vec<MeetingId> {
         self.rooms
             .iter()
-            .filter(|(_, room)| {
-                room.trees
-                    .iter()
-                    .any(|tree| tree.root == *edge || tree.branch(edge).is_some())
-            })
-            .map(|(id, _)| id.clone())
-            .collect()
-    }
-
-    /// Every room with participants. When an edge comes up, ways may have become shorter.
-    #[must_use]
-    pub fn active_rooms(&self) -> Vec<MeetingId> {
-        self.rooms
-            .iter()
-            .filter(|(_, room)| room.needs.len() > 1)
+            .filter(|(_, room)| room.has(edge))
             .map(|(id, _)| id.clone())
             .collect()
     }
@@ -193,54 +200,22 @@ impl Registry {
         state.arrive(arrived);
         let connection = state.connection;
         let room = self.rooms.entry(demand.room.clone()).or_default();
-        room.arrive(arrived);
-        let (was, is) = (before.is_some(), demand.participants > 0);
-        if is {
-            room.needs.insert(edge.clone(), Need { demand, connection });
-        } else {
+        room.arrive(edge, arrived);
+        let is_new = room.trees.is_empty();
+        if demand.participants == 0 {
             room.needs.remove(edge);
+            return true;
         }
-        was != is || room.trees.is_empty()
-    }
-
-    /// The edges that are up, with the links between their regions.
-    #[must_use]
-    pub fn graph(&self) -> Graph {
-        Graph::new(&self.topology, self.edges.keys().cloned())
-    }
-
-    /// Rooms to be planned, as they are now.
-    #[must_use]
-    pub fn outlooks(&self, rooms: &BTreeSet<MeetingId>) -> Vec<Outlook> {
-        let outlook = |id: &MeetingId| {
-            let room = self.rooms.get(id)?;
-            Some(Outlook {
-                room: id.clone(),
-                demand: room.needs.keys().cloned().collect(),
-                trees: room.trees.clone(),
-            })
+        let same = (before.as_ref()).filter(|need| need.demand.publishing == demand.publishing);
+        let bitrate =
+            same.map_or_else(|| traffic::expected(demand.publishing), |need| need.bitrate);
+        let need = Need {
+            demand,
+            connection,
+            bitrate,
         };
-        rooms.iter().filter_map(outlook).collect()
-    }
-
-    /// A plan has its epoch and is in force; gives the edges that hear of it: those that are in it,
-    /// and those that were in the one before. `None` when the room has ended meanwhile.
-    pub fn enact(
-        &mut self,
-        replanned: &Replanned,
-        epoch: Epoch,
-    ) -> Option<(BTreeSet<EdgeId>, BTreeSet<EdgeId>)> {
-        let room = self.rooms.get_mut(&replanned.room)?;
-        let before = room.members();
-        room.trees.clone_from(&replanned.trees);
-        room.broken.clone_from(&replanned.broken);
-        room.epoch = epoch;
-        let members = room.members();
-        let released = before.difference(&members).cloned().collect();
-        if room.is_idle() {
-            self.rooms.remove(&replanned.room);
-        }
-        Some((members, released))
+        room.needs.insert(edge.clone(), need);
+        is_new || before.is_none_or(|before| before.bitrate != bitrate)
     }
 
     /// Forgets what nobody came back for.
@@ -249,22 +224,6 @@ impl Registry {
             room.forget_old(now);
             !room.is_idle()
         });
-    }
-
-    /// The plans that an edge is in, for when it registers again.
-    #[must_use]
-    pub fn plans_of(&self, edge: &EdgeId) -> Vec<RoomPlan> {
-        self.rooms_with(edge)
-            .into_iter()
-            .filter_map(|id| {
-                let room = self.rooms.get(&id)?;
-                Some(RoomPlan {
-                    room: id,
-                    epoch: room.epoch,
-                    trees: room.trees.clone(),
-                })
-            })
-            .collect()
     }
 
     /// Where every edge is reached.
@@ -296,7 +255,7 @@ impl Registry {
                     position: region.position(),
                     participants: state.participants(now),
                     capacity: state.registration.capacity,
-                    has_room: room.is_some_and(|room| room.needs.contains_key(edge)),
+                    has_room: room.is_some_and(|room| room.is_at(edge)),
                 })
             })
             .collect()
@@ -330,7 +289,7 @@ impl Registry {
     /// taken.
     pub fn take_seat(&mut self, now: Time, id: &MeetingId, edge: &EdgeId, max: u32) -> bool {
         let room = self.rooms.entry(id.clone()).or_default();
-        let seated = room.take_seat(now, max);
+        let seated = room.take_seat(now, edge, max);
         if seated && let Some(state) = self.edges.get_mut(edge) {
             state.expect_one(now);
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sluice_placement::Broken;
 use sluice_types::ids::{EdgeId, Epoch, ParticipantId};
 use sluice_types::mesh::control::{RelayTree, RoomDemand};
-use sluice_types::units::Time;
+use sluice_types::units::{Bitrate, Time};
 
 /// How long a join counts as taken before its edge reports it.
 const SEAT_LIFETIME: Duration = Duration::from_secs(60);
@@ -45,6 +45,8 @@ pub enum Word {
 pub(super) struct Need {
     pub(super) demand: RoomDemand,
     pub(super) connection: u64,
+    /// What its participants send, as far as it is known.
+    pub(super) bitrate: Bitrate,
 }
 
 #[derive(Debug, Default)]
@@ -53,8 +55,10 @@ pub(super) struct RoomState {
     pub(super) trees: Vec<RelayTree>,
     pub(super) epoch: Epoch,
     pub(super) broken: Vec<Broken>,
-    /// When joins were answered that no edge has reported yet.
-    seats: VecDeque<Time>,
+    /// Since which epoch an edge's tracks take the way to another that they take now: root and edge.
+    pub(super) since: BTreeMap<(EdgeId, EdgeId), Epoch>,
+    /// Joins that no edge has reported yet: when they were answered, and for which edge.
+    seats: VecDeque<(Time, EdgeId)>,
     waiting: BTreeMap<ParticipantId, Waiting>,
 }
 
@@ -78,7 +82,7 @@ impl RoomState {
 
     /// Forgets seats and those who wait when their time is over.
     pub(super) fn forget_old(&mut self, now: Time) {
-        let is_old = |taken: &Time| now.since(*taken) > SEAT_LIFETIME;
+        let is_old = |(taken, _): &(Time, EdgeId)| now.since(*taken) > SEAT_LIFETIME;
         while self.seats.front().is_some_and(is_old) {
             self.seats.pop_front();
         }
@@ -86,19 +90,66 @@ impl RoomState {
             .retain(|_, waiting| now.since(waiting.asked) <= WAITING_LIFETIME);
     }
 
-    pub(super) fn take_seat(&mut self, now: Time, max: u32) -> bool {
+    pub(super) fn take_seat(&mut self, now: Time, edge: &EdgeId, max: u32) -> bool {
         self.forget_old(now);
         let taken = self.participants() as usize + self.seats.len();
         if taken >= max as usize {
             return false;
         }
-        self.seats.push_back(now);
+        self.seats.push_back((now, edge.clone()));
         true
     }
 
-    /// Joins that an edge has reported now.
-    pub(super) fn arrive(&mut self, arrived: usize) {
-        self.seats.drain(..arrived.min(self.seats.len()));
+    /// Joins that an edge has reported now. Who was sent elsewhere may have come there too, when the
+    /// first edge did not answer.
+    pub(super) fn arrive(&mut self, edge: &EdgeId, arrived: usize) {
+        for _ in 0..arrived {
+            let own = self.seats.iter().position(|(_, sent_to)| sent_to == edge);
+            if self.seats.remove(own.unwrap_or(0)).is_none() {
+                break;
+            }
+        }
+    }
+
+    /// Where participants are, or on their way to; an edge may come more than once.
+    pub(super) fn edges(&self) -> impl Iterator<Item = &EdgeId> {
+        let seats = self.seats.iter().map(|(_, edge)| edge);
+        self.needs.keys().chain(seats)
+    }
+
+    /// Whether participants are at an edge, or on their way there.
+    pub(super) fn is_at(&self, edge: &EdgeId) -> bool {
+        self.edges().any(|other| other == edge)
+    }
+
+    /// What the participants of each edge send.
+    pub(super) fn bitrates(&self) -> BTreeMap<EdgeId, Bitrate> {
+        let needs = self.needs.iter();
+        needs
+            .map(|(edge, need)| (edge.clone(), need.bitrate))
+            .collect()
+    }
+
+    /// Whether an edge is in the plan.
+    pub(super) fn has(&self, edge: &EdgeId) -> bool {
+        let mut trees = self.trees.iter();
+        trees.any(|tree| tree.root == *edge || tree.branch(edge).is_some())
+    }
+
+    /// A plan is in force.
+    pub(super) fn adopt(&mut self, trees: &[RelayTree], broken: &[Broken], epoch: Epoch) {
+        let (before, after) = (paths(&self.trees), paths(trees));
+        let since = after.iter().map(|(ends, path)| {
+            let kept = self
+                .since
+                .get(ends)
+                .filter(|_| before.get(ends) == Some(path));
+            (ends.clone(), kept.copied().unwrap_or(epoch))
+        });
+        self.since = since.collect();
+        self.trees = trees.to_vec();
+        self.broken = broken.to_vec();
+        self.epoch = epoch;
     }
 
     pub(super) fn wait(
@@ -158,4 +209,19 @@ pub(super) fn members(trees: &[RelayTree]) -> BTreeSet<EdgeId> {
         branches.into_iter().chain([tree.root.clone()])
     };
     trees.iter().flat_map(of_tree).collect()
+}
+
+/// The way from each tree's root to each of its edges, without the edge itself, upwards.
+fn paths(trees: &[RelayTree]) -> BTreeMap<(EdgeId, EdgeId), Vec<EdgeId>> {
+    let mut paths = BTreeMap::new();
+    for tree in trees {
+        for branch in &tree.branches {
+            // Parents come before children.
+            let ends = (tree.root.clone(), branch.parent.clone());
+            let above = paths.get(&ends).cloned().unwrap_or_default();
+            let path = [vec![branch.parent.clone()], above].concat();
+            paths.insert((tree.root.clone(), branch.edge.clone()), path);
+        }
+    }
+    paths
 }

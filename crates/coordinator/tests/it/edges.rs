@@ -181,3 +181,45 @@ async fn epochs_rise_over_a_restart() {
         before.epoch
     );
 }
+
+#[tokio::test]
+async fn a_plan_is_explained_to_those_who_run_the_mesh() {
+    let coordinator = TestCoordinator::start().await;
+    let mut west = coordinator.edge("west").await;
+    let mut middle = coordinator.edge("middle").await;
+    let mut east = coordinator.edge("east").await;
+    let meeting = coordinator.meeting(json!({})).await;
+    let path = format!("/v1/meetings/{}/explain", text(&meeting["id"]));
+    let ask = async |key: &str| {
+        let headers = [bearer(&token(key))];
+        coordinator.send(Method::GET, &path, &headers, None).await
+    };
+    assert_eq!(ask("acme").await.status, 403);
+    assert_eq!(ask("watch").await.status, 404, "nobody is in");
+    west.demand(&meeting["id"], 1).await;
+    east.demand(&meeting["id"], 1).await;
+    let both = plan(&mut east, |plan| plan.trees.len() == 2).await;
+    middle.demand(&meeting["id"], 1).await;
+    let all = plan(&mut east, |plan| plan.trees.len() == 3).await;
+    let explained = ask("watch").await.body;
+    assert_eq!(explained["epoch"], all.epoch.0);
+    assert_eq!(explained["broken"], json!([]));
+    let trees = explained["trees"].as_array().expect("trees");
+    let tree = trees.iter().find(|tree| tree["root"] == "west-1");
+    let edges = tree.expect("a tree")["edges"].as_array().expect("edges");
+    let far = edges.iter().find(|edge| edge["edge"] == "east-1");
+    let far = far.expect("the far end");
+    for (key, value) in [
+        ("path", json!(["west-1", "middle-1", "east-1"])),
+        ("round_trip_us", json!(170_000)),
+        ("measured", json!(false)),
+        ("stretch_permille", json!(1_000)),
+        ("micro_usd_per_gb", json!(50_000)),
+        ("reason", json!("only-one")),
+        ("since", json!(both.epoch.0)),
+        ("backup", json!(null)),
+    ] {
+        assert_eq!(far[key], value, "{key} in {far}");
+    }
+    assert!(text(&far["text"]).starts_with("west-1 > middle-1 > east-1: 170 ms declared"));
+}

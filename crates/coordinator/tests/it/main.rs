@@ -3,5 +3,6 @@
 mod edges;
 mod join;
 mod meetings;
+mod residency;
 mod support;
 mod webhooks;

@@ -73,8 +73,9 @@ fn free_port() -> SocketAddr {
     listener.local_addr().expect("bound")
 }
 
-fn write_topology(dir: &Path) {
-    std::fs::write(dir.join("topology.toml"), TOPOLOGY).expect("written");
+fn write_topology(dir: &Path, lines: &str) {
+    let text = TOPOLOGY.replace("[coordinator]", &format!("{lines}\n[coordinator]"));
+    std::fs::write(dir.join("topology.toml"), text).expect("written");
     std::fs::create_dir(dir.join("regions")).expect("made");
     for (name, latitude, longitude) in [
         ("west", 40.0, -75.0),
@@ -101,8 +102,16 @@ impl TestCoordinator {
 
     /// Starts one whose settings `change` had a hand in.
     pub(crate) async fn start_with(change: impl FnOnce(&mut CoordinatorSettings)) -> Self {
+        Self::start_on("", change).await
+    }
+
+    /// Starts one whose topology begins with these lines more.
+    pub(crate) async fn start_on(
+        lines: &str,
+        change: impl FnOnce(&mut CoordinatorSettings),
+    ) -> Self {
         let work = tempfile::tempdir().expect("a directory");
-        write_topology(work.path());
+        write_topology(work.path(), lines);
         let ca = MeshCa::generate("test").expect("a CA");
         let mesh_dir = work.path().join("coordinator");
         ca.issue(&Identity::Coordinator, Duration::from_secs(3_600))

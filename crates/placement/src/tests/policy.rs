@@ -60,6 +60,10 @@ fn the_cheaper_way_is_taken_within_the_stretch_only() {
         !graph.measure(&region(2), &region(1), 92_000),
         "jitter changes nothing"
     );
+    assert!(!graph.is_measured(&region(0), &region(1)));
+    assert!(!graph.measure(&region(0), &region(1), 99_500));
+    assert!(graph.is_measured(&region(0), &region(1)), "confirmed");
+    assert_eq!(graph.direct_us(&edge(0, 1), &edge(1, 1)), Some(100_000));
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub(super) fn parse(mesh: Source<'_>, regions: &[Source<'_>]) -> Result<Topology
         let joined = check_links(&mut mesh_reader, &draft.links, &known);
         check_fallback(&mut mesh_reader, &draft.coordinator, &known);
         check_paths(&mut mesh_reader, draft, &joined);
+        let hops_max = draft.policy.hops_max;
+        (draft.rules).check(&mut mesh_reader, &known, &joined, hops_max);
     }
 
     let mut faults = Vec::new();
@@ -177,7 +179,7 @@ fn known_regions(draft: &MeshDraft, regions: &[(Reader<'_>, RegionDraft)]) -> BT
 }
 
 /// Which pairs of regions links join.
-type Joined = BTreeMap<(RegionName, RegionName), String>;
+pub(super) type Joined = BTreeMap<(RegionName, RegionName), String>;
 
 fn check_links(
     reader: &mut Reader<'_>,
@@ -242,7 +244,7 @@ fn check_end(
     known.get(meant).cloned()
 }
 
-fn unknown_region(
+pub(super) fn unknown_region(
     reader: &mut Reader<'_>,
     key: &str,
     name: &Spanned<RegionName>,
@@ -275,11 +277,7 @@ fn check_fallback(
 
 /// Every listed region reaches every other, and within the hop limit.
 fn check_paths(reader: &mut Reader<'_>, draft: &MeshDraft, joined: &Joined) {
-    let mut neighbours: BTreeMap<&RegionName, Vec<&RegionName>> = BTreeMap::new();
-    for (a, b) in joined.keys() {
-        neighbours.entry(a).or_default().push(b);
-        neighbours.entry(b).or_default().push(a);
-    }
+    let neighbours = neighbours(joined);
     let hops: Vec<_> = draft
         .order
         .iter()
@@ -328,8 +326,18 @@ fn check_paths(reader: &mut Reader<'_>, draft: &MeshDraft, joined: &Joined) {
     }
 }
 
+/// Which regions links join with each.
+pub(super) fn neighbours(joined: &Joined) -> BTreeMap<&RegionName, Vec<&RegionName>> {
+    let mut neighbours: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (a, b) in joined.keys() {
+        neighbours.entry(a).or_default().push(b);
+        neighbours.entry(b).or_default().push(a);
+    }
+    neighbours
+}
+
 /// How many links away each region is that can be reached.
-fn hops_from<'a>(
+pub(super) fn hops_from<'a>(
     from: &'a RegionName,
     neighbours: &BTreeMap<&'a RegionName, Vec<&'a RegionName>>,
 ) -> BTreeMap<&'a RegionName, u32> {
@@ -374,6 +382,7 @@ fn build(mesh: MeshDraft, drafts: impl Iterator<Item = RegionDraft>) -> Option<T
     };
     Some(Topology {
         name: mesh.name?,
+        rules: mesh.rules.rules(),
         policy: mesh.policy,
         coordinator,
         regions,

@@ -7,6 +7,7 @@
 //!
 //! The keys, their defaults and ranges are in `docs/TOPOLOGY.md`.
 
+mod changes;
 mod check;
 mod cloud;
 mod fault;
@@ -20,10 +21,12 @@ mod read_mesh;
 mod read_region;
 mod reader;
 mod region;
+mod rules;
 mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use changes::{Change, How, Part, Value};
 pub use cloud::{Cloud, Provider, UnknownProvider};
 pub use fault::{Fault, FaultKind, Source};
 pub use files::{LoadError, load_dir};
@@ -31,6 +34,7 @@ pub use host::{DnsName, Host, InvalidHost};
 pub use link::{Link, Loss, Price};
 pub use position::{InvalidPosition, Position};
 pub use region::{Edge, Ports, Region, Turn};
+pub use rules::RegionRules;
 pub use settings::{CoordinatorSettings, Policy, Stretch};
 
 use crate::ids::{EdgeId, RegionName};
@@ -40,6 +44,7 @@ use crate::ids::{EdgeId, RegionName};
 pub struct Topology {
     name: String,
     policy: Policy,
+    rules: RegionRules,
     coordinator: CoordinatorSettings,
     regions: Vec<Region>,
     links: Vec<Link>,
@@ -64,6 +69,12 @@ impl Topology {
     #[must_use]
     pub const fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// Where media may be.
+    #[must_use]
+    pub const fn region_rules(&self) -> &RegionRules {
+        &self.rules
     }
 
     /// How the coordinator behaves.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::fault::{FaultKind, Source};
 use super::link::{Loss, Price};
 use super::reader::{Field, Reader, Section, Spanned};
+use super::rules::{self, RulesDraft};
 use super::settings::{Policy, Stretch};
 use crate::ids::RegionName;
 use crate::units::{Bitrate, Millis};
@@ -14,6 +15,7 @@ pub(super) struct MeshDraft {
     pub(super) name: Option<String>,
     pub(super) order: Vec<Spanned<RegionName>>,
     pub(super) policy: Policy,
+    pub(super) rules: RulesDraft,
     /// Where the hop limit is written, or where it would be.
     pub(super) hops_max_at: Range<usize>,
     pub(super) coordinator: CoordinatorDraft,
@@ -69,7 +71,7 @@ fn read_root(reader: &mut Reader<'_>, root: &mut Section<'_>) -> MeshDraft {
                 .filter_map(|name| name.parsed(reader, NAME_ALLOWED))
                 .collect()
         });
-    let (policy, hops_max_at) = read_policy(reader, root);
+    let (policy, hops_max_at, rules) = read_policy(reader, root);
     let coordinator = read_coordinator(reader, root);
     let links = root.find("link").map_or_else(Vec::new, |field| {
         let links = field.elements(reader, LINK_ALLOWED);
@@ -82,19 +84,23 @@ fn read_root(reader: &mut Reader<'_>, root: &mut Section<'_>) -> MeshDraft {
         name,
         order,
         policy,
+        rules,
         hops_max_at,
         coordinator,
         links,
     }
 }
 
-fn read_policy(reader: &mut Reader<'_>, root: &mut Section<'_>) -> (Policy, Range<usize>) {
+fn read_policy(
+    reader: &mut Reader<'_>,
+    root: &mut Section<'_>,
+) -> (Policy, Range<usize>, RulesDraft) {
     let mut policy = Policy::default();
     let Some(mut section) = root
         .find("policy")
         .and_then(|field| field.section(reader, "a table `[policy]`"))
     else {
-        return (policy, 0..0);
+        return (policy, 0..0, RulesDraft::default());
     };
     let mut hops_max_at = section.at().clone();
     if let Some(stretch) = section
@@ -128,8 +134,9 @@ fn read_policy(reader: &mut Reader<'_>, root: &mut Section<'_>) -> (Policy, Rang
         mtu,
     );
     policy.initial_mtu_bytes = u16::try_from(mtu).unwrap_or(policy.initial_mtu_bytes);
+    let rules = rules::read(reader, &mut section);
     section.finish(reader);
-    (policy, hops_max_at)
+    (policy, hops_max_at, rules)
 }
 
 fn read_coordinator(reader: &mut Reader<'_>, root: &mut Section<'_>) -> CoordinatorDraft {

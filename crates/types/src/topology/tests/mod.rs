@@ -1,5 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod changes;
+mod rules;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,4 +1,6 @@
-use sluice_placement::Limits;
+mod plans;
+
+use sluice_placement::{Preference, Residency, rank_within};
 use sluice_types::topology::load_dir;
 
 use super::*;
@@ -15,12 +17,17 @@ cost_per_gb = 0.02
 "#;
 
 fn registry() -> Registry {
+    registry_of(TOPOLOGY, &[("west", -75.0), ("east", 139.0)])
+}
+
+/// A registry of regions at these longitudes, with an edge each.
+fn registry_of(topology: &str, regions: &[(&str, f64)]) -> Registry {
     let dir = tempfile::tempdir().expect("a directory");
-    std::fs::write(dir.path().join("topology.toml"), TOPOLOGY).expect("written");
+    std::fs::write(dir.path().join("topology.toml"), topology).expect("written");
     std::fs::create_dir(dir.path().join("regions")).expect("made");
-    for (name, longitude) in [("west", -75.0), ("east", 139.0)] {
+    for (name, longitude) in regions {
         let text = format!(
-            "display_name = \"{name}\"\nlatitude = 40.0\nlongitude = {longitude:?}\ndns = [\"{name}.test.example\"]\nedges = 1\n"
+            "display_name = \"{name}\"\nlatitude = 40.0\nlongitude = {longitude:?}\ndns = [\"{name}.test.example\"]\nedges = 2\n"
         );
         let path = dir.path().join("regions").join(format!("{name}.toml"));
         std::fs::write(path, text).expect("written");
@@ -33,8 +40,12 @@ fn edge(region: &str) -> EdgeId {
 }
 
 fn register(registry: &mut Registry, region: &str) -> u64 {
+    register_as(registry, edge(region), region)
+}
+
+fn register_as(registry: &mut Registry, edge: EdgeId, region: &str) -> u64 {
     let registration = Registration {
-        edge: edge(region),
+        edge,
         region: region.parse().expect("a region"),
         sfu_endpoint: format!("https://{region}"),
         signal_endpoint: format!("wss://{region}"),
@@ -65,10 +76,11 @@ fn demand(participants: u32) -> RoomDemand {
 
 /// Plans the room and enacts the plan, if it is another.
 fn plan(registry: &mut Registry, epoch: u64) -> Option<(BTreeSet<EdgeId>, BTreeSet<EdgeId>)> {
-    let limits = Limits::from(registry.topology().policy());
-    let graph = registry.graph();
+    let mut plans = Plans::new(registry.topology());
+    plans.follow(&registry.mesh());
     let outlook = registry.outlooks(&BTreeSet::from([room()])).pop()?;
-    let replanned = outlook.plan(&graph, &limits)?;
+    plans.plan(&outlook, Residency::anywhere());
+    let replanned = plans.replanned(&room(), &outlook.trees)?;
     registry.enact(&replanned, Epoch(epoch))
 }
 
@@ -121,11 +133,11 @@ fn an_edge_that_starts_anew_loses_the_demand_that_it_does_not_repeat() {
     let beat = |registry: &mut Registry| {
         registry.heartbeat(Time::from_millis(1), &edge("west"), Heartbeat::default())
     };
-    assert_eq!(beat(&mut registry), []);
-    assert_eq!(beat(&mut registry), [room()]);
+    assert_eq!(beat(&mut registry), BTreeSet::new());
+    assert_eq!(beat(&mut registry), BTreeSet::from([room()]));
     assert_eq!(registry.participants(&room()), 0);
     registry.demand(&edge("west"), demand(1));
-    assert_eq!(beat(&mut registry), []);
+    assert_eq!(beat(&mut registry), BTreeSet::new());
     assert_eq!(registry.participants(&room()), 1);
     assert_eq!(registry.drop_edge(&edge("west"), second), Some(Vec::new()));
     assert_eq!(registry.participants(&room()), 0);
@@ -217,4 +229,38 @@ fn only_edges_of_the_topology_register_and_only_in_their_region() {
     );
     let silent = registry.silent(Time::from_millis(5_000), Duration::from_secs(3));
     assert_eq!(silent, [(edge("west"), 1)]);
+}
+
+#[test]
+fn a_room_fills_one_edge_of_a_region_and_spills_to_the_next() {
+    let mut registry = registry();
+    let second: EdgeId = "west-2".parse().expect("an edge");
+    register(&mut registry, "west");
+    register_as(&mut registry, second.clone(), "west");
+    register(&mut registry, "east");
+    let preference = Preference {
+        measured_ms: [("west", 10), ("east", 90)]
+            .map(|(region, ms)| (region.parse().expect("a region"), ms))
+            .into(),
+        ..Preference::default()
+    };
+    // Each is sent before the one before has arrived, to edges that take three.
+    let join = |registry: &mut Registry, id: &MeetingId| {
+        let candidates = registry.candidates(Time::ZERO, id);
+        let ranked = rank_within(&candidates, &preference, &Residency::anywhere());
+        assert!(registry.take_seat(Time::ZERO, id, &ranked[0], 100));
+        ranked[0].to_string()
+    };
+    let joined: Vec<_> = (0..7).map(|_| join(&mut registry, &room())).collect();
+    let expected = [
+        "west-1", "west-1", "west-1", "west-2", "west-2", "west-2", "east-1",
+    ];
+    assert_eq!(joined, expected);
+
+    let mut registry = self::registry();
+    register(&mut registry, "west");
+    register_as(&mut registry, second, "west");
+    let other = MeetingId::from_random([2; 10]);
+    let joined = [room(), other, room(), room()].map(|id| join(&mut registry, &id));
+    assert_eq!(joined, ["west-1", "west-2", "west-1", "west-1"]);
 }

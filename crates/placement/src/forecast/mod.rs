@@ -1,0 +1,299 @@
+//! What a mesh would do for people as they are spread over the world: before it is built.
+//!
+//! Edges are chosen and trees are planned by what chooses and plans in earnest.
+
+mod failures;
+mod sound;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sluice_types::ids::{EdgeId, MeetingId, RegionName};
+use sluice_types::topology::{Price, Topology};
+use sluice_types::units::Bitrate;
+
+use crate::demand::{Demand, Stream};
+use crate::graph::Graph;
+use crate::limits::{Broken, Limits};
+use crate::nearest::{Candidate, Preference, access_us, rank_within};
+use crate::planner::Planner;
+use crate::residency::Residency;
+use crate::tree::Rules;
+use crate::world::{Person, meetings};
+
+pub use failures::{Failed, Failure};
+
+/// What one who takes part sends: sound, and pictures in three layers.
+const SOUND: Bitrate = Bitrate::kbps(60);
+const PICTURES: Bitrate = Bitrate::kbps(2_500);
+
+/// What is played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scene {
+    /// How many take part in meetings at once.
+    pub people: usize,
+    /// Equal seeds make equal people.
+    pub seed: u64,
+    /// For how many hours of a month they do.
+    pub hours_a_month: u32,
+}
+
+/// What a mesh does for them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Forecast {
+    /// How many have a place.
+    pub served: usize,
+    /// How many have none: all edges that they may go to are full.
+    pub unserved: usize,
+    /// How many go to each region.
+    pub people: BTreeMap<RegionName, usize>,
+    /// From people to their edges, in kilometres.
+    pub distance_km: Percentiles,
+    /// The round trip to their edges, in milliseconds.
+    pub round_trip_ms: Percentiles,
+    /// From mouth to ear between two regions, in milliseconds, one way; none where no way leads.
+    pub mouth_to_ear_ms: BTreeMap<(RegionName, RegionName), Option<u64>>,
+    /// What each link carries, by who sends and who receives.
+    pub links: BTreeMap<(RegionName, RegionName), LinkLoad>,
+    /// What the links cost a month, in whole USD.
+    pub usd_a_month: u64,
+    /// How many meetings break a limit, by the kind of limit.
+    pub broken: BTreeMap<&'static str, usize>,
+    /// What breaks when any one link or region fails.
+    pub failures: Vec<Failed>,
+}
+
+/// How something is spread over people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Percentiles {
+    /// Half have no more.
+    pub p50: u64,
+    /// Nine of ten have no more.
+    pub p90: u64,
+    /// 99 of 100 have no more.
+    pub p99: u64,
+    /// Nobody has more.
+    pub max: u64,
+}
+
+/// What a link carries in one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkLoad {
+    /// What plans put on it.
+    pub load: Bitrate,
+    /// What it can carry.
+    pub capacity: Bitrate,
+    /// What sending costs.
+    pub price: Price,
+}
+
+impl LinkLoad {
+    /// Whether it carries more than it can.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.load.as_bps() > self.capacity.as_bps()
+    }
+}
+
+impl Percentiles {
+    fn of(mut values: Vec<u64>) -> Self {
+        values.sort_unstable();
+        let at = |percent: usize| {
+            let rank = (values.len() * percent).div_ceil(100);
+            values
+                .get(rank.saturating_sub(1))
+                .copied()
+                .unwrap_or_default()
+        };
+        Self {
+            p50: at(50),
+            p90: at(90),
+            p99: at(99),
+            max: at(100),
+        }
+    }
+}
+
+/// Plays the scene on a mesh, whole and with any one link or region failed.
+#[must_use]
+pub fn forecast(topology: &Topology, scene: &Scene) -> Forecast {
+    let meetings = meetings(scene.people, scene.seed);
+    let whole = Played::play(topology, &meetings, None);
+    let mut forecast = whole.forecast(topology, scene);
+    forecast.mouth_to_ear_ms = sound::mouth_to_ear_ms(topology, &whole.rules, &whole.access_us());
+    forecast.failures = failures::all(topology, &meetings, &whole);
+    forecast
+}
+
+/// A scene that was played.
+struct Played {
+    planner: Planner,
+    rules: Rules,
+    /// Who has a place: where, and how far away in kilometres.
+    seats: Vec<(EdgeId, RegionName, f64)>,
+    unserved: usize,
+}
+
+impl Played {
+    /// Everybody joins, one meeting after the other; `without` is a region that is down.
+    fn play(topology: &Topology, meetings: &[Vec<Person>], without: Option<&RegionName>) -> Self {
+        let up = topology
+            .edges()
+            .filter(|(region, _)| Some(region.name()) != without);
+        let mut edges: Vec<Candidate> = up
+            .map(|(region, edge)| Candidate {
+                edge: edge.id().clone(),
+                region: region.name().clone(),
+                position: region.position(),
+                participants: 0,
+                capacity: edge.capacity(),
+                has_room: false,
+            })
+            .collect();
+        let graph = Graph::new(topology, edges.iter().map(|edge| edge.edge.clone()));
+        let rules = Rules::from(Limits::from(topology.policy()));
+        let residency = Residency::from(topology.region_rules());
+        let mut played = Self {
+            planner: Planner::new(graph, rules),
+            rules,
+            seats: Vec::new(),
+            unserved: 0,
+        };
+        for (number, people) in meetings.iter().enumerate() {
+            edges.iter_mut().for_each(|edge| edge.has_room = false);
+            let mut sent: BTreeMap<EdgeId, u64> = BTreeMap::new();
+            for person in people {
+                let Some((edge, bps)) = played.seat(&mut edges, person, &residency) else {
+                    played.unserved += 1;
+                    continue;
+                };
+                *sent.entry(edge).or_default() += bps;
+            }
+            let wanted_by: BTreeSet<_> = sent.keys().cloned().collect();
+            let stream = |(edge, bps)| {
+                let stream = Stream {
+                    bitrate: Bitrate::bps(bps),
+                    wanted_by: wanted_by.clone(),
+                    warm: BTreeSet::new(),
+                };
+                (edge, stream)
+            };
+            let demand = Demand {
+                streams: sent.into_iter().map(stream).collect(),
+                residency: residency.clone(),
+            };
+            let mut id = [0; 10];
+            id[..8].copy_from_slice(&(number as u64).to_be_bytes());
+            played
+                .planner
+                .set_demand(&MeetingId::from_random(id), demand);
+        }
+        played
+    }
+
+    fn seat(
+        &mut self,
+        edges: &mut [Candidate],
+        person: &Person,
+        residency: &Residency,
+    ) -> Option<(EdgeId, u64)> {
+        let preference = Preference {
+            position: Some(person.at),
+            ..Preference::default()
+        };
+        let best = rank_within(edges, &preference, residency)
+            .into_iter()
+            .next()?;
+        let edge = edges.iter_mut().find(|edge| edge.edge == best)?;
+        edge.participants += 1;
+        edge.has_room = true;
+        let km = person.at.distance_km(edge.position);
+        self.seats.push((best.clone(), edge.region.clone(), km));
+        let pictures = if person.camera { PICTURES.as_bps() } else { 0 };
+        Some((best, SOUND.as_bps() + pictures))
+    }
+
+    /// The usual round trip from each region's people to its edges, in microseconds.
+    fn access_us(&self) -> BTreeMap<RegionName, u64> {
+        let mut by_region: BTreeMap<_, Vec<u64>> = BTreeMap::new();
+        for (_, region, km) in &self.seats {
+            let all = by_region.entry(region.clone()).or_default();
+            all.push(access_us(*km));
+        }
+        let median = |(region, all)| (region, Percentiles::of(all).p50);
+        by_region.into_iter().map(median).collect()
+    }
+
+    fn forecast(&self, topology: &Topology, scene: &Scene) -> Forecast {
+        let kilometres = self.seats.iter().map(|(.., km)| *km as u64);
+        let millis = self.seats.iter().map(|(.., km)| access_us(*km) / 1_000);
+        let mut people = BTreeMap::new();
+        for (_, region, _) in &self.seats {
+            *people.entry(region.clone()).or_default() += 1;
+        }
+        let links = links(topology, &self.planner);
+        Forecast {
+            served: self.seats.len(),
+            unserved: self.unserved,
+            people,
+            distance_km: Percentiles::of(kilometres.collect()),
+            round_trip_ms: Percentiles::of(millis.collect()),
+            usd_a_month: usd_a_month(links.values(), scene.hours_a_month),
+            links,
+            broken: broken(&self.planner),
+            ..Forecast::default()
+        }
+    }
+}
+
+/// What every link carries.
+fn links(topology: &Topology, planner: &Planner) -> BTreeMap<(RegionName, RegionName), LinkLoad> {
+    let both_ways = topology.links().iter().flat_map(|link| {
+        let [a, b] = link.ends();
+        [(link, a, b), (link, b, a)]
+    });
+    let load = |(link, from, to): (&sluice_types::topology::Link, &RegionName, &RegionName)| {
+        let load = LinkLoad {
+            load: planner.load(from, to),
+            capacity: link.capacity(),
+            price: link.price_from(from).unwrap_or_default(),
+        };
+        ((from.clone(), to.clone()), load)
+    };
+    both_ways.map(load).collect()
+}
+
+fn usd_a_month<'a>(links: impl Iterator<Item = &'a LinkLoad>, hours: u32) -> u64 {
+    let seconds = u128::from(hours) * 3_600;
+    // Bits per second, and millionths of a USD for 10⁹ bytes.
+    let micros = links.map(|link| {
+        let bits = u128::from(link.load.as_bps()) * seconds;
+        bits * u128::from(link.price.as_micro_usd_per_gb()) / 8_000_000_000
+    });
+    u64::try_from(micros.sum::<u128>() / 1_000_000).unwrap_or(u64::MAX)
+}
+
+/// How many meetings break each kind of limit.
+fn broken(planner: &Planner) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for (_, planned) in planner.rooms() {
+        let kinds: BTreeSet<_> = planned.broken.iter().map(kind).collect();
+        for kind in kinds {
+            *counts.entry(kind).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// The limit in a word, as in the policy where there is one.
+const fn kind(broken: &Broken) -> &'static str {
+    match broken {
+        Broken::Unreachable { .. } => "unreachable",
+        Broken::NoAllowedWay { .. } | Broken::Refused { .. } => "residency",
+        Broken::Hops { .. } => "hops_max",
+        Broken::Capacity { .. } => "capacity",
+        Broken::FanOut { .. } => "fan_out_max",
+        Broken::Stretch { .. } => "latency_stretch",
+    }
+}

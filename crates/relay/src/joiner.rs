@@ -1,12 +1,14 @@
 //! The receiving end of one relay: joins halves, drops what came before, counts what did not come.
 
 use bytes::{Bytes, BytesMut};
-use sluice_types::sequence::{OnceWindow, Unroller};
+use sluice_types::sequence::Unroller;
 
 use crate::datagram::{Datagram, Kind};
+use crate::window::Window;
 
-/// How many halves wait for their other half. When they are too many, the oldest is given up.
-const HALVES_MAX: usize = 32;
+/// How many halves wait for their other half, which may have to be repaired first. When they are too
+/// many, the oldest is given up.
+const HALVES_MAX: usize = 64;
 
 /// What a relay received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,7 +46,7 @@ struct Half {
 #[derive(Debug, Default)]
 pub struct Joiner {
     unroller: Unroller,
-    seen: OnceWindow,
+    seen: Window,
     halves: Vec<Half>,
     stats: JoinStats,
 }
@@ -66,7 +68,7 @@ impl Joiner {
                 self.match_half(number, kind, datagram.payload)
             }
         }?;
-        if !self.seen.first_time(number) {
+        if !self.seen.take(number) {
             self.stats.duplicates += 1;
             return None;
         }

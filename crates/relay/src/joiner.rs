@@ -115,7 +115,7 @@ mod tests {
     use sluice_types::ids::RelayId;
 
     use super::*;
-    use crate::datagram::{DatagramError, RELAY_ID_MAX, Split, Splitter, read_clock};
+    use crate::datagram::{DatagramError, RELAY_ID_MAX, Split, Splitter, read_clock, write_clock};
 
     fn datagrams(split: Split) -> Vec<Bytes> {
         match split {
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn clocks_come_through() {
-        let bytes = Splitter::new(RelayId(5)).clock(u64::MAX - 1, 7, 2);
+        let bytes = Splitter::new(RelayId(5)).clock(&write_clock(u64::MAX - 1, 7, 2));
         let datagram = Datagram::parse(bytes).expect("well formed");
         assert_eq!(datagram.kind, Kind::Clock);
         assert_eq!(read_clock(&datagram.payload), Some((u64::MAX - 1, 7, 2)));

@@ -139,6 +139,8 @@ pub struct Hop {
     received_bytes: u64,
     /// The latest stamp of the other end, and when it came.
     stamp: Option<(u64, Time)>,
+    probes: u64,
+    parity_allowed: bool,
     probe_due: Time,
     /// When media, or a probe after it, was sent last; and how many such probes there were.
     tail: Option<(Time, u32)>,
@@ -160,6 +162,8 @@ impl Hop {
             understood: false,
             received_bytes: 0,
             stamp: None,
+            probes: 0,
+            parity_allowed: true,
             probe_due: now,
             tail: None,
             active: false,
@@ -190,6 +194,20 @@ impl Hop {
     #[must_use]
     pub const fn is_understood(&self) -> bool {
         self.understood
+    }
+
+    /// How many probes came.
+    #[must_use]
+    pub const fn probes(&self) -> u64 {
+        self.probes
+    }
+
+    /// Whether parity may be added where it helps; it may from the start.
+    pub fn allow_parity(&mut self, allowed: bool) {
+        self.parity_allowed = allowed;
+        if !allowed && self.sender.parity {
+            self.sender.use_parity(false);
+        }
     }
 
     /// Whether parity is added.
@@ -271,11 +289,12 @@ impl Hop {
             return;
         }
         self.understood = true;
+        self.probes += 1;
         self.stamp = Some((probe.stamp, now));
         let pace = self.pace();
         self.receiver
             .head(now, pace, probe.next, &mut self.counters);
-        let wanted = self.wants_parity(pace.round_trip);
+        let wanted = self.parity_allowed && self.wants_parity(pace.round_trip);
         if wanted != self.sender.parity {
             self.sender.use_parity(wanted);
         }

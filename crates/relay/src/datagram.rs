@@ -18,7 +18,7 @@ pub const HEADER_BYTES_MAX: usize = 1 + 4 + 2;
 pub const RELAY_ID_MAX: u32 = (1 << 30) - 1;
 
 /// Bytes of a sender clock.
-const CLOCK_BYTES: usize = 13;
+pub const CLOCK_BYTES: usize = 13;
 
 /// What a datagram carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,16 +186,24 @@ impl Splitter {
         ]))
     }
 
-    /// The datagram that carries a sender clock.
-    pub fn clock(&mut self, ntp: u64, rtp: u32, encoding: u8) -> Bytes {
+    /// The datagram that carries a sender clock: NTP time, RTP time and encoding, as [`write_clock`]
+    /// has them.
+    pub fn clock(&mut self, clock: &[u8; CLOCK_BYTES]) -> Bytes {
         let mut buffer = BytesMut::with_capacity(HEADER_BYTES_MAX + CLOCK_BYTES);
         put_header(&mut buffer, Kind::Clock, self.relay, self.clocks);
         self.clocks = self.clocks.wrapping_add(1);
-        buffer.put_u64(ntp);
-        buffer.put_u32(rtp);
-        buffer.put_u8(encoding);
+        buffer.put_slice(clock);
         buffer.freeze()
     }
+}
+
+/// A sender clock as its datagram carries it.
+#[must_use]
+pub fn write_clock(ntp: u64, rtp: u32, encoding: u8) -> [u8; CLOCK_BYTES] {
+    let mut clock = [encoding; CLOCK_BYTES];
+    clock[..8].copy_from_slice(&ntp.to_be_bytes());
+    clock[8..12].copy_from_slice(&rtp.to_be_bytes());
+    clock
 }
 
 /// The two numbers of a sender clock, and whose it is.

@@ -1,12 +1,14 @@
 //! The receiving end of one relay: joins halves, drops what came before, counts what did not come.
 
 use bytes::{Bytes, BytesMut};
-use sluice_types::sequence::{OnceWindow, Unroller};
+use sluice_types::sequence::Unroller;
 
 use crate::datagram::{Datagram, Kind};
+use crate::window::Window;
 
-/// How many halves wait for their other half. When they are too many, the oldest is given up.
-const HALVES_MAX: usize = 32;
+/// How many halves wait for their other half, which may have to be repaired first. When they are too
+/// many, the oldest is given up.
+const HALVES_MAX: usize = 64;
 
 /// What a relay received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,7 +46,7 @@ struct Half {
 #[derive(Debug, Default)]
 pub struct Joiner {
     unroller: Unroller,
-    seen: OnceWindow,
+    seen: Window,
     halves: Vec<Half>,
     stats: JoinStats,
 }
@@ -66,7 +68,7 @@ impl Joiner {
                 self.match_half(number, kind, datagram.payload)
             }
         }?;
-        if !self.seen.first_time(number) {
+        if !self.seen.take(number) {
             self.stats.duplicates += 1;
             return None;
         }
@@ -113,7 +115,7 @@ mod tests {
     use sluice_types::ids::RelayId;
 
     use super::*;
-    use crate::datagram::{DatagramError, RELAY_ID_MAX, Split, Splitter, read_clock};
+    use crate::datagram::{DatagramError, RELAY_ID_MAX, Split, Splitter, read_clock, write_clock};
 
     fn datagrams(split: Split) -> Vec<Bytes> {
         match split {
@@ -124,7 +126,7 @@ mod tests {
 
     #[test]
     fn clocks_come_through() {
-        let bytes = Splitter::new(RelayId(5)).clock(u64::MAX - 1, 7, 2);
+        let bytes = Splitter::new(RelayId(5)).clock(&write_clock(u64::MAX - 1, 7, 2));
         let datagram = Datagram::parse(bytes).expect("well formed");
         assert_eq!(datagram.kind, Kind::Clock);
         assert_eq!(read_clock(&datagram.payload), Some((u64::MAX - 1, 7, 2)));

@@ -4,11 +4,13 @@
 //! packets to an [`Outlet`] without ever waiting. What to ask of whom is `sluice-relay`'s to decide.
 
 mod dial;
+mod figures;
 mod link;
 mod outlet;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

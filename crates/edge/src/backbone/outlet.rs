@@ -21,7 +21,7 @@ const POOLED: usize = 1_024;
 
 /// What waits to be sent.
 pub(super) enum Queued {
-    Media(RelayId, Vec<u8>),
+    Media(RelayId, MediaKind, Vec<u8>),
     Clock(RelayId, EncodingId, SenderClock),
 }
 
@@ -68,7 +68,7 @@ impl Outlet {
     }
 
     fn push(&self, queued: Queued) {
-        if let Err(Queued::Media(_, buffer)) = self.0.packets.push(queued) {
+        if let Err(Queued::Media(_, _, buffer)) = self.0.packets.push(queued) {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
             self.0.recycle(buffer);
         }
@@ -76,11 +76,11 @@ impl Outlet {
 }
 
 impl RelayOutlet for Outlet {
-    fn media(&mut self, relay: RelayId, _: MediaKind, packet: &[u8]) {
+    fn media(&mut self, relay: RelayId, kind: MediaKind, packet: &[u8]) {
         let mut buffer = self.0.pool.pop().unwrap_or_default();
         buffer.clear();
         buffer.extend_from_slice(packet);
-        self.push(Queued::Media(relay, buffer));
+        self.push(Queued::Media(relay, kind, buffer));
     }
 
     fn clock(&mut self, relay: RelayId, encoding: EncodingId, clock: SenderClock) {

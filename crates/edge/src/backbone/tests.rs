@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use sluice_meshnet::impair::{ImpairmentRelay, LinkFigures, LossModel, RelaySettings};
 use sluice_meshnet::{Identity, MeshCa, MeshEndpoint, TransportSettings};
 use sluice_types::mesh::backbone::ALPN;
 use sluice_types::room::MediaKind;
@@ -193,4 +194,68 @@ async fn browser_sized_packets_cross_at_the_smallest_mtu() {
         )
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_a_link_loses_is_repaired() {
+    const PACKETS: u64 = 3_000;
+    let ca = ca();
+    let (mut one, mut two) = (edge(&ca, "one-1"), edge(&ca, "two-1"));
+    let link = LinkFigures {
+        delay: Duration::from_millis(20),
+        loss: LossModel::Random(0.05),
+        ..LinkFigures::default()
+    };
+    let settings = RelaySettings {
+        there: link.clone(),
+        back: link,
+        seed: 3,
+        ..RelaySettings::default()
+    };
+    let relay = ImpairmentRelay::start(
+        "127.0.0.1:0".parse().expect("an address"),
+        two.address,
+        settings,
+    )
+    .await
+    .expect("a relay");
+    let mut far = address(&two);
+    far.backbone = vec![relay.local_address()];
+    one.backbone.update_directory(vec![far]);
+    one.backbone.connect(two.id.clone());
+    one.up().await;
+    two.up().await;
+    let packets = Arc::<AtomicU64>::default();
+    let route = Route {
+        track: TrackKey::of(&sluice_types::ids::TrackId::from_random([1; 10])),
+        inlet: crate::media::test_inlet(),
+        packets: packets.clone(),
+    };
+    two.backbone.route(&one.id, RelayId(3), route);
+    let mut outlet = one.backbone.outlet(&two.id).expect("connected");
+    let mut send = |millis| {
+        outlet.media(RelayId(3), MediaKind::Video, &[0; 1_000]);
+        outlet.flush();
+        tokio::time::sleep(Duration::from_millis(millis))
+    };
+    // Probes have to cross before anything is numbered.
+    timeout(PATIENCE, async {
+        while one.backbone.reports()[0].loss_ppm == 0 {
+            send(5).await;
+        }
+    })
+    .await
+    .expect("loss is measured");
+    let before = packets.load(Ordering::Relaxed);
+    for _ in 0..PACKETS {
+        send(1).await;
+    }
+    // Without repair, 150 would be missing. What was on its way before makes up for none of them.
+    let arrived = async {
+        while packets.load(Ordering::Relaxed) < before + PACKETS - 25 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, arrived).await.expect("packets arrive");
+    assert!(relay.there().lost > 100);
 }

@@ -1,0 +1,398 @@
+//! One hop: a connection between two edges, on which lost packets are repaired.
+//!
+//! What is sent gets hop numbers, across all relays. The other end sees gaps, waits as long as packets
+//! were seen to be reordered, and asks for what is missing while a repair can still come in time: one
+//! round trip and some slack after the gap showed. Where even that is late, which is where round trip
+//! times loss is high, the sender adds parity, and requests are for what parity did not bring back.
+//! Repairs, parity and probes together stay within a share of the media ([`HopSettings`]); what is
+//! beyond it stays lost.
+//!
+//! Feed a [`Hop`] what is sent and received; take what it delivers and transmits, and call
+//! [`Hop::on_timeout`] when [`Hop::timeout`] says.
+
+mod health;
+mod parity;
+mod receiver;
+mod sender;
+#[cfg(test)]
+mod tests;
+pub mod wire;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sluice_types::units::Time;
+
+use self::health::Health;
+pub use self::health::{Measured, Ratio};
+use self::receiver::{Pace, Receiver};
+use self::sender::Sender;
+use self::wire::{Frame, Probe, is_hop};
+
+/// How often probes are sent while there is media, while there is none, and before the peer answers.
+const PROBE_EVERY: Duration = Duration::from_millis(100);
+const PROBE_EVERY_IDLE: Duration = Duration::from_millis(500);
+
+/// How many probes follow the last packet before a pause: the first may be lost with it.
+const TAIL_PROBES: u32 = 2;
+
+/// From this round trip, repairs on request are late: they hold a picture up for longer than receivers
+/// have in store.
+const LATE_ROUND_TRIP: Duration = Duration::from_millis(200);
+/// There parity is added from this much delay per packet that repairs cost on average, which is round
+/// trip times loss; and until it is this small.
+const PARITY_FROM: Duration = Duration::from_millis(1);
+const PARITY_UNTIL: Duration = Duration::from_micros(500);
+/// Parity and the repair of what it does not bring back have to fit into the overhead together. They
+/// do up to this loss, in parts of the overhead, and while losses come in runs up to this length. Above
+/// it, requests alone bring back more.
+const PARITY_LOSS_MAX: Ratio = 0.35;
+const PARITY_RUN_MAX: f64 = 2.0;
+/// How far these bounds may be exceeded before parity ends.
+const PARITY_TOLERANCE: f64 = 1.3;
+
+/// Datagrams that wait to be transmitted or delivered. The newest is dropped beyond it.
+const WAITING_MAX: usize = 8_192;
+
+/// How one hop is repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HopSettings {
+    /// How much repairs, parity and probes may be of the media, in thousandths. With 0, nothing is
+    /// repaired.
+    pub overhead_permille: u16,
+    /// How long beyond one round trip a repair is of use, at least; a fifth of the round trip when
+    /// that is longer.
+    pub slack: Duration,
+    /// How long after a gap showed a repair is of no use in any case. On a link whose round trip is
+    /// longer, nothing is asked for, and parity is all there is.
+    pub latest: Duration,
+    /// The round trip that is assumed before one is measured.
+    pub round_trip: Duration,
+}
+
+impl Default for HopSettings {
+    fn default() -> Self {
+        Self {
+            overhead_permille: 100,
+            slack: Duration::from_millis(40),
+            latest: Duration::from_millis(600),
+            round_trip: Duration::from_millis(150),
+        }
+    }
+}
+
+/// What a hop counted since its start. Bytes are those of its datagrams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HopCounters {
+    /// Media sent.
+    pub media_bytes: u64,
+    /// Datagrams of requests sent.
+    pub nacks_sent: u64,
+    /// And how long they were.
+    pub nack_bytes: u64,
+    /// Packets sent again.
+    pub repairs_sent: u64,
+    /// And how long they were.
+    pub repair_bytes: u64,
+    /// Parities sent.
+    pub parities_sent: u64,
+    /// And how long they were.
+    pub parity_bytes: u64,
+    /// Probes sent.
+    pub probe_bytes: u64,
+    /// Packets that were asked for and no longer remembered.
+    pub too_old: u64,
+    /// Packets that were asked for beyond what the overhead allows.
+    pub over_budget: u64,
+    /// Packets that came because they were asked for.
+    pub repaired: u64,
+    /// Packets that parity brought back.
+    pub restored: u64,
+    /// Packets that came after later ones, without having been lost.
+    pub reordered: u64,
+    /// Packets that did not come in time to be of use.
+    pub lost: u64,
+    /// Repairs of those; they are delivered all the same.
+    pub late: u64,
+    /// Packets that came again.
+    pub duplicates: u64,
+}
+
+impl HopCounters {
+    /// What was sent beyond the media.
+    #[must_use]
+    pub const fn overhead_bytes(&self) -> u64 {
+        self.repair_bytes + self.parity_bytes + self.nack_bytes + self.probe_bytes
+    }
+}
+
+/// See the module.
+pub struct Hop {
+    settings: HopSettings,
+    health: Health,
+    sender: Sender,
+    receiver: Receiver,
+    counters: HopCounters,
+    /// The other end numbers and repairs.
+    understood: bool,
+    received_bytes: u64,
+    /// The latest stamp of the other end, and when it came.
+    stamp: Option<(u64, Time)>,
+    probes: u64,
+    parity_allowed: bool,
+    probe_due: Time,
+    /// When media, or a probe after it, was sent last; and how many such probes there were.
+    tail: Option<(Time, u32)>,
+    active: bool,
+    transmits: VecDeque<Bytes>,
+    deliveries: VecDeque<Bytes>,
+}
+
+impl Hop {
+    /// A new hop; its first probe is due at once.
+    #[must_use]
+    pub fn new(settings: HopSettings, now: Time) -> Self {
+        Self {
+            settings,
+            health: Health::new(settings.round_trip),
+            sender: Sender::new(settings.overhead_permille),
+            receiver: Receiver::new(),
+            counters: HopCounters::default(),
+            understood: false,
+            received_bytes: 0,
+            stamp: None,
+            probes: 0,
+            parity_allowed: true,
+            probe_due: now,
+            tail: None,
+            active: false,
+            transmits: VecDeque::new(),
+            deliveries: VecDeque::new(),
+        }
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub const fn counters(&self) -> HopCounters {
+        self.counters
+    }
+
+    /// What was measured.
+    #[must_use]
+    pub fn measured(&self) -> Measured {
+        self.health.measured()
+    }
+
+    /// The share of this end's packets that the peer did not get at the first try, over `span`.
+    #[must_use]
+    pub fn loss_over(&self, span: Duration) -> Ratio {
+        self.health.loss.ratio_over(span)
+    }
+
+    /// Whether the other end is known to repair too.
+    #[must_use]
+    pub const fn is_understood(&self) -> bool {
+        self.understood
+    }
+
+    /// How many probes came.
+    #[must_use]
+    pub const fn probes(&self) -> u64 {
+        self.probes
+    }
+
+    /// Whether parity may be added where it helps; it may from the start.
+    pub fn allow_parity(&mut self, allowed: bool) {
+        self.parity_allowed = allowed;
+        if !allowed && self.sender.parity {
+            self.sender.use_parity(false);
+        }
+    }
+
+    /// Whether parity is added.
+    #[must_use]
+    pub const fn has_parity(&self) -> bool {
+        self.sender.parity
+    }
+
+    fn pace(&self) -> Pace {
+        let round_trip = self.health.round_trip();
+        let slack = self.settings.slack.max(round_trip / 5);
+        Pace {
+            round_trip,
+            slack,
+            deadline: (round_trip + slack).min(self.settings.latest),
+        }
+    }
+
+    fn block_age(&self) -> Duration {
+        (self.health.round_trip() / 10).clamp(Duration::from_millis(8), Duration::from_millis(40))
+    }
+
+    /// A relay's datagram, of at most the path's longest less [`wire::ENVELOPE_BYTES_MAX`], as it is
+    /// to be transmitted now.
+    pub fn send(&mut self, now: Time, inner: Bytes) -> Bytes {
+        self.active = true;
+        if !self.understood || self.settings.overhead_permille == 0 {
+            self.counters.media_bytes += inner.len() as u64;
+            return inner;
+        }
+        self.tail = Some((now, 0));
+        let age = self.block_age();
+        let datagram = self
+            .sender
+            .send(now, &inner, &mut self.counters, age, &mut self.transmits);
+        self.counters.media_bytes += datagram.len() as u64;
+        datagram
+    }
+
+    /// Takes a datagram that arrived.
+    pub fn receive(&mut self, now: Time, datagram: Bytes) {
+        self.received_bytes += datagram.len() as u64;
+        if !is_hop(&datagram) {
+            self.deliver(datagram);
+            return;
+        }
+        let pace = self.pace();
+        let (counters, out) = (&mut self.counters, &mut self.deliveries);
+        match Frame::parse(datagram) {
+            Some(Frame::Media {
+                number,
+                repair,
+                inner,
+            }) if out.len() < WAITING_MAX => {
+                self.active = true;
+                self.receiver
+                    .media(now, pace, (number, repair), inner, counters, out);
+            }
+            Some(Frame::Parity(parity)) if out.len() < WAITING_MAX => {
+                self.receiver.parity(now, pace, parity, counters, out);
+            }
+            Some(Frame::Missing(numbers)) if self.transmits.len() < WAITING_MAX => {
+                self.sender
+                    .repair(now, &numbers, counters, &mut self.transmits);
+            }
+            Some(Frame::Probe(probe)) => self.probe(now, &probe),
+            _ => {}
+        }
+    }
+
+    fn deliver(&mut self, inner: Bytes) {
+        if self.deliveries.len() < WAITING_MAX {
+            self.deliveries.push_back(inner);
+        }
+    }
+
+    fn probe(&mut self, now: Time, probe: &Probe) {
+        if self.health.on_probe(now, probe).is_none() {
+            return;
+        }
+        self.understood = true;
+        self.probes += 1;
+        self.stamp = Some((probe.stamp, now));
+        let pace = self.pace();
+        self.receiver
+            .head(now, pace, probe.next, &mut self.counters);
+        let wanted = self.parity_allowed && self.wants_parity(pace.round_trip);
+        if wanted != self.sender.parity {
+            self.sender.use_parity(wanted);
+        }
+    }
+
+    fn wants_parity(&self, round_trip: Duration) -> bool {
+        let loss = &self.health.loss;
+        let cost = round_trip.mul_f64(loss.ratio().clamp(0.0, 1.0));
+        let (least, tolerance) = if self.sender.parity {
+            (PARITY_UNTIL, PARITY_TOLERANCE)
+        } else {
+            (PARITY_FROM, 1.0)
+        };
+        if round_trip < LATE_ROUND_TRIP || cost < least {
+            return false;
+        }
+        let overhead = Ratio::from(self.settings.overhead_permille) / 1_000.0;
+        let affordable = loss.ratio() <= PARITY_LOSS_MAX * overhead * tolerance
+            && loss.run_length() <= PARITY_RUN_MAX * tolerance;
+        affordable || round_trip > self.settings.latest
+    }
+
+    /// How long after the last packet a probe tells the other end that it was the last. Only where
+    /// packets are lost: it is for losses that no later packet shows.
+    fn tail_due(&self) -> Option<Time> {
+        let quiet = (self.health.round_trip() / 40)
+            .clamp(Duration::from_millis(2), Duration::from_millis(6));
+        self.tail
+            .filter(|_| self.health.loss.ratio() > 0.0)
+            .map(|(tail, probes)| tail + quiet * (1 + probes))
+    }
+
+    /// When [`Self::on_timeout`] is to be called next.
+    #[must_use]
+    pub fn timeout(&self) -> Time {
+        [
+            self.receiver.due(),
+            self.tail_due(),
+            self.sender.block_due(self.block_age()),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.probe_due, Time::min)
+    }
+
+    /// Does what is due.
+    pub fn on_timeout(&mut self, now: Time) {
+        let pace = self.pace();
+        self.receiver
+            .ask(now, pace, &mut self.counters, &mut self.transmits);
+        let age = self.block_age();
+        self.sender
+            .close_block(now, age, &mut self.counters, &mut self.transmits);
+        if now >= self.probe_due || self.tail_due().is_some_and(|due| now >= due) {
+            self.send_probe(now);
+        }
+    }
+
+    fn send_probe(&mut self, now: Time) {
+        let counts = self.receiver.counts;
+        self.receiver.loss.note(now, counts);
+        let (echo, came) = self.stamp.unwrap_or((0, now));
+        let probe = Probe {
+            // 0 says that there is none.
+            stamp: now.as_micros().max(1),
+            echo,
+            held_us: u32::try_from(now.since(came).as_micros()).unwrap_or(u32::MAX),
+            next: self.sender.next() as u32,
+            expected: counts.expected as u32,
+            received: counts.received as u32,
+            runs: counts.runs as u32,
+            bytes: self.received_bytes as u32,
+            read_ms: now.as_millis() as u32,
+        };
+        let datagram = probe.write();
+        self.sender.spend(datagram.len());
+        self.counters.probe_bytes += datagram.len() as u64;
+        if self.transmits.len() < WAITING_MAX {
+            self.transmits.push_back(datagram);
+        }
+        let busy = std::mem::take(&mut self.active) || !self.understood;
+        let every = if busy { PROBE_EVERY } else { PROBE_EVERY_IDLE };
+        self.probe_due = now + every;
+        self.tail = self
+            .tail
+            .filter(|(_, probes)| probes + 1 < TAIL_PROBES)
+            .map(|(_, probes)| (now, probes + 1));
+        let remembered = (self.pace().deadline * 2).max(Duration::from_secs(1));
+        self.sender.forget_before(now - remembered);
+    }
+
+    /// The next datagram to transmit, beside those that [`Self::send`] gave.
+    pub fn poll_transmit(&mut self) -> Option<Bytes> {
+        self.transmits.pop_front()
+    }
+
+    /// The next datagram of a relay that arrived.
+    pub fn poll_delivery(&mut self) -> Option<Bytes> {
+        self.deliveries.pop_front()
+    }
+}

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use sluice_fuzz::TARGETS;
-use sluice_relay::datagram::{Split, Splitter};
+use sluice_relay::datagram::{Split, Splitter, write_clock};
 use sluice_sfu::codec::Codec;
 use sluice_sfu::rtcp::{ReportBlock, key_frame_request, nack, receiver_report, transport_feedback};
 use sluice_sfu::rtp::{Extension, ExtensionIds, Header};
@@ -313,7 +313,7 @@ fn datagram() -> Seeds {
     let mut bytes = Vec::new();
     for relay in [5, 700, 70_000] {
         let mut splitter = Splitter::new(RelayId(relay));
-        let mut parts = vec![splitter.clock(5, 6, 1)];
+        let mut parts = vec![splitter.clock(&write_clock(5, 6, 1))];
         for length in [20, 90, 120] {
             match splitter.split(&vec![relay as u8; length], 80) {
                 Ok(Split::Whole(one)) => parts.push(one),

@@ -3,7 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sluice_relay::datagram::{Datagram, Kind, RELAY_ID_MAX, Split, Splitter, read_clock};
+use sluice_relay::datagram::{
+    Datagram, Kind, RELAY_ID_MAX, Split, Splitter, read_clock, write_clock,
+};
 use sluice_relay::joiner::Joiner;
 use sluice_types::mesh::backbone::BackboneMessage;
 use sluice_types::mesh::codec::{self, BODY_BYTES_MAX, FORMAT};
@@ -76,7 +78,8 @@ pub(crate) fn datagram(mut data: &[u8]) {
         match datagram.kind {
             Kind::Clock => {
                 if let Some((ntp, rtp, encoding)) = read_clock(&datagram.payload) {
-                    let written = Splitter::new(datagram.relay).clock(ntp, rtp, encoding);
+                    let written =
+                        Splitter::new(datagram.relay).clock(&write_clock(ntp, rtp, encoding));
                     let again = Datagram::parse(written).expect("our own");
                     assert_eq!(
                         (again.relay, again.payload),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
-use quinn::congestion::{BbrConfig, CubicConfig};
+use quinn::congestion::CubicConfig;
 use quinn::{ClientConfig, MtuDiscoveryConfig, TransportConfig, VarInt};
 use thiserror::Error;
 use tokio::sync::{Mutex, Semaphore, mpsc};
@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
+use crate::congestion::MediaWindowConfig;
 use crate::connection::{CloseCode, MeshConnection};
 use crate::identity::Identity;
 use crate::restart::endpoint_config;
@@ -35,7 +36,7 @@ pub enum Congestion {
     /// CUBIC (RFC 9438): each loss counts as a full path. Fair to others, and right where little is
     /// sent.
     Cubic,
-    /// BBR: counts what arrives instead of what is lost. On a path of 150 ms that loses 2 % at
+    /// BBR, whose window never closes below what arrives: counts that instead of what is lost. On a path of 150 ms that loses 2 % at
     /// random, CUBIC lets through about 1 Mbit/s, however much the path carries.
     Bbr,
 }
@@ -58,6 +59,8 @@ pub struct TransportSettings {
     pub initial_rtt: Duration,
     /// How the connection finds out how much its path carries.
     pub congestion: Congestion,
+    /// How many streams of one direction the peer may have open at once. The mesh uses none.
+    pub one_way_streams: u32,
 }
 
 impl TransportSettings {
@@ -72,6 +75,7 @@ impl TransportSettings {
             datagram_send_bytes: 1024 * 1024,
             initial_rtt: Duration::from_millis(150),
             congestion: Congestion::Bbr,
+            one_way_streams: 0,
         }
     }
 
@@ -86,6 +90,7 @@ impl TransportSettings {
             datagram_send_bytes: 64 * 1024,
             initial_rtt: Duration::from_millis(150),
             congestion: Congestion::Cubic,
+            one_way_streams: 0,
         }
     }
 
@@ -98,7 +103,7 @@ impl TransportSettings {
         let mut config = TransportConfig::default();
         config
             .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX))
-            .max_concurrent_uni_streams(VarInt::from_u32(0))
+            .max_concurrent_uni_streams(VarInt::from_u32(self.one_way_streams))
             .initial_mtu(self.initial_mtu.max(MTU_MIN))
             .min_mtu(MTU_MIN)
             .mtu_discovery_config(Some(MtuDiscoveryConfig::default()))
@@ -111,7 +116,9 @@ impl TransportSettings {
             Congestion::Cubic => {
                 config.congestion_controller_factory(Arc::new(CubicConfig::default()))
             }
-            Congestion::Bbr => config.congestion_controller_factory(Arc::new(BbrConfig::default())),
+            Congestion::Bbr => {
+                config.congestion_controller_factory(Arc::new(MediaWindowConfig::default()))
+            }
         };
         Ok(Arc::new(config))
     }

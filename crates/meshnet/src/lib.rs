@@ -3,6 +3,7 @@
 //! A shell library shared by edges, coordinator and command line. Whoever has no certificate of
 //! the mesh's own CA is refused in the handshake, before a byte of the application is read.
 
+mod congestion;
 pub mod connection;
 pub mod endpoint;
 pub mod expiry;

@@ -16,6 +16,9 @@ const RATE_WINDOW: Duration = Duration::from_millis(400);
 /// How long the shortest round trip is remembered, at least; at most twice as long.
 const SHORTEST_FOR: Duration = Duration::from_secs(10);
 
+/// How many samples of the round trip say whether a queue stands.
+const LATEST: usize = 5;
+
 /// A share of packets, 0 to 1.
 pub type Ratio = f64;
 
@@ -95,6 +98,9 @@ pub struct Measured {
     pub round_trip: Duration,
     /// The shortest round trip of the last ten to twenty seconds.
     pub shortest: Duration,
+    /// The shortest of the latest five samples: a queue that stands makes all of them longer, a host
+    /// that stalls only some.
+    pub standing: Duration,
     /// How much the way here varies (RFC 3550, section 6.4.1, over probes).
     pub jitter: Duration,
     /// The share of what was sent that was lost, over five seconds, repairs not counted.
@@ -113,6 +119,7 @@ pub(super) struct Health {
     /// The shortest of this period and of the one before.
     shortest: [Option<Duration>; 2],
     period: Time,
+    latest: VecDeque<Duration>,
     jitter: Duration,
     transit: Option<i64>,
     last: Option<Probe>,
@@ -130,6 +137,7 @@ impl Health {
             initial,
             shortest: [None; 2],
             period: Time::ZERO,
+            latest: VecDeque::with_capacity(LATEST),
             jitter: Duration::ZERO,
             transit: None,
             last: None,
@@ -181,6 +189,10 @@ impl Health {
     }
 
     fn sample(&mut self, now: Time, sample: Duration) {
+        if self.latest.len() == LATEST {
+            self.latest.pop_front();
+        }
+        self.latest.push_back(sample);
         self.round_trip = Some(match self.round_trip {
             None => sample,
             Some(smoothed) => smoothed * 7 / 8 + sample / 8,
@@ -210,6 +222,7 @@ impl Health {
         Measured {
             round_trip: self.round_trip(),
             shortest: self.shortest(),
+            standing: self.latest.iter().copied().min().unwrap_or_default(),
             jitter: self.jitter,
             loss: self.loss.ratio(),
             run_length: self.loss.run_length(),

@@ -321,7 +321,7 @@ impl Hop {
     /// packets are lost: it is for losses that no later packet shows.
     fn tail_due(&self) -> Option<Time> {
         let quiet = (self.health.round_trip() / 40)
-            .clamp(Duration::from_millis(2), Duration::from_millis(6));
+            .clamp(Duration::from_millis(1), Duration::from_millis(6));
         self.tail
             .filter(|_| self.health.loss.ratio() > 0.0)
             .map(|(tail, probes)| tail + quiet * (1 + probes))

@@ -26,9 +26,12 @@ const ASK_EVERY: Duration = Duration::from_millis(1);
 
 /// How long a gap may be reordering before it counts as loss: at first, at least and at most. In
 /// between it follows what was seen.
-const REORDERING: Duration = Duration::from_millis(2);
-const REORDERING_MIN: Duration = Duration::from_millis(1);
+const REORDERING: Duration = Duration::from_micros(500);
+const REORDERING_MIN: Duration = Duration::from_micros(500);
 const REORDERING_MAX: Duration = Duration::from_millis(30);
+
+/// How long both ends take over a request, at most as a rule.
+const ANSWERED: Duration = Duration::from_millis(2);
 
 /// The share of packets that may stay lost after repair. Where one request is not sure enough, as
 /// many as are needed are made; each is answered.
@@ -295,7 +298,7 @@ fn next_request(now: Time, missing: &Missing, pace: Pace, until: Time, copies: u
     if missing.asked >= ASKED_MAX {
         return None;
     }
-    let round = pace.round_trip * 9 / 8 + REORDERING;
+    let round = pace.round_trip * 9 / 8 + ANSWERED;
     let apart = (pace.round_trip / 24).clamp(Duration::from_millis(3), Duration::from_millis(10));
     let in_time = |time: Time| time + pace.round_trip <= until;
     let again = now + round;

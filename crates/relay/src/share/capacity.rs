@@ -21,19 +21,23 @@ const LOSS_TIMES: Ratio = 3.0;
 
 /// Of what arrives when it is too much, how much is sent from then on, in hundredths: the queue has to
 /// drain.
-const BACK_OFF: u64 = 90;
+const BACK_OFF: u64 = 85;
 
 /// What arrives says nothing about a change of rate before it could be seen.
 const SETTLE: Duration = Duration::from_millis(400);
 
-/// By how much the limit grows in a second without a queue, in thousandths.
-const GROWTH: u64 = 60;
+/// By how much the limit grows in a second without a queue, in thousandths: while most of it is used,
+/// and while it is not, when nothing shows that the link carries more.
+const GROWTH: u64 = 80;
+const GROWTH_UNUSED: u64 = 15;
+/// How much of it is most, in hundredths.
+const MOST: u64 = 80;
 
 /// A limit this many times as high as what is sent limits nothing any more.
 const FREE: u64 = 3;
 
 /// The lowest limit: some audio gets through.
-const LEAST: Bitrate = Bitrate::kbps(100);
+const LEAST: Bitrate = Bitrate::kbps(200);
 
 /// See the module.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,6 +47,8 @@ pub struct Capacity {
     grown: Time,
     /// In how many measurements in a row the link was full.
     full: u32,
+    /// How long the queue was at the last measurement.
+    queue: Duration,
 }
 
 impl Capacity {
@@ -55,12 +61,15 @@ impl Capacity {
     /// Takes a measurement, some ten times a second. `recent` is the share lost in the last second,
     /// `offered` what was sent in it.
     pub fn update(&mut self, now: Time, measured: &Measured, recent: Ratio, offered: Bitrate) {
-        let queue = measured.round_trip.saturating_sub(measured.shortest);
-        let queued = queue > QUEUE.max(measured.shortest / QUEUE_PART);
+        let queue = measured.standing.saturating_sub(measured.shortest);
+        // One that gets shorter is left to do so.
+        let drains = queue < self.queue * 31 / 32;
+        let queued = !drains && queue > QUEUE.max(measured.shortest / QUEUE_PART);
+        self.queue = queue;
         let usual = measured.loss;
         let overrun = recent > LOSS && recent > usual * LOSS_TIMES;
         let squeezed = recent > LOSS && self.limit.is_some();
-        self.full = if queued || overrun || squeezed {
+        self.full = if queued || ((overrun || squeezed) && !drains) {
             self.full + 1
         } else {
             0
@@ -79,7 +88,9 @@ impl Capacity {
             && now.since(self.changed) > settle
         {
             let millis = now.since(self.grown.max(self.changed)).as_millis() as u64;
-            let more = limit.as_bps() * GROWTH * millis / 1_000_000;
+            let used = measured.delivered.as_bps() * 100 >= limit.as_bps() * MOST;
+            let growth = if used { GROWTH } else { GROWTH_UNUSED };
+            let more = limit.as_bps() * growth * millis / 1_000_000;
             let limit = limit.as_bps() + more;
             self.grown = now;
             self.limit = (limit <= FREE * offered.as_bps().max(LEAST.as_bps()))

@@ -207,6 +207,7 @@ fn a_full_link_is_found_and_an_emptier_one_found_again() {
     let offered = Bitrate::mbps(6);
     let mut measured = Measured {
         round_trip: Duration::from_millis(80),
+        standing: Duration::from_millis(80),
         shortest: Duration::from_millis(80),
         loss: 0.02,
         delivered: Bitrate::mbps(6),
@@ -223,18 +224,20 @@ fn a_full_link_is_found_and_an_emptier_one_found_again() {
     step(&mut capacity, &measured, 0.05, 100);
     assert_eq!(capacity.limit(), None);
     // A queue is, and so is sudden loss.
-    measured.round_trip = Duration::from_millis(160);
+    measured.standing = Duration::from_millis(160);
     measured.delivered = Bitrate::mbps(3);
     step(&mut capacity, &measured, 0.02, 4);
-    assert_eq!(capacity.limit(), Some(Bitrate::kbps(2_700)));
-    measured.round_trip = Duration::from_millis(80);
+    assert_eq!(capacity.limit(), Some(Bitrate::kbps(2_550)));
+    measured.standing = Duration::from_millis(80);
+    measured.delivered = Bitrate::mbps(6);
     step(&mut capacity, &measured, 0.02, 300);
     assert!(
         capacity
             .limit()
-            .is_none_or(|limit| limit > Bitrate::mbps(10))
+            .is_none_or(|limit| limit > Bitrate::mbps(6))
     );
     measured.loss = 0.05;
+    measured.delivered = Bitrate::mbps(3);
     step(&mut capacity, &measured, 0.45, 8);
     assert!(
         capacity

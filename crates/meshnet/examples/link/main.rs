@@ -94,7 +94,7 @@ async fn cell(loss: f64, bursty: bool, round_trip_ms: u64, seconds: u64) -> Resu
 }
 
 /// What arrives in time over links that carry less than two cameras' three encodings and their sound,
-/// 6.7 Mbit/s.
+/// 6.6 Mbit/s.
 async fn full_links(seconds: u64) -> Result<()> {
     println!("| link | way | sound | lowest | middle | highest |");
     println!("| --- | --- | --- | --- | --- | --- |");

@@ -50,11 +50,13 @@ impl Forwarder {
             return None;
         };
         let sent = sink.requested(sequence)?;
-        // What is too large for the network is not repaired: the next key frame is a smaller one's.
-        let too_large = sink
-            .selection
-            .choice()
-            .is_none_or(|choice| choice.encoding < sent.encoding);
+        // What the network has no room for is not repaired while a smaller encoding is waited for: its
+        // key frame would come behind the repairs.
+        let too_large = !self.peers[to.0].downlink.queue.is_empty()
+            && sink
+                .selection
+                .choice()
+                .is_none_or(|choice| choice.encoding < sent.encoding);
         let refused = match why {
             Again::Requested => too_large,
             // A probe finds out whether it still is, above all when the video is paused for it.

@@ -1,8 +1,6 @@
 // All specs in one process, so that they share one mesh. `node --test run.mjs` runs them all;
 // SLUICE_SPECS=regions,tokens runs some.
 
-// `limits` runs when it is asked for: it fails now and then, since the edge sometimes learns too late
-// that the viewer's network is narrow.
 const ALL = [
   'regions',
   'screen',
@@ -13,6 +11,7 @@ const ALL = [
   'chat',
   'e2ee',
   'layers',
+  'limits',
   'firefox',
   'tokens',
 ];

@@ -7,8 +7,11 @@ import { Path } from '../lib/path.mjs';
 import { join } from './guests.mjs';
 import { mesh } from './mesh.mjs';
 
-/** A network that got narrow gets a smaller layer within this time. Milliseconds. */
-const LOWER_MS = 2_000;
+/**
+ * A network that got narrow gets a smaller layer within this time; it takes one to two seconds where
+ * nothing else runs. Milliseconds.
+ */
+const LOWER_MS = 5_000;
 
 /** And a larger one within this time, once it is wide again: an edge probes with care. */
 const HIGHER_MS = 30_000;

@@ -289,6 +289,7 @@ impl Mesh {
             self.unsubscribe(&peer, relay);
             self.release_former(&room, &root);
         }
+        self.join_again(now);
     }
 
     /// Leaves the former parent once nothing comes from it any more.

@@ -185,6 +185,8 @@ struct Tree {
     retired: bool,
     /// The whole roster came.
     complete: bool,
+    /// Since when it has been waited for.
+    waiting: Option<Time>,
     /// The edges from the root to this edge's parent; at the root empty.
     path: Vec<Hop>,
     roster: BTreeMap<ParticipantId, ParticipantRecord>,

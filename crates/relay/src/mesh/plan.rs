@@ -1,13 +1,18 @@
 //! Following plans: which parent for which root.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use sluice_types::ids::{EdgeId, MeetingId};
 use sluice_types::mesh::backbone::BackboneMessage;
 use sluice_types::mesh::control::RoomPlan;
 use sluice_types::room::LeaveReason;
+use sluice_types::units::Time;
 
 use super::{Mesh, Output};
+
+/// How long a roster may take before it is asked for again: longer than the longest round trip.
+const ROSTER_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Mesh {
     /// Follows a plan, unless it is not newer than the one that the room follows already.
@@ -204,6 +209,35 @@ impl Mesh {
         }
         for message in joins {
             self.send(peer, message);
+        }
+    }
+
+    /// A roster that does not come is asked for again: what was sent on a connection that was being
+    /// replaced is lost. A parent takes a second join as it took the first.
+    pub(super) fn join_again(&mut self, now: Time) {
+        let mut joins = Vec::new();
+        for (id, room) in &mut self.rooms {
+            for (root, tree) in &mut room.trees {
+                let parent = tree.joined.clone().filter(|_| !tree.complete);
+                let Some(parent) = parent else {
+                    tree.waiting = None;
+                    continue;
+                };
+                let since = *tree.waiting.get_or_insert(now);
+                if now.since(since) >= ROSTER_PATIENCE {
+                    tree.waiting = Some(now);
+                    let join = BackboneMessage::Join {
+                        room: id.clone(),
+                        root: root.clone(),
+                        epoch: room.epoch,
+                        data_after: tree.data.after(),
+                    };
+                    joins.push((parent, join));
+                }
+            }
+        }
+        for (parent, join) in joins {
+            self.send(&parent, join);
         }
     }
 

@@ -300,6 +300,28 @@ fn chain() -> World {
 }
 
 #[test]
+fn a_join_that_is_lost_is_said_again() {
+    let mut world = World::new(&["a", "b", "c", "d"]);
+    world.plan(&plan(1, CHAIN));
+    world
+        .at("a")
+        .local_participant(&room(), record("a", 1, 1, true));
+    for name in ["a", "b", "c", "d"] {
+        world.take_outputs(&edge(name));
+    }
+    world.wire.clear();
+    for seconds in 1..=6 {
+        world.now = Time::from_millis(seconds * 1_000);
+        let now = world.now;
+        for name in ["a", "b", "c", "d"] {
+            world.at(name).handle_timeout(now);
+        }
+        world.settle();
+    }
+    assert_eq!(world.roster("c", "a"), [1]);
+}
+
+#[test]
 fn a_roster_travels_over_two_hops_with_its_path() {
     let mut world = chain();
     assert_eq!(world.roster("c", "a"), [1]);

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sluice_placement::Candidate;
+use crate::Candidate;
 use sluice_types::ids::{EdgeId, Epoch, MeetingId, ParticipantId};
 use sluice_types::mesh::control::{EdgeAddress, Heartbeat, Registration, RelayTree, RoomDemand};
 use sluice_types::topology::Topology;

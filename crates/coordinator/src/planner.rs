@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use sluice_types::ids::{Epoch, MeetingId};
+use sluice_types::ids::{Epoch, MeetingId, Term};
 use sluice_types::mesh::control::{CoordinatorMessage, RoomPlan};
 use sluice_types::room::LeaveReason;
 use sluice_types::units::Time;
@@ -73,14 +73,24 @@ pub(crate) async fn plan(shared: Shared) {
 fn make(shared: &Shared, rooms: &BTreeSet<MeetingId>, settling: bool) -> Batch {
     let mut batch = Batch::default();
     let mut concerned = rooms.clone();
-    if let Err(error) = plan_and_keep(shared, rooms, settling, &mut concerned, &mut batch) {
-        batch.failed = Some((error, concerned));
+    let Some(term) = shared.leading() else {
+        return batch;
+    };
+    let made = plan_and_keep(shared, term, rooms, settling, &mut concerned, &mut batch);
+    match made {
+        Ok(()) => {}
+        // Whoever leads now plans all rooms.
+        Err(StoreError::Deposed(term)) => {
+            tracing::warn!(%term, "plans of a term that is over are not sent");
+        }
+        Err(error) => batch.failed = Some((error, concerned)),
     }
     batch
 }
 
 fn plan_and_keep(
     shared: &Shared,
+    term: Term,
     rooms: &BTreeSet<MeetingId>,
     settling: bool,
     concerned: &mut BTreeSet<MeetingId>,
@@ -108,7 +118,9 @@ fn plan_and_keep(
         if outlook.is_new() && meeting.is_some_and(|meeting| meeting.ended) {
             batch.ended.push(room.clone());
             plans.forget(room);
-        } else if settling && outlook.is_new() && store.last_epoch(room)?.is_some() {
+        } else if settling
+            && (outlook.is_foreign() || (outlook.is_new() && store.last_epoch(room)?.is_some()))
+        {
             batch.later.insert(room.clone());
         } else {
             plans.plan(outlook, residency);
@@ -122,12 +134,12 @@ fn plan_and_keep(
         .filter_map(|(room, trees)| plans.replanned(room, trees))
         .collect();
     drop(plans);
-    let rooms: Vec<_> = planned
-        .iter()
-        .map(|replanned| replanned.room.clone())
-        .collect();
-    if !rooms.is_empty() {
-        let epochs = store.next_epochs(&rooms)?;
+    if !planned.is_empty() {
+        let rooms: Vec<_> = planned
+            .iter()
+            .map(|replanned| (replanned.room.clone(), &*replanned.trees))
+            .collect();
+        let epochs = store.keep_plans(term, &rooms)?;
         batch.plans = planned.into_iter().zip(epochs).collect();
     }
     Ok(())

@@ -39,7 +39,13 @@ pub(super) async fn state(
         })
         .collect();
     Ok(Json(
-        json!({ "mesh": registry.topology().name(), "edges": edges, "rooms": rooms }),
+        json!({
+            "mesh": registry.topology().name(),
+            "coordinator": shared.config.name,
+            "leading": shared.leading(),
+            "edges": edges,
+            "rooms": rooms,
+        }),
     ))
 }
 

@@ -1,7 +1,9 @@
 //! What the coordinator knows of its edges and rooms right now. Pure state: it owns no socket and
 //! no clock, and everything in it comes back from the edges after a restart.
 
+mod change;
 mod edge;
+mod foreign;
 mod mesh;
 mod outlook;
 mod plans;
@@ -21,6 +23,7 @@ use sluice_types::mesh::control::{EdgeAddress, Heartbeat, Registration, RelayTre
 use sluice_types::topology::Topology;
 use sluice_types::units::Time;
 
+pub use self::change::Cut;
 pub use self::edge::{EdgeState, RegistrationError};
 pub use self::mesh::Mesh;
 pub use self::outlook::{InForce, Outlook, Replanned};

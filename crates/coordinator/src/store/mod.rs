@@ -5,8 +5,6 @@
 
 mod etcd;
 mod redb_store;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 

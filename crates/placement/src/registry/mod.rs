@@ -2,6 +2,7 @@
 //! no clock, and everything in it comes back from the edges after a restart.
 
 mod edge;
+mod look;
 mod mesh;
 mod outlook;
 mod plans;
@@ -22,6 +23,7 @@ use sluice_types::topology::Topology;
 use sluice_types::units::Time;
 
 pub use self::edge::{EdgeState, RegistrationError};
+pub use self::look::{Kept, Looked, SETTLING, View};
 pub use self::mesh::Mesh;
 pub use self::outlook::{InForce, Outlook, Replanned};
 pub use self::plans::Plans;

@@ -145,9 +145,9 @@ impl Room {
 
     /// A participant leaves for good.
     pub fn leave(&mut self, participant: &ParticipantId, reason: LeaveReason) {
-        let Some(local) = self.locals.remove(participant) else {
+        if self.locals.remove(participant).is_none() {
             return;
-        };
+        }
         self.outputs.push_back(Output::Close {
             participant: participant.clone(),
             reason,

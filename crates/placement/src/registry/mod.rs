@@ -4,6 +4,7 @@
 mod change;
 mod edge;
 mod foreign;
+mod look;
 mod mesh;
 mod outlook;
 mod plans;
@@ -25,6 +26,7 @@ use sluice_types::units::Time;
 
 pub use self::change::Cut;
 pub use self::edge::{EdgeState, RegistrationError};
+pub use self::look::{Kept, Looked, SETTLING, View};
 pub use self::mesh::Mesh;
 pub use self::outlook::{InForce, Outlook, Replanned};
 pub use self::plans::Plans;

@@ -1,0 +1,1 @@
+//! A thousand edges and a million participants, with nothing but decisions.

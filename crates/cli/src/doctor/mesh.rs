@@ -119,12 +119,7 @@ pub(super) async fn coordinators(
     }
 }
 
-async fn coordinator(
-    report: &mut Report,
-    config: &EdgeConfig,
-    resolver: &TokioResolver,
-    of: &str,
-) {
+async fn coordinator(report: &mut Report, config: &EdgeConfig, resolver: &TokioResolver, of: &str) {
     const MEND: &str = "see that the coordinator runs, that UDP to its control port is let through, \
                         and that both certificates are of one authority";
     let addresses = match names::endpoint(resolver, of).await {

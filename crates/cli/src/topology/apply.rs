@@ -96,8 +96,7 @@ pub(super) fn history(
     args: &HistoryArgs,
 ) -> io::Result<ExitCode> {
     let asked: Result<TopologyHistory, _> =
-        args.ops
-            .ask(Method::GET, "/v1/ops/topology", None::<&()>);
+        args.ops.ask(Method::GET, "/v1/ops/topology", None::<&()>);
     let history = match asked {
         Ok(history) => history,
         Err(error) => return refused(out, screen, &error),
@@ -107,8 +106,16 @@ pub(super) fn history(
         return Ok(ExitCode::SUCCESS);
     }
     for version in &history.versions {
-        let mark = if version.version == history.in_force { "*" } else { " " };
-        writeln!(out, "{mark} {:>5}  {}  {}", version.version, version.at, version.by)?;
+        let mark = if version.version == history.in_force {
+            "*"
+        } else {
+            " "
+        };
+        writeln!(
+            out,
+            "{mark} {:>5}  {}  {}",
+            version.version, version.at, version.by
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -146,14 +153,26 @@ fn write_applied(out: &mut dyn Write, applied: &TopologyApplied) -> io::Result<(
     let version = applied.version;
     match (applied.changes.len(), applied.applied) {
         (0, _) => writeln!(out, "Nothing changes: version {version} is in force."),
-        (n, true) => writeln!(out, "{}. Version {version} is in force.", count(n, "change")),
-        (n, false) => writeln!(out, "{}. It would be version {version}.", count(n, "change")),
+        (n, true) => writeln!(
+            out,
+            "{}. Version {version} is in force.",
+            count(n, "change")
+        ),
+        (n, false) => writeln!(
+            out,
+            "{}. It would be version {version}.",
+            count(n, "change")
+        ),
     }
 }
 
 fn refused(out: &mut dyn Write, screen: Screen, error: &OpsError) -> io::Result<ExitCode> {
     writeln!(out, "{}: {error}", screen.red("error"))?;
-    if error.problem.as_ref().is_some_and(|problem| problem.kind.ends_with("/cuts-off")) {
+    if error
+        .problem
+        .as_ref()
+        .is_some_and(|problem| problem.kind.ends_with("/cuts-off"))
+    {
         writeln!(out, "Nothing was changed. `--force` does it all the same.")?;
     }
     Ok(ExitCode::FAILURE)

@@ -142,7 +142,10 @@ impl From<ApplyError> for Problem {
 fn fault(fault: &Fault) -> FieldError {
     let found = fault.value.clone().unwrap_or_else(|| "missing".to_owned());
     FieldError {
-        field: format!("{}:{}:{} {}", fault.file, fault.line, fault.column, fault.key),
+        field: format!(
+            "{}:{}:{} {}",
+            fault.file, fault.line, fault.column, fault.key
+        ),
         value: format!("{found}: {}", fault.problem),
         allowed: fault.allowed.clone(),
     }

@@ -48,7 +48,11 @@ pub struct EtcdStoreSettings {
     #[serde(rename = "etcd_password")]
     pub password: Option<String>,
     /// After how many seconds of silence another coordinator leads, 2 to 60 [default: 5]
-    #[arg(id = "etcd_lease_s", long = "etcd-lease-s", env = "SLUICE_ETCD_LEASE_S")]
+    #[arg(
+        id = "etcd_lease_s",
+        long = "etcd-lease-s",
+        env = "SLUICE_ETCD_LEASE_S"
+    )]
     #[serde(rename = "etcd_lease_s")]
     pub lease_s: Option<u32>,
 }
@@ -151,10 +155,7 @@ pub enum StoreConfig {
 }
 
 impl StoreConfig {
-    pub(super) fn new(
-        file: Option<PathBuf>,
-        etcd: EtcdStoreSettings,
-    ) -> Result<Self, ConfigError> {
+    pub(super) fn new(file: Option<PathBuf>, etcd: EtcdStoreSettings) -> Result<Self, ConfigError> {
         match (file, etcd.resolve()?) {
             (None, Some(etcd)) => Ok(Self::Etcd(etcd)),
             (Some(file), Some(_)) => Err(ConfigError::Value {
@@ -162,9 +163,11 @@ impl StoreConfig {
                 value: file.display().to_string(),
                 allowed: "none beside etcd_endpoints",
             }),
-            (file, None) => Ok(Self::File(
-                file.unwrap_or_else(|| "/var/lib/sluice/coordinator.redb".into()),
-            )),
+            (file, None) => {
+                Ok(Self::File(file.unwrap_or_else(|| {
+                    "/var/lib/sluice/coordinator.redb".into()
+                })))
+            }
         }
     }
 }

@@ -234,7 +234,12 @@ async fn of_two_coordinators_one_leads_and_the_other_takes_over_in_a_higher_term
         second.keep_plans(next, &[(room(1), &[])])
     });
     assert_eq!(kept.await.expect("kept"), [Epoch(2)]);
-    assert_eq!(blocking(&second, |second| second.plans()).await.expect("read"), []);
+    assert_eq!(
+        blocking(&second, |second| second.plans())
+            .await
+            .expect("read"),
+        []
+    );
 }
 
 /// The next change that is wanted; others are passed over.
@@ -269,7 +274,9 @@ async fn what_one_writes_the_other_hears() {
     let told = waiting.clone();
     blocking(&first, move |first| {
         first.create_meeting(&meeting(1, "one", 1)).expect("kept");
-        first.keep_plans(term, &[(room(1), &trees())]).expect("kept");
+        first
+            .keep_plans(term, &[(room(1), &trees())])
+            .expect("kept");
         first.keep_topology(&topology(1, "a")).expect("kept");
         first.rotate_signing_key(&[1]).expect("kept");
         first.keep_waiting(&told).expect("kept");

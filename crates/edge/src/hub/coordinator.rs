@@ -33,7 +33,9 @@ impl Hub {
                 tracing::info!(line, %term, "a coordinator leads");
                 self.leaders.lead(line, term);
             }
-            ControlEvent::Message(message) if is_leaders(&message) && !self.leaders.follows(line) => {
+            ControlEvent::Message(message)
+                if is_leaders(&message) && !self.leaders.follows(line) =>
+            {
                 let highest = self.leaders.highest();
                 tracing::info!(line, %highest, "a coordinator whose term is over is not followed");
                 metrics::counter!("sluice_control_fenced_messages_total").increment(1);

@@ -50,9 +50,15 @@ impl fmt::Display for Cut {
             Self::Region {
                 region,
                 participants,
-            } => write!(f, "region {region} is gone, with {participants} participants in it"),
+            } => write!(
+                f,
+                "region {region} is gone, with {participants} participants in it"
+            ),
             Self::Edge { edge, participants } => {
-                write!(f, "edge {edge} is gone, with {participants} participants at it")
+                write!(
+                    f,
+                    "edge {edge} is gone, with {participants} participants at it"
+                )
             }
             Self::Denied {
                 region,
@@ -97,10 +103,14 @@ impl Registry {
             region,
             participants,
         }));
-        cuts.extend(denied.into_iter().map(|(region, participants)| Cut::Denied {
-            region,
-            participants,
-        }));
+        cuts.extend(
+            denied
+                .into_iter()
+                .map(|(region, participants)| Cut::Denied {
+                    region,
+                    participants,
+                }),
+        );
         cuts.extend(self.apart(after));
         cuts.into_iter().collect()
     }
@@ -110,7 +120,10 @@ impl Registry {
         let needs = self.rooms.values().filter_map(|room| room.needs.get(edge));
         let counted = needs.map(|need| need.demand.participants);
         let counted = counted.fold(0, u32::saturating_add);
-        let reported = self.edges.get(edge).map(|state| state.heartbeat.participants);
+        let reported = self
+            .edges
+            .get(edge)
+            .map(|state| state.heartbeat.participants);
         counted.max(reported.unwrap_or_default())
     }
 

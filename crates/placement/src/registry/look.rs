@@ -123,8 +123,8 @@ impl Plans {
         for outlook in &view.outlooks {
             let room = outlook.room();
             let kept = kept.get(room);
-            let unsettled = outlook.is_foreign()
-                || (outlook.is_new() && kept.is_some_and(|kept| kept.planned));
+            let unsettled =
+                outlook.is_foreign() || (outlook.is_new() && kept.is_some_and(|kept| kept.planned));
             if kept.is_some_and(|kept| kept.ended) {
                 looked.ended.push(room.clone());
                 self.forget(room);

@@ -120,12 +120,12 @@ impl Simulation {
                     return;
                 }
                 client.at = At::Outside;
-                let alive = scene.net.is_alive(edge.host) && scene.net.run_of(edge.host) == edge.run;
+                let alive =
+                    scene.net.is_alive(edge.host) && scene.net.run_of(edge.host) == edge.run;
                 let hello = client.hello();
                 if alive && self.edges[edge.host].join(scene, stay, hello) {
                     self.clients[number].at = At::Inside(edge);
-                    self.scene
-                        .after(SENDS, Event::Ask(number, Ask::Send(stay)));
+                    self.scene.after(SENDS, Event::Ask(number, Ask::Send(stay)));
                 } else {
                     self.scene.after(AGAIN, again);
                 }

@@ -63,9 +63,7 @@ impl TopologyFiles {
             text: self.0.get(MESH).map_or("", String::as_str),
         };
         let regions = self.0.iter().filter(|(path, _)| *path != MESH);
-        let regions: Vec<_> = regions
-            .map(|(name, text)| Source { name, text })
-            .collect();
+        let regions: Vec<_> = regions.map(|(name, text)| Source { name, text }).collect();
         Topology::parse(mesh, &regions)
     }
 }

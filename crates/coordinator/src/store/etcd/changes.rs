@@ -106,10 +106,7 @@ impl Watching {
 }
 
 /// A plan as it is kept.
-pub(super) fn plan(
-    room: sluice_types::ids::MeetingId,
-    value: &[u8],
-) -> Option<RoomPlan> {
+pub(super) fn plan(room: sluice_types::ids::MeetingId, value: &[u8]) -> Option<RoomPlan> {
     let plan: Result<RoomPlan, _> = serde_json::from_slice(value);
     plan.inspect_err(|error| tracing::warn!(%room, %error, "a plan of the store cannot be read"))
         .ok()

@@ -49,7 +49,10 @@ impl Keys {
 
     /// All of a tenant's meetings by their age, the newest first. Names of tenants may have slashes.
     pub(super) fn of_tenant(&self, tenant: &str) -> String {
-        self.key(format_args!("by-tenant/{}/", URL_SAFE_NO_PAD.encode(tenant)))
+        self.key(format_args!(
+            "by-tenant/{}/",
+            URL_SAFE_NO_PAD.encode(tenant)
+        ))
     }
 
     pub(super) fn by_age(&self, tenant: &str, created_at_ms: u64, id: &str) -> String {

@@ -66,8 +66,7 @@ impl Members {
             options = options.with_user(name, password);
         }
         if let Some(tls) = &settings.tls {
-            let mut with =
-                TlsOptions::new().ca_certificate(Certificate::from_pem(read(&tls.ca)?));
+            let mut with = TlsOptions::new().ca_certificate(Certificate::from_pem(read(&tls.ca)?));
             if let Some((cert, key)) = &tls.client {
                 with = with.identity(Identity::from_pem(read(cert)?, read(key)?));
             }
@@ -76,9 +75,11 @@ impl Members {
         let mut clients = Vec::new();
         for endpoint in &settings.endpoints {
             let client = Client::connect([endpoint], Some(options.clone())).await;
-            clients.push(client.map_err(|error| {
-                StoreError::Database(format!("etcd at {endpoint}: {error}"))
-            })?);
+            clients.push(
+                client.map_err(|error| {
+                    StoreError::Database(format!("etcd at {endpoint}: {error}"))
+                })?,
+            );
         }
         Ok(Self {
             clients,
@@ -103,10 +104,7 @@ impl Members {
 
     /// Asks until a member answers. What is asked may be done more than once: a member that fell
     /// silent may have done it.
-    pub(super) async fn call<T, F>(
-        &self,
-        mut ask: impl FnMut(Client) -> F,
-    ) -> Result<T, StoreError>
+    pub(super) async fn call<T, F>(&self, mut ask: impl FnMut(Client) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, Error>>,
     {

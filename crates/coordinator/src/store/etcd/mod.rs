@@ -22,8 +22,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::changes::{CHANGES, Watching};
 use self::keys::Keys;
-pub use self::members::{EtcdSettings, EtcdTls};
 use self::members::Members;
+pub use self::members::{EtcdSettings, EtcdTls};
 use self::session::{Lead, Session};
 use super::{
     Change, Page, Store, StoreError, StoredMeeting, StoredTopology, StoredWaiting, TOPOLOGIES_MAX,
@@ -167,7 +167,8 @@ impl EtcdStore {
 
     /// Every key of a prefix with its value, in order.
     async fn scan(&self, prefix: &str) -> Result<Vec<KeyValue>, StoreError> {
-        self.scan_from(prefix, prefix.as_bytes().to_vec(), usize::MAX).await
+        self.scan_from(prefix, prefix.as_bytes().to_vec(), usize::MAX)
+            .await
     }
 
     /// The keys of a prefix from one on, at most so many.
@@ -199,7 +200,10 @@ impl EtcdStore {
             if !found.more() || all.len() >= limit {
                 return Ok(all);
             }
-            from = all.last().map(|pair| pair.key().to_vec()).unwrap_or_default();
+            from = all
+                .last()
+                .map(|pair| pair.key().to_vec())
+                .unwrap_or_default();
             from.push(0);
         }
     }
@@ -344,8 +348,12 @@ impl EtcdStore {
         let mut when = vec![Compare::create_revision(&*key, CompareOp::Equal, 0)];
         when.push(match topology.version.checked_sub(1) {
             None => return Err(StoreError::Conflict),
-            Some(0) => Compare::create_revision(self.keys.topologies(), CompareOp::Equal, 0).with_prefix(),
-            Some(before) => Compare::create_revision(self.keys.topology(before), CompareOp::Greater, 0),
+            Some(0) => {
+                Compare::create_revision(self.keys.topologies(), CompareOp::Equal, 0).with_prefix()
+            }
+            Some(before) => {
+                Compare::create_revision(self.keys.topology(before), CompareOp::Greater, 0)
+            }
         });
         let mut ops = vec![TxnOp::put(&*key, value.clone(), None)];
         if let Some(old) = topology.version.checked_sub(TOPOLOGIES_MAX as u64) {

@@ -36,7 +36,10 @@ impl EtcdStore {
     ) -> Result<Vec<Epoch>, StoreError> {
         let leader = self.keys.leader();
         for _ in 0..ATTEMPTS {
-            let keys = batch.iter().map(|(room, _)| self.keys.epoch(room)).collect();
+            let keys = batch
+                .iter()
+                .map(|(room, _)| self.keys.epoch(room))
+                .collect();
             let last = self.get_all(keys).await?;
             let held = Compare::create_revision(&*leader, CompareOp::Equal, lead.revision);
             let (mut when, mut ops) = (vec![held], Vec::new());

@@ -86,9 +86,9 @@ impl Session {
                 () = self.vacant.notified() => continue,
             }
             let asked = Instant::now();
-            let beat = self.members.call(|mut client| async move {
-                client.lease_keep_alive(lease).await
-            });
+            let beat = self
+                .members
+                .call(|mut client| async move { client.lease_keep_alive(lease).await });
             match timeout_at(until, beat).await {
                 Ok(Ok(_)) => until = asked + self.lease,
                 // etcd has forgotten it.
@@ -114,7 +114,11 @@ impl Session {
             .members
             .call(|mut client| {
                 let keys = [leader.clone(), term_key.clone()];
-                async move { client.txn(Txn::new().and_then(keys.map(|key| TxnOp::get(key, None)))).await }
+                async move {
+                    client
+                        .txn(Txn::new().and_then(keys.map(|key| TxnOp::get(key, None))))
+                        .await
+                }
             })
             .await?;
         let mut found = super::gets(&known);

@@ -128,6 +128,7 @@ impl EdgeHost {
             }
             CoordinatorMessage::Welcome { .. }
             | CoordinatorMessage::Refuse { .. }
+            | CoordinatorMessage::Lead { .. }
             | CoordinatorMessage::Jwks { .. } => {}
         }
     }

@@ -17,7 +17,7 @@ impl Hub {
     pub(super) fn take_backbone(&mut self, event: BackboneEvent) {
         let now = self.now();
         match event {
-            BackboneEvent::PeerUp { peer } => self.mesh.peer_up(&peer),
+            BackboneEvent::PeerUp { peer } => self.mesh.peer_up(now, &peer),
             BackboneEvent::PeerDown { peer } => self.mesh.peer_down(now, &peer),
             BackboneEvent::Message { peer, message } => {
                 self.mesh.handle_message(now, &peer, message);

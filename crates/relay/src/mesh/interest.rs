@@ -290,11 +290,12 @@ impl Mesh {
             self.release_former(&room, &root);
         }
         self.join_again(now);
+        self.reconsider_parents(now);
     }
 
     /// Leaves the former parent once nothing comes from it any more.
     pub(super) fn release_former(&mut self, room: &MeetingId, root: &EdgeId) {
-        let Some(tree) = self.tree_mut(room, root).filter(|tree| tree.complete) else {
+        let Some(tree) = self.tree_mut(room, root).filter(|tree| tree.answered) else {
             return;
         };
         let Some(former) = tree.former.clone() else {
@@ -403,9 +404,24 @@ impl Mesh {
             peer: parent.clone(),
             relay,
         });
-        if let Some(tree) = self.tree_mut(&of.room, &of.root) {
-            tree.ingress
-                .retain(|_, ingress| !(ingress.peer == *parent && ingress.relay == relay));
+        let Some(tree) = self.tree_mut(&of.room, &of.root) else {
+            return;
+        };
+        let is_it = |ingress: &&mut Ingress| ingress.peer == *parent && ingress.relay == relay;
+        if let Some(ingress) = tree.ingress.get_mut(&of.track).filter(is_it) {
+            match ingress.former.take() {
+                // The relay that it was to take over from goes on.
+                Some((peer, relay, _)) => {
+                    ingress.peer = peer;
+                    ingress.relay = relay;
+                }
+                None => drop(tree.ingress.remove(&of.track)),
+            }
+        } else if let Some(ingress) = tree.ingress.get_mut(&of.track) {
+            let is_it = |(peer, former, _): &mut (EdgeId, RelayId, Time)| {
+                peer == parent && *former == relay
+            };
+            ingress.former.take_if(is_it);
         }
     }
 

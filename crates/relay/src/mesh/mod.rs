@@ -11,6 +11,7 @@ mod data;
 mod interest;
 mod peers;
 mod plan;
+mod reroute;
 mod roster;
 #[cfg(test)]
 mod tests;
@@ -177,16 +178,22 @@ struct Tree {
     /// Whom the plan, or after a loss its backup, says to receive from; `None` at the root.
     parent: Option<EdgeId>,
     backup: Option<EdgeId>,
+    /// Whom the plan says to receive from, whoever it is that now sends.
+    planned: Option<EdgeId>,
     /// To whom a join was sent.
     joined: Option<EdgeId>,
+    /// Whoever was joined has sent the whole roster since.
+    answered: bool,
     /// The parent before, which still sends until the new one does.
     former: Option<EdgeId>,
     /// The plan no longer has this edge in the tree; it serves its children until they are gone.
     retired: bool,
-    /// The whole roster came.
+    /// The whole roster is known, from this parent or the one before.
     complete: bool,
-    /// Since when it has been waited for.
+    /// When the roster was asked for last, and since when it, or a connection to the parent, has been
+    /// missing.
     waiting: Option<Time>,
+    unanswered: Option<Time>,
     /// The edges from the root to this edge's parent; at the root empty.
     path: Vec<Hop>,
     roster: BTreeMap<ParticipantId, ParticipantRecord>,
@@ -234,6 +241,10 @@ struct RelayUse {
 #[derive(Debug, Default)]
 struct Peer {
     up: bool,
+    /// Connected, but nothing comes from it.
+    silent: bool,
+    /// Since when it has been heard, or has not failed to answer.
+    steady: Time,
     next_relay: u32,
     receiving: BTreeMap<RelayId, RelayUse>,
     sending: BTreeMap<RelayId, RelayUse>,

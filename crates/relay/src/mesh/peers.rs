@@ -9,9 +9,13 @@ use super::{Mesh, Output, RelayUse};
 
 impl Mesh {
     /// A connection to an edge is up, whoever opened it.
-    pub fn peer_up(&mut self, peer: &EdgeId) {
-        self.peers.entry(peer.clone()).or_default().up = true;
+    pub fn peer_up(&mut self, now: Time, peer: &EdgeId) {
+        let state = self.peers.entry(peer.clone()).or_default();
+        state.up = true;
+        state.silent = false;
+        state.steady = now;
         self.join_parents(peer);
+        self.leave_silent_parents(now);
     }
 
     /// The connection to an edge is gone. Trees that came from it turn to their backup at once.
@@ -20,6 +24,7 @@ impl Mesh {
             return;
         };
         state.up = false;
+        state.silent = false;
         let receiving = std::mem::take(&mut state.receiving);
         let sending: Vec<_> = state.sending.keys().copied().collect();
         for (relay, of) in receiving {
@@ -53,16 +58,15 @@ impl Mesh {
                 }
                 if tree.joined.as_ref() == Some(peer) {
                     tree.joined = None;
-                    tree.complete = false;
-                    if let Some(backup) = tree.backup.clone().filter(|backup| backup != peer) {
-                        orphaned.push((id.clone(), root.clone(), backup));
+                    match tree.backup.clone().filter(|backup| backup != peer) {
+                        Some(backup) => orphaned.push((id.clone(), root.clone(), backup)),
+                        None => tree.complete = false,
                     }
                 }
             }
         }
         for (room, root, backup) in orphaned {
-            // The lost parent becomes the backup: it may be back before the next plan.
-            self.set_parent(&room, &root, backup, Some(peer.clone()));
+            self.reroute(now, &room, &root, &backup);
         }
         let trees: Vec<_> = self
             .rooms

@@ -46,12 +46,7 @@ impl Mesh {
         }
         for tree in &plan.trees {
             if let Some(branch) = tree.branch(&own) {
-                self.set_parent(
-                    &plan.room,
-                    &tree.root,
-                    branch.parent.clone(),
-                    branch.backup.clone(),
-                );
+                self.follow(&plan.room, &tree.root, branch);
             } else if tree.root == own {
                 self.become_root(&plan.room);
             }
@@ -81,6 +76,7 @@ impl Mesh {
         if let Some(room) = self.rooms.get_mut(id) {
             let tree = room.trees.entry(own.clone()).or_default();
             tree.complete = true;
+            tree.answered = true;
             for child in tree.children.clone() {
                 self.send_whole_roster(id, &own, &child);
             }
@@ -111,6 +107,7 @@ impl Mesh {
         self.lose_roster(id, root, LeaveReason::EdgeLost);
         if let Some(tree) = self.tree_mut(id, root) {
             tree.parent = None;
+            tree.planned = None;
             tree.backup = None;
             tree.complete = false;
             let (joined, former) = (tree.joined.take(), tree.former.take());
@@ -137,8 +134,12 @@ impl Mesh {
         let same = tree.parent.as_ref() == Some(&parent);
         tree.parent = Some(parent.clone());
         if same && tree.joined.is_some() {
+            self.connect_backup(id, root);
             return;
         }
+        let had_answered = std::mem::take(&mut tree.answered);
+        tree.waiting = None;
+        tree.unanswered = None;
         // The old parent goes on until the new one delivers: make before break.
         let before = tree.joined.take().filter(|before| *before != parent);
         let older = if tree.former.as_ref() == Some(&parent) {
@@ -146,7 +147,12 @@ impl Mesh {
             tree.former = before;
             None
         } else if let Some(before) = before {
-            tree.former.replace(before)
+            if had_answered || tree.former.is_none() {
+                tree.former.replace(before)
+            } else {
+                // It never delivered: the one before it still does.
+                Some(before)
+            }
         } else {
             None
         };
@@ -155,6 +161,15 @@ impl Mesh {
         }
         self.connect(&parent);
         self.join_parents(&parent);
+        self.connect_backup(id, root);
+    }
+
+    /// A backup is of use only while it can be asked at once.
+    fn connect_backup(&mut self, id: &MeetingId, root: &EdgeId) {
+        let backup = self.tree(id, root).and_then(|tree| tree.backup.clone());
+        if let Some(backup) = backup.filter(|backup| *backup != self.edge) {
+            self.connect(&backup);
+        }
     }
 
     /// Leaves a parent, which ends every relay of the tree that comes from it.
@@ -198,6 +213,7 @@ impl Mesh {
             for (root, tree) in &mut room.trees {
                 if tree.parent.as_ref() == Some(peer) && tree.joined.is_none() {
                     tree.joined = Some(peer.clone());
+                    tree.answered = false;
                     joins.push(BackboneMessage::Join {
                         room: id.clone(),
                         root: root.clone(),
@@ -218,11 +234,11 @@ impl Mesh {
         let mut joins = Vec::new();
         for (id, room) in &mut self.rooms {
             for (root, tree) in &mut room.trees {
-                let parent = tree.joined.clone().filter(|_| !tree.complete);
+                let parent = tree.joined.clone().filter(|_| !tree.answered);
                 let Some(parent) = parent else {
-                    tree.waiting = None;
                     continue;
                 };
+                tree.unanswered.get_or_insert(now);
                 let since = *tree.waiting.get_or_insert(now);
                 if now.since(since) >= ROSTER_PATIENCE {
                     tree.waiting = Some(now);
@@ -241,13 +257,13 @@ impl Mesh {
         }
     }
 
-    /// Lets go of connections that no tree's parent needs.
+    /// Lets go of connections that no tree's parent or backup needs.
     pub(super) fn refresh_connections(&mut self) {
         let needed: BTreeSet<_> = self
             .rooms
             .values()
             .flat_map(|room| room.trees.values())
-            .flat_map(|tree| tree.parent.iter().chain(&tree.former))
+            .flat_map(|tree| tree.parent.iter().chain(&tree.former).chain(&tree.backup))
             .cloned()
             .collect();
         for peer in self.connected.difference(&needed) {

@@ -127,12 +127,20 @@ impl Mesh {
         if change.path.iter().any(|hop| hop.edge == own) {
             return;
         }
+        // Until the new parent has answered, the former one still tells what is new.
+        let is_former =
+            |tree: &Tree| !tree.answered && !change.complete && tree.former.as_ref() == Some(from);
         let Some(tree) = self
             .tree_mut(room, root)
-            .filter(|tree| tree.joined.as_ref() == Some(from))
+            .filter(|tree| tree.joined.as_ref() == Some(from) || is_former(tree))
         else {
             return;
         };
+        if tree.joined.as_ref() == Some(from) && change.complete {
+            tree.answered = true;
+            tree.waiting = None;
+            tree.unanswered = None;
+        }
         let moved = tree.path != change.path;
         tree.path = change.path;
         let mut left: Vec<_> = change
@@ -155,7 +163,12 @@ impl Mesh {
                     reason: LeaveReason::EdgeLost,
                 })
                 .collect();
-            left.extend(gone.into_iter().filter(|departure| tree.depart(departure)));
+            // Not remembered as departed: a parent that does not know somebody yet will soon tell of
+            // the same version.
+            for departure in &gone {
+                tree.roster.remove(&departure.participant);
+            }
+            left.extend(gone);
             tree.complete = true;
         }
         let upserts: Vec<_> = change

@@ -121,8 +121,9 @@ impl World {
             match output {
                 Output::Connect { peer } => {
                     if !self.dead.contains(&peer) && self.links.insert(pair(id, &peer)) {
-                        self.at(peer.as_str()).peer_up(id);
-                        self.at(id.as_str()).peer_up(&peer);
+                        let now = self.now;
+                        self.at(peer.as_str()).peer_up(now, id);
+                        self.at(id.as_str()).peer_up(now, &peer);
                     }
                 }
                 Output::Disconnect { .. } => {}
@@ -512,6 +513,132 @@ fn a_lost_parent_is_replaced_by_the_backup_at_once() {
     assert_eq!(world.roster("c", "a"), [1]);
 }
 
+/// The chain, with d in the tree as well, so that it can serve at once.
+const SPARE: &[TreeSketch<'_>] = &[
+    (
+        "a",
+        &[("b", "a", None), ("d", "a", None), ("c", "b", Some("d"))],
+    ),
+    (
+        "c",
+        &[("b", "c", None), ("d", "c", None), ("a", "b", Some("d"))],
+    ),
+];
+
+fn spare() -> World {
+    let mut world = chain();
+    world.plan(&plan(2, SPARE));
+    world.settle();
+    world.at("c").want(Time::ZERO, &room(), &track(1));
+    world.settle();
+    world.flow();
+    world
+}
+
+impl World {
+    fn turn(&mut self, seconds: u64) {
+        for _ in 0..seconds * 4 {
+            self.now = self.now + Duration::from_millis(250);
+            let now = self.now;
+            for id in self.edges.keys().cloned().collect::<Vec<_>>() {
+                self.at(id.as_str()).handle_timeout(now);
+            }
+            self.settle();
+        }
+    }
+}
+
+#[test]
+fn a_backup_is_connected_before_it_is_needed() {
+    let world = spare();
+    assert!(world.links.contains(&pair(&edge("c"), &edge("d"))));
+}
+
+#[test]
+fn a_silent_parent_is_replaced_with_one_round_trip_and_kept_until_the_other_delivers() {
+    let mut world = spare();
+    world.at("c").peer_silent(Time::ZERO, &edge("b"));
+    world.take_outputs(&edge("c"));
+    let asked: Vec<_> = world
+        .wire
+        .iter()
+        .filter(|(_, to, _)| *to == edge("d"))
+        .collect();
+    assert!(
+        matches!(
+            asked[..],
+            [
+                (.., BackboneMessage::Join { .. }),
+                (.., BackboneMessage::Subscribe { .. }),
+                (.., BackboneMessage::KeyFrame { .. }),
+            ]
+        ),
+        "{asked:?}"
+    );
+    world.settle();
+    assert_eq!(world.copies("c", &track(1)), 2);
+    world.flow();
+    assert_eq!(world.copies("c", &track(1)), 1);
+    assert_eq!(world.roster("c", "a"), [1], "nobody left meanwhile");
+}
+
+#[test]
+fn a_tree_returns_to_the_plan_when_its_parent_is_steady() {
+    let mut world = spare();
+    let from_b = |world: &World| {
+        world
+            .sending
+            .keys()
+            .any(|(from, to, _)| *from == edge("b") && *to == edge("c"))
+    };
+    world.at("c").peer_silent(Time::ZERO, &edge("b"));
+    world.settle();
+    world.flow();
+    let now = world.now;
+    world.at("c").peer_heard(now, &edge("b"));
+    world.turn(4);
+    assert!(!from_b(&world), "too early");
+    world.turn(2);
+    world.flow();
+    assert!(from_b(&world));
+    assert_eq!(world.copies("c", &track(1)), 1);
+}
+
+#[test]
+fn a_plan_whose_parent_is_silent_is_followed_from_its_backup() {
+    let mut world = spare();
+    world.at("c").peer_silent(Time::ZERO, &edge("b"));
+    world.settle();
+    world.flow();
+    world.plan(&plan(3, SPARE));
+    world.settle();
+    world.turn(4);
+    assert_eq!(world.copies("c", &track(1)), 1);
+    assert!(world.sending.keys().any(|(from, ..)| *from == edge("d")));
+}
+
+#[test]
+fn a_parent_that_never_answers_is_given_up_for_the_one_before() {
+    let mut world = spare();
+    world.at("c").peer_silent(Time::ZERO, &edge("b"));
+    world.settle();
+    world.flow();
+    world.at("b").end_room(&room());
+    world.settle();
+    world.at("c").peer_heard(Time::ZERO, &edge("b"));
+    for _ in 0..30 {
+        world.turn(1);
+        world.flow();
+        assert_eq!(world.copies("c", &track(1)), 1);
+        assert_eq!(world.roster("c", "a"), [1]);
+    }
+    world
+        .at("a")
+        .local_participant(&room(), record("a", 1, 2, true));
+    world.turn(10);
+    assert_eq!(world.roster("c", "a"), [2], "news come all the while");
+}
+
 #[test]
 fn who_is_no_longer_in_the_plan_is_lost() {
     let mut world = chain();
@@ -528,6 +655,7 @@ enum Step {
     Depart { at: u8, n: u8 },
     Want { at: u8, n: u8 },
     Unwant { at: u8, n: u8 },
+    Silent { at: u8, n: u8 },
     Flow,
     Later,
 }
@@ -541,7 +669,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
                 .prop_map(|(at, n, publishes)| Step::Participant { at, n, publishes }),
             (at.clone(), n.clone()).prop_map(|(at, n)| Step::Depart { at, n }),
             (at.clone(), n.clone()).prop_map(|(at, n)| Step::Want { at, n }),
-            (at, n).prop_map(|(at, n)| Step::Unwant { at, n }),
+            (at.clone(), n.clone()).prop_map(|(at, n)| Step::Unwant { at, n }),
+            (at, n).prop_map(|(at, n)| Step::Silent { at, n }),
             Just(Step::Flow),
             Just(Step::Later),
         ],
@@ -623,17 +752,25 @@ proptest! {
                     world.at(NAMES[usize::from(at)]).unwant(now, &room(), &track(id(of, n)));
                     wants.remove(&(at, of, n));
                 }
+                Step::Silent { at, n } => {
+                    world.at(NAMES[usize::from(at)]).peer_silent(now, &edge(NAMES[usize::from(n)]));
+                }
                 Step::Flow => world.flow(),
                 Step::Later => world.settle(),
             }
         }
         world.settle();
         world.flow();
+        let now = world.now;
         for name in NAMES {
-            let end = world.now + Duration::from_secs(10);
-            world.at(name).handle_timeout(end);
+            for other in NAMES {
+                world.at(name).peer_heard(now, &edge(other));
+            }
         }
-        world.settle();
+        for _ in 0..8 {
+            world.turn(2);
+            world.flow();
+        }
         for (at, name) in (0u8..).zip(NAMES) {
             for (of, root) in (0u8..).zip(NAMES).filter(|&(of, _)| of != at) {
                 let wanted: BTreeMap<_, _> = there.iter().filter(|((edge, _), _)| *edge == of)

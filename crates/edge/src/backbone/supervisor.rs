@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use sluice_meshnet::connection::CloseCode;
 use sluice_meshnet::{MeshConnection, MeshEndpoint};
-use sluice_types::ids::{EdgeId, RegionName};
+use sluice_types::ids::EdgeId;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::dial::{Ready, dial, greet};
 use super::link;
-use super::{BackboneEvent, Command, Links};
+use super::{BackboneEvent, BackboneSettings, Command, Links};
 
 /// How long peers get to take the goodbye.
 const GOODBYE: Duration = Duration::from_millis(300);
@@ -27,8 +27,7 @@ type Ended = (EdgeId, MeshConnection);
 
 pub(super) struct Supervisor {
     endpoint: Arc<MeshEndpoint>,
-    edge: EdgeId,
-    region: RegionName,
+    settings: BackboneSettings,
     links: Links,
     events: mpsc::Sender<BackboneEvent>,
     directory: watch::Sender<Directory>,
@@ -43,15 +42,13 @@ pub(super) struct Supervisor {
 impl Supervisor {
     pub(super) fn new(
         endpoint: MeshEndpoint,
-        edge: EdgeId,
-        region: RegionName,
+        settings: BackboneSettings,
         links: Links,
         events: mpsc::Sender<BackboneEvent>,
     ) -> Self {
         Self {
             endpoint: Arc::new(endpoint),
-            edge,
-            region,
+            settings,
             links,
             events,
             directory: watch::Sender::new(Directory::new()),
@@ -118,14 +115,14 @@ impl Supervisor {
     }
 
     fn dial(&mut self, peer: EdgeId) {
-        if self.is_up(&peer) || self.dialling.contains_key(&peer) || peer == self.edge {
+        if self.is_up(&peer) || self.dialling.contains_key(&peer) || peer == self.settings.edge {
             return;
         }
         let attempt = dial(
             self.endpoint.clone(),
             peer.clone(),
-            self.edge.clone(),
-            self.region.clone(),
+            self.settings.edge.clone(),
+            self.settings.region.clone(),
             self.directory.subscribe(),
         );
         let ready = self.ready.0.clone();
@@ -137,9 +134,9 @@ impl Supervisor {
     }
 
     fn accept(&self, connection: MeshConnection) {
-        let (edge, region, ready) = (self.edge.clone(), self.region.clone(), self.ready.0.clone());
+        let (settings, ready) = (self.settings.clone(), self.ready.0.clone());
         tokio::spawn(async move {
-            match greet(connection, &edge, &region, false).await {
+            match greet(connection, &settings.edge, &settings.region, false).await {
                 // The supervisor is gone when this fails.
                 Ok(connection) => drop(ready.send(connection).await),
                 Err(error) => tracing::info!(%error, "a backbone connection is refused"),
@@ -160,23 +157,28 @@ impl Supervisor {
         } = ready;
         // The smaller edge's own attempt goes on beside a connection that it accepted meanwhile: the
         // other side may be about to prefer it.
-        if dialled || self.edge > peer {
+        if dialled || self.settings.edge > peer {
             self.dialling.remove(&peer);
         }
         if let Some(&before) = self.dialled.get(&peer) {
-            let by_smaller = |dialled: bool| dialled == (self.edge < peer);
+            let by_smaller = |dialled: bool| dialled == (self.settings.edge < peer);
             if before != dialled && by_smaller(before) {
                 connection.close(CloseCode::Duplicate, "there is one already");
                 return;
             }
             self.drop_link(&peer, CloseCode::Duplicate).await;
         }
-        tracing::info!(%peer, dialled, "a backbone connection is up");
+        tracing::info!(
+            %peer,
+            dialled,
+            version = %connection.version(),
+            "a backbone connection is up"
+        );
         let handle = link::start(
             peer.clone(),
             connection,
-            sender,
-            receiver,
+            (sender, receiver),
+            self.settings.silence,
             self.events.clone(),
             self.done.0.clone(),
         );

@@ -18,6 +18,8 @@ impl Hub {
         let now = self.now();
         match event {
             BackboneEvent::PeerUp { peer } => self.mesh.peer_up(now, &peer),
+            BackboneEvent::PeerSilent { peer } => self.mesh.peer_silent(now, &peer),
+            BackboneEvent::PeerHeard { peer } => self.mesh.peer_heard(now, &peer),
             BackboneEvent::PeerDown { peer } => self.mesh.peer_down(now, &peer),
             BackboneEvent::Message { peer, message } => {
                 self.mesh.handle_message(now, &peer, message);

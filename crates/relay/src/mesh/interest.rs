@@ -6,8 +6,30 @@ use sluice_types::ids::{EdgeId, MeetingId, RelayId, TrackId};
 use sluice_types::mesh::backbone::BackboneMessage;
 use sluice_types::units::Time;
 
-use super::{ALL_ENCODINGS, Ingress, Mesh, OVERLAP, Output, RelayUse};
+use super::{ALL_ENCODINGS, Ingress, Mesh, OVERLAP, Output, RelayUse, Tree};
 use crate::datagram::RELAY_ID_MAX;
+
+impl Tree {
+    /// Nothing comes over a relay any more. Without its successor, the one from the former parent
+    /// goes on.
+    pub(super) fn lose_relay(&mut self, track: &TrackId, peer: &EdgeId, relay: RelayId) {
+        let Some(mut ingress) = self.ingress.remove(track) else {
+            return;
+        };
+        let mut former = ingress
+            .former
+            .take()
+            .filter(|(of, number, _)| !(of == peer && *number == relay));
+        if ingress.peer == *peer && ingress.relay == relay {
+            let Some((peer, relay, _)) = former.take() else {
+                return;
+            };
+            (ingress.peer, ingress.relay) = (peer, relay);
+        }
+        ingress.former = former;
+        self.ingress.insert(track.clone(), ingress);
+    }
+}
 
 impl Mesh {
     /// A participant at this edge wants a track of another edge.
@@ -114,7 +136,7 @@ impl Mesh {
         });
     }
 
-    fn subscribe(
+    pub(super) fn subscribe(
         &mut self,
         now: Time,
         from: &EdgeId,
@@ -289,13 +311,13 @@ impl Mesh {
             self.unsubscribe(&peer, relay);
             self.release_former(&room, &root);
         }
-        self.join_again(now);
+        self.look_elsewhere(now);
         self.reconsider_parents(now);
     }
 
     /// Leaves the former parent once nothing comes from it any more.
     pub(super) fn release_former(&mut self, room: &MeetingId, root: &EdgeId) {
-        let Some(tree) = self.tree_mut(room, root).filter(|tree| tree.answered) else {
+        let Some(tree) = self.tree_mut(room, root).filter(|tree| tree.confirmed) else {
             return;
         };
         let Some(former) = tree.former.clone() else {
@@ -404,24 +426,8 @@ impl Mesh {
             peer: parent.clone(),
             relay,
         });
-        let Some(tree) = self.tree_mut(&of.room, &of.root) else {
-            return;
-        };
-        let is_it = |ingress: &&mut Ingress| ingress.peer == *parent && ingress.relay == relay;
-        if let Some(ingress) = tree.ingress.get_mut(&of.track).filter(is_it) {
-            match ingress.former.take() {
-                // The relay that it was to take over from goes on.
-                Some((peer, relay, _)) => {
-                    ingress.peer = peer;
-                    ingress.relay = relay;
-                }
-                None => drop(tree.ingress.remove(&of.track)),
-            }
-        } else if let Some(ingress) = tree.ingress.get_mut(&of.track) {
-            let is_it = |(peer, former, _): &mut (EdgeId, RelayId, Time)| {
-                peer == parent && *former == relay
-            };
-            ingress.former.take_if(is_it);
+        if let Some(tree) = self.tree_mut(&of.room, &of.root) {
+            tree.lose_relay(&of.track, parent, relay);
         }
     }
 

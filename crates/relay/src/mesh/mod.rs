@@ -178,24 +178,25 @@ struct Tree {
     /// Whom the plan, or after a loss its backup, says to receive from; `None` at the root.
     parent: Option<EdgeId>,
     backup: Option<EdgeId>,
-    /// Whom the plan says to receive from, whoever it is that now sends.
+    /// Whom the plan says to receive from, also while the backup stands in.
     planned: Option<EdgeId>,
     /// To whom a join was sent.
     joined: Option<EdgeId>,
-    /// Whoever was joined has sent the whole roster since.
-    answered: bool,
     /// The parent before, which still sends until the new one does.
     former: Option<EdgeId>,
     /// The plan no longer has this edge in the tree; it serves its children until they are gone.
     retired: bool,
-    /// The whole roster is known, from this parent or the one before.
+    /// The whole roster is known.
     complete: bool,
-    /// When the roster was asked for last, and since when it, or a connection to the parent, has been
-    /// missing.
+    /// The whole roster came from the parent that was joined last.
+    confirmed: bool,
+    /// Since when that has been waited for, and a connection to the parent.
     waiting: Option<Time>,
-    unanswered: Option<Time>,
+    unreachable: Option<Time>,
     /// The edges from the root to this edge's parent; at the root empty.
     path: Vec<Hop>,
+    /// The highest version that the root has written, as far as it is known here.
+    revision: u64,
     roster: BTreeMap<ParticipantId, ParticipantRecord>,
     departed: BTreeMap<ParticipantId, u64>,
     children: BTreeSet<EdgeId>,
@@ -243,8 +244,8 @@ struct Peer {
     up: bool,
     /// Connected, but nothing comes from it.
     silent: bool,
-    /// Since when it has been heard, or has not failed to answer.
-    steady: Time,
+    /// Since when it has been heard, and has answered; as seen by the next look at the time.
+    steady: Option<Time>,
     next_relay: u32,
     receiving: BTreeMap<RelayId, RelayUse>,
     sending: BTreeMap<RelayId, RelayUse>,

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use sluice_types::ids::{EdgeId, MeetingId, RelayId};
+use sluice_types::ids::{EdgeId, MeetingId, RelayId, TrackId};
 use sluice_types::mesh::backbone::BackboneMessage;
 use sluice_types::mesh::control::Branch;
 use sluice_types::room::MediaKind;
@@ -21,15 +21,13 @@ const STEADY: Duration = Duration::from_secs(5);
 /// How long a connection to a parent may be missing before the backup is asked instead.
 const UNREACHABLE: Duration = Duration::from_secs(1);
 
-/// How long a parent may leave joins unanswered before the tree returns to the one before it.
-const UNANSWERED: Duration = Duration::from_secs(5);
-
 impl Mesh {
     /// Nothing comes from an edge any more, though its connection stands: trees that come from it turn
     /// to their backups. What it still sends is taken until those deliver.
     pub fn peer_silent(&mut self, now: Time, peer: &EdgeId) {
         if let Some(state) = self.peers.get_mut(peer).filter(|state| state.up) {
             state.silent = true;
+            state.steady = None;
             self.leave_silent_parents(now);
         }
     }
@@ -38,8 +36,28 @@ impl Mesh {
     pub fn peer_heard(&mut self, now: Time, peer: &EdgeId) {
         if let Some(state) = self.peers.get_mut(peer).filter(|state| state.silent) {
             state.silent = false;
-            state.steady = now;
+            state.steady = Some(now);
+            self.tell_children_of(peer);
             self.leave_silent_parents(now);
+        }
+    }
+
+    /// What came from a silent edge at last was kept from children, who could not know its worth.
+    fn tell_children_of(&mut self, parent: &EdgeId) {
+        let rooms = self.rooms.iter();
+        let trees = rooms.flat_map(|(id, room)| room.trees.iter().map(move |tree| (id, tree)));
+        let fed = trees.filter(|(_, (_, tree))| {
+            let from = [&tree.joined, &tree.former];
+            from.into_iter().flatten().any(|from| from == parent)
+        });
+        let told: Vec<_> = fed
+            .flat_map(|(id, (root, tree))| {
+                let children = tree.children.iter().cloned();
+                children.map(move |child| (id.clone(), root.clone(), child))
+            })
+            .collect();
+        for (room, root, child) in told {
+            self.send_whole_roster(&room, &root, &child);
         }
     }
 
@@ -77,7 +95,7 @@ impl Mesh {
             .collect()
     }
 
-    pub(super) fn leave_silent_parents(&mut self, now: Time) {
+    fn leave_silent_parents(&mut self, now: Time) {
         let moving = self.moving(|tree| {
             tree.parent
                 .as_ref()
@@ -94,10 +112,33 @@ impl Mesh {
     pub(super) fn reroute(&mut self, now: Time, room: &MeetingId, root: &EdgeId, to: &EdgeId) {
         let before = self.tree(room, root).and_then(|tree| tree.parent.clone());
         self.set_parent(room, root, to.clone(), before);
-        self.refresh_interest(now, room, root);
+        for track in self.missing_from(room, root, to) {
+            self.subscribe(now, to, room, root, &track);
+        }
         for (relay, encoding) in self.interrupted(room, root, to) {
             self.send(to, BackboneMessage::KeyFrame { relay, encoding });
         }
+    }
+
+    /// Tracks that are received here or below, and not yet asked of a parent that was joined.
+    fn missing_from(&self, room: &MeetingId, root: &EdgeId, parent: &EdgeId) -> Vec<TrackId> {
+        let tree = self.tree(room, root);
+        let Some(tree) = tree.filter(|tree| tree.joined.as_ref() == Some(parent)) else {
+            return Vec::new();
+        };
+        let is_missing = |track: &&TrackId| {
+            let ingress = tree.ingress.get(*track);
+            ingress.is_none_or(|ingress| ingress.peer != *parent)
+        };
+        tree.open.iter().filter(is_missing).cloned().collect()
+    }
+
+    /// Whether what this edge knows of a root comes from there. Of two edges that turn to one another,
+    /// neither may take the other's memory for news.
+    pub(super) fn is_fed(&self, root: &EdgeId, tree: &Tree) -> bool {
+        let from = tree.joined.as_ref().filter(|_| tree.confirmed);
+        let feeds = |parent: Option<&EdgeId>| parent.is_some_and(|parent| self.is_there(parent));
+        *root == self.edge || feeds(from) || feeds(tree.former.as_ref())
     }
 
     /// The encodings of pictures that now come from `parent`: without what was lost, decoders can do
@@ -119,45 +160,48 @@ impl Mesh {
             .collect()
     }
 
-    /// Looks for better parents than those that do not answer, and for planned ones that are back.
+    /// Looks for better parents than those that cannot be reached, and for planned ones that are back.
     pub(super) fn reconsider_parents(&mut self, now: Time) {
-        for room in self.rooms.values_mut() {
-            for tree in room.trees.values_mut() {
-                if tree.parent.is_some() && tree.joined.is_none() {
-                    tree.unanswered.get_or_insert(now);
-                }
+        self.leave_silent_parents(now);
+        for state in self
+            .peers
+            .values_mut()
+            .filter(|state| state.up && !state.silent)
+        {
+            state.steady.get_or_insert(now);
+        }
+        for tree in self
+            .rooms
+            .values_mut()
+            .flat_map(|room| room.trees.values_mut())
+        {
+            if tree.parent.is_some() && tree.joined.is_none() {
+                tree.unreachable.get_or_insert(now);
+            } else {
+                tree.unreachable = None;
             }
         }
-        let late = |tree: &Tree, patience| {
-            let since = tree.unanswered;
-            since.is_some_and(|since| now.since(since) >= patience)
-        };
         let unreachable = self.moving(|tree| {
-            let waits = tree.joined.is_none() && late(tree, UNREACHABLE);
-            let backup = tree.backup.clone().filter(|_| waits);
-            backup.filter(|backup| self.is_there(backup))
+            let since = tree.unreachable?;
+            let backup = tree.backup.clone().filter(|backup| self.is_there(backup))?;
+            (now.since(since) >= UNREACHABLE).then_some(backup)
         });
-        let unanswered = self.moving(|tree| {
-            let waits = tree.joined.is_some() && !tree.answered && late(tree, UNANSWERED);
-            let former = tree.former.clone().filter(|_| waits);
-            former.filter(|former| self.is_there(former))
-        });
-        for (room, root, to) in unreachable.into_iter().chain(unanswered) {
-            let left = self.tree(&room, &root).and_then(|tree| tree.parent.clone());
-            if let Some(state) = left.and_then(|left| self.peers.get_mut(&left)) {
-                state.steady = now;
-            }
-            self.reroute(now, &room, &root, &to);
+        for (room, root, backup) in unreachable {
+            self.reroute(now, &room, &root, &backup);
         }
         let returning = self.moving(|tree| {
-            let planned = tree.planned.clone().filter(|_| tree.answered)?;
+            let planned = tree.planned.clone().filter(|_| tree.confirmed)?;
             let state = self
                 .peers
                 .get(&planned)
-                .filter(|state| state.up && !state.silent)?;
-            (now.since(state.steady) >= STEADY).then_some(planned)
+                .filter(|_| self.is_there(&planned))?;
+            (now.since(state.steady?) >= STEADY).then_some(planned)
         });
         for (room, root, planned) in returning {
+            if let Some(state) = self.peers.get_mut(&planned) {
+                // Should it not answer, the next attempt waits as long.
+                state.steady = Some(now);
+            }
             let before = self.tree(&room, &root).and_then(|tree| tree.parent.clone());
             self.set_parent(&room, &root, planned, before);
         }

@@ -17,6 +17,7 @@ mod planner;
 mod residency;
 mod search;
 mod sketch;
+mod standby;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -306,13 +306,13 @@ impl Mesh {
         })
     }
 
-    /// Whom each tree is received from: the room, the root, the parent that was joined, and whether
-    /// its whole roster came.
+    /// Whom each tree is received from: the room, the root, the parent that was joined last, and
+    /// whether the whole roster came from it.
     pub fn parents(&self) -> impl Iterator<Item = (&MeetingId, &EdgeId, &EdgeId, bool)> {
         self.rooms.iter().flat_map(|(id, room)| {
             let trees = room.trees.iter();
             trees.filter_map(move |(root, tree)| {
-                Some((id, root, tree.joined.as_ref()?, tree.complete))
+                Some((id, root, tree.joined.as_ref()?, tree.confirmed))
             })
         })
     }

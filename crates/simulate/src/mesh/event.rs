@@ -98,6 +98,7 @@ pub(super) enum CoordinatorEvent {
 /// What waits for the hub.
 pub(super) enum HubEvent {
     PeerUp(EdgeId, End),
+    PeerReplaced(EdgeId, End),
     PeerDown(EdgeId),
     Message(EdgeId, BackboneMessage),
     FirstPacket(EdgeId, RelayId),

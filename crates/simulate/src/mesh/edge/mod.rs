@@ -139,6 +139,10 @@ impl EdgeHost {
                     self.up.insert(peer.clone(), end);
                     self.mesh.peer_up(&peer);
                 }
+                HubEvent::PeerReplaced(peer, end) => {
+                    self.up.insert(peer.clone(), end);
+                    self.mesh.peer_replaced(now, &peer);
+                }
                 HubEvent::PeerDown(peer) => {
                     self.up.remove(&peer);
                     self.mesh.peer_down(now, &peer);

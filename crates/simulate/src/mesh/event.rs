@@ -96,6 +96,7 @@ pub(super) enum CoordinatorEvent {
 }
 
 /// What waits for the hub.
+#[derive(Debug)]
 pub(super) enum HubEvent {
     PeerUp(EdgeId, End),
     PeerReplaced(EdgeId, End),

@@ -134,6 +134,7 @@ impl EdgeHost {
         self.awake = false;
         while let Some(event) = self.inbox.pop_front() {
             let now = scene.now;
+            scene.note(|| format!("{} hears {event:?}", self.id));
             match event {
                 HubEvent::PeerUp(peer, end) => {
                     self.up.insert(peer.clone(), end);
@@ -221,6 +222,7 @@ impl EdgeHost {
     }
 
     fn carry_mesh(&mut self, scene: &mut Scene, output: Output) {
+        scene.note(|| format!("{} says {output:?}", self.id));
         match output {
             Output::Connect { peer } => self.connect(scene, peer),
             Output::Disconnect { peer } => self.backbone.disconnect(scene, &peer),

@@ -158,6 +158,13 @@ impl Planner {
         self.rooms.get(room).map(Room::planned)
     }
 
+    /// What a room's tree is planned with.
+    #[must_use]
+    pub fn planned_bitrate(&self, room: &MeetingId, root: &EdgeId) -> Option<Bitrate> {
+        let planned = self.rooms.get(room)?.trees.get(root)?;
+        Some(Bitrate::bps(planned.bps))
+    }
+
     /// Why a room's trees are as they are, root by root: what is planned with for its tracks, and
     /// each edge's place.
     #[must_use]

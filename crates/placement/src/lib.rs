@@ -19,6 +19,7 @@ pub mod registry;
 mod residency;
 mod search;
 mod sketch;
+mod standby;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -169,6 +169,7 @@ fn connected() -> ControlEvent {
         mesh: "test".into(),
         jwks: "{}".into(),
         public_url: "http://127.0.0.1:7400".into(),
+        has_terms: true,
     }
 }
 
@@ -251,7 +252,7 @@ async fn nobody_else_is_taken_for_the_coordinator() {
         let impostor = endpoint(ca, &identity, anywhere(), &[ALPN]);
         let address = impostor.local_address().expect("bound");
         let dialler = endpoint(&ours, &self::edge(), anywhere(), &[]);
-        let refused = within(dialler.connect(address, &Identity::Coordinator, ALPN)).await;
+        let refused = within(dialler.connect(address, &Identity::Coordinator, &[ALPN])).await;
         assert!(refused.is_err());
         let mut line = line(&ours, address);
         assert!(

@@ -12,7 +12,7 @@ mod residency;
 mod room;
 #[cfg(test)]
 mod tests;
-mod traffic;
+pub mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;

@@ -101,8 +101,10 @@ pub(super) enum CoordinatorEvent {
 }
 
 /// What waits for the hub.
+#[derive(Debug)]
 pub(super) enum HubEvent {
     PeerUp(EdgeId, End),
+    PeerReplaced(EdgeId, End),
     PeerDown(EdgeId),
     Message(EdgeId, BackboneMessage),
     FirstPacket(EdgeId, RelayId),

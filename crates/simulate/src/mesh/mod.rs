@@ -34,7 +34,9 @@ use self::event::{Carried, Event, Running};
 use self::faults::Fault;
 use self::network::{End, Health, HostIx, KEEP_ALIVE, Network};
 use self::scene::Scene;
+pub use self::scene::Trace;
 use self::watch::Watch;
+pub(crate) use self::watch::unsound;
 use crate::agenda::Agenda;
 use crate::{Faults, Outcome};
 
@@ -81,13 +83,13 @@ impl Sabotage {
     ];
 }
 
-/// Runs one seed.
+/// Runs one seed; `trace` is told what happens.
 ///
 /// # Panics
 /// When the made-up topology is not sound, which is a mistake in this crate.
 #[must_use]
-pub fn run(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
-    Simulation::new(seed, sabotage).run()
+pub fn run(seed: u64, sabotage: Option<Sabotage>, trace: Option<Trace>) -> Outcome {
+    Simulation::new(seed, sabotage, trace).run()
 }
 
 struct Simulation {
@@ -105,7 +107,7 @@ struct Simulation {
 }
 
 impl Simulation {
-    fn new(seed: u64, sabotage: Option<Sabotage>) -> Self {
+    fn new(seed: u64, sabotage: Option<Sabotage>, trace: Option<Trace>) -> Self {
         let mut dice = Dice::new(seed);
         let topology = geography::topology(&mut dice);
         // Whoever changes that module has a test that says so first.
@@ -127,6 +129,7 @@ impl Simulation {
             edges: ids.clone(),
             watch: Watch::default(),
             sabotage,
+            trace,
         };
         let coordinator = Coordinator::start(&mut scene, 0, &topology);
         let mut edges = Vec::new();
@@ -258,6 +261,7 @@ impl Simulation {
 
     fn fail(&mut self, fault: Fault) {
         let scene = &mut self.scene;
+        scene.note(|| format!("{fault:?}"));
         let coordinator = scene.coordinator();
         match fault {
             Fault::CrashEdge { host, restart } => {

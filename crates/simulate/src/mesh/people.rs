@@ -77,6 +77,8 @@ impl Simulation {
         if client.stay != stay || !client.has_socket {
             return;
         }
+        self.scene
+            .note(|| format!("{stay:?} is told {:?}", message.event));
         match client.told(message) {
             Ok(Some(revision)) => self.say(stay.client, Said::Answer { revision }),
             Ok(None) => {}

@@ -16,6 +16,9 @@ use crate::agenda::Agenda;
 /// From a client to its edge, or to the coordinator.
 pub(super) const ACCESS: Duration = Duration::from_millis(12);
 
+/// Takes what happens, line by line, with its time.
+pub type Trace = Box<dyn FnMut(Time, &str)>;
+
 pub(super) struct Scene {
     pub(super) now: Time,
     pub(super) agenda: Agenda<Event>,
@@ -26,11 +29,19 @@ pub(super) struct Scene {
     pub(super) by_id: BTreeMap<EdgeId, HostIx>,
     pub(super) watch: Watch,
     pub(super) sabotage: Option<Sabotage>,
+    pub(super) trace: Option<Trace>,
 }
 
 impl Scene {
     pub(super) const fn coordinator(&self) -> HostIx {
         self.edges.len()
+    }
+
+    /// Says what happens, if anybody listens.
+    pub(super) fn note(&mut self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace(self.now, &what());
+        }
     }
 
     pub(super) fn after(&mut self, wait: Duration, event: Event) {

@@ -259,11 +259,13 @@ impl EdgeHost {
                 self.backbone.stop_dialling(scene, &peer);
             }
         }
+        let mut event = HubEvent::PeerUp(peer.clone(), end);
         if let Some(before) = self.backbone.links.get(&peer) {
             if !replaces(&self.id, &peer, before.dialled, dialled) {
                 return scene.close(end);
             }
-            self.drop_link(scene, &peer);
+            scene.close(before.end);
+            event = HubEvent::PeerReplaced(peer.clone(), end);
         }
         scene.look_after(end);
         let link = Link {
@@ -277,7 +279,7 @@ impl EdgeHost {
         };
         self.backbone.links.insert(peer.clone(), link);
         self.set_timer(scene, &peer);
-        self.wake_hub(scene, HubEvent::PeerUp(peer, end));
+        self.wake_hub(scene, event);
     }
 
     /// An attempt of this edge's came to nothing.
@@ -291,17 +293,12 @@ impl EdgeHost {
         }
     }
 
-    fn drop_link(&mut self, scene: &mut Scene, peer: &EdgeId) {
-        if let Some(link) = self.backbone.links.remove(peer) {
-            scene.close(link.end);
-            self.wake_hub(scene, HubEvent::PeerDown(peer.clone()));
-        }
-    }
-
     /// A connection is over.
     pub(super) fn bury(&mut self, scene: &mut Scene, end: End) {
         if let Some(peer) = self.backbone.peer_at(end) {
-            self.drop_link(scene, &peer);
+            self.backbone.links.remove(&peer);
+            scene.close(end);
+            self.wake_hub(scene, HubEvent::PeerDown(peer.clone()));
             if self.backbone.wanted.contains(&peer) {
                 self.start_dialling(scene, &peer, BACKOFF);
             }

@@ -354,6 +354,10 @@ impl EdgeHost {
                 continue;
             };
             let (ssrc, index) = (packet.ssrc, packet.index);
+            scene.note(|| {
+                let what = client::mark(&packet.payload);
+                format!("{} gives {stay:?} {what:x?} as {index} of {ssrc}", self.id)
+            });
             scene
                 .watch
                 .delivered(scene.now, stay, ssrc, index, &packet.payload);

@@ -134,10 +134,15 @@ impl EdgeHost {
         self.awake = false;
         while let Some(event) = self.inbox.pop_front() {
             let now = scene.now;
+            scene.note(|| format!("{} hears {event:?}", self.id));
             match event {
                 HubEvent::PeerUp(peer, end) => {
                     self.up.insert(peer.clone(), end);
                     self.mesh.peer_up(&peer);
+                }
+                HubEvent::PeerReplaced(peer, end) => {
+                    self.up.insert(peer.clone(), end);
+                    self.mesh.peer_replaced(now, &peer);
                 }
                 HubEvent::PeerDown(peer) => {
                     self.up.remove(&peer);
@@ -220,6 +225,7 @@ impl EdgeHost {
     }
 
     fn carry_mesh(&mut self, scene: &mut Scene, output: Output) {
+        scene.note(|| format!("{} says {output:?}", self.id));
         match output {
             Output::Connect { peer } => self.connect(scene, peer),
             Output::Disconnect { peer } => self.backbone.disconnect(scene, &peer),

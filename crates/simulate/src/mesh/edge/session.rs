@@ -189,6 +189,7 @@ impl EdgeHost {
 
     /// A client says something.
     pub(super) fn says(&mut self, scene: &mut Scene, stay: Stay, said: Said) {
+        scene.note(|| format!("{stay:?} says to {} {said:?}", self.id));
         let found = self.rooms.iter().find_map(|(id, state)| {
             let mut members = state.members.iter();
             let (participant, _) = members.find(|(_, member)| member.stay == stay)?;

@@ -9,4 +9,5 @@ mod residency;
 mod several;
 mod store;
 mod support;
+mod topology;
 mod webhooks;

@@ -171,6 +171,11 @@ impl TestCoordinator {
         self
     }
 
+    /// The folder of its topology.
+    pub(crate) fn dir(&self) -> &Path {
+        self.work.path()
+    }
+
     async fn until_it_answers(&self) {
         let url = format!("http://{}/healthz", self.config.http_listen);
         let answers = async {

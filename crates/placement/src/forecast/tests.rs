@@ -91,7 +91,8 @@ fn a_change_moves_those_whom_it_concerns() {
     let links = [("paris", "virginia", 80), ("paris", "singapore", 160)];
     let three = mesh(&[PARIS, VIRGINIA, SINGAPORE], &links, 1_000);
     let moved = moves(&two, &three, &SCENE);
-    let at_singapore = forecast(&three, &SCENE).people[&"singapore".parse().expect("a name")];
+    let singapore: RegionName = "singapore".parse().expect("a name");
+    let at_singapore = forecast(&three, &SCENE).people[&singapore];
     assert_eq!(moved.people, at_singapore, "nobody else has a nearer edge");
     assert!((1..=moved.people).contains(&moved.meetings));
     // A shorter way between the same edges moves nobody, and tracks take it.

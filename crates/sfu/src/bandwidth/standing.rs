@@ -68,12 +68,14 @@ impl Default for StandingQueue {
 }
 
 impl StandingQueue {
-    pub(super) fn note(&mut self, packet: Arrived) {
+    /// Takes note of a packet, and says how much later it came than the fastest, in microseconds.
+    pub(super) fn note(&mut self, packet: Arrived) -> i64 {
         // The clocks differ by a constant, which the comparison takes away.
         let delay = packet.arrived.as_micros() as i64 - packet.sent.as_micros() as i64;
         let millis = packet.arrived.as_millis();
         self.late.note(millis, delay);
         self.base.note(millis, delay);
+        delay - self.base.least().unwrap_or(delay)
     }
 
     /// By how much even the fastest packets are slower than they could be.

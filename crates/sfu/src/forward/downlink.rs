@@ -1,6 +1,7 @@
 //! One participant's downlink: which of its videos gets what.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use sluice_types::room::{MediaKind, TrackSource};
 use sluice_types::signal::{Priority, Wish};
@@ -37,6 +38,9 @@ const PADDING_MAX: usize = 200;
 /// What a packet is longer than its payload on the wire, in bytes: IP, UDP, RTP with extensions, SRTP.
 const OVERHEAD_BYTES: usize = 28 + 12 + 20 + 16;
 
+/// How often a participant's network may be suspected to fall: key frames cost everybody.
+const SUSPICION_INTERVAL: Duration = Duration::from_secs(5);
+
 /// The budget of a participant that cannot say what arrives.
 const UNLIMITED: Bitrate = Bitrate::mbps(1_000_000);
 
@@ -54,6 +58,8 @@ pub(super) struct Downlink {
     paused: bool,
     /// The cluster that packets are sent for.
     probe: Option<ProbeId>,
+    /// When a suspicion counts again.
+    next_suspicion: Time,
 }
 
 impl Default for Downlink {
@@ -67,6 +73,7 @@ impl Default for Downlink {
             allocated: Bitrate::bps(0),
             paused: false,
             probe: None,
+            next_suspicion: Time::ZERO,
         }
     }
 }
@@ -368,9 +375,30 @@ impl Forwarder {
         let peer = &mut self.peers[key.0];
         let target = peer.downlink.estimator.target();
         peer.downlink.bucket.set_estimate(target);
+        let suspect = peer.downlink.estimator.is_suspect();
         // A fall is acted upon at once, the rest when its time comes.
         if target < peer.downlink.allocated {
             self.allocate(now, key, outbox);
+        } else if suspect && now >= peer.downlink.next_suspicion {
+            peer.downlink.next_suspicion = now + SUSPICION_INTERVAL;
+            self.get_ready_to_fall(now, key, outbox);
+        }
+    }
+
+    /// A participant's network may be falling: asks for key frames of the smallest encodings of its
+    /// videos, which are there when it did.
+    fn get_ready_to_fall(&mut self, now: Time, key: PeerId, outbox: &mut impl Outbox) {
+        for place in 0..self.peers[key.0].sinks.len() {
+            let sink = &self.sinks[self.peers[key.0].sinks[place].0];
+            let source = sink.source;
+            let lowest = EncodingId::default();
+            if sink
+                .current()
+                .is_some_and(|current| current.encoding > lowest)
+                && self.sources[source.0].is_alive(now, lowest)
+            {
+                self.want_key_frame(now, source, lowest, outbox);
+            }
         }
     }
 
@@ -452,7 +480,9 @@ impl Forwarder {
                     encoding: next,
                     layer: whole,
                 };
-                let cost = bitrate(&self.sources[source.0], next_choice).as_bps();
+                let at = &self.sources[source.0];
+                let before = at.encodings[next.index()].meter.started_up_to(whole);
+                let cost = bitrate(at, next_choice).max(before).as_bps();
                 more = cost.saturating_sub(given.bitrate.as_bps());
                 if more <= *left {
                     *left -= more;
@@ -466,6 +496,9 @@ impl Forwarder {
             }
         }
         sink.encodings = wanted;
+        let room = choice.map_or(0, |given| given.bitrate.as_bps()) + *left;
+        self.give_up_what_is_too_large(key, Bitrate::bps(room));
+        let sink = &mut self.sinks[key.0];
         match sink.selection.awaited() {
             Some(encoding) if !self.replay(now, key, encoding, outbox) => {
                 self.want_key_frame(now, source, encoding, outbox);
@@ -529,4 +562,4 @@ impl Forwarder {
 }
 
 /// How long a layer switch may wait for a frame that allows it before a key frame is asked for.
-const ENTRY_PATIENCE: std::time::Duration = std::time::Duration::from_millis(250);
+const ENTRY_PATIENCE: Duration = Duration::from_millis(250);

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use sluice_types::units::Time;
+use sluice_types::units::{Bitrate, Time};
 
 use super::passing::Written;
 use super::sink::SentPacket;
-use super::{Drop, Forwarder, Outbox, PeerId, SinkId};
+use super::{Drop, Forwarder, Outbox, PeerId, SinkId, Target};
+use crate::layer::Layer;
 
 /// How often waiting packets are looked at.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(2);
@@ -53,19 +54,48 @@ impl Forwarder {
         queue.push_back(Queued { sink, packet });
     }
 
-    /// Gives up the encoding that a sink is sent, when a lower one was chosen and much of it waits:
-    /// the key frame that it goes on with would come behind all that. Says whether it did.
-    pub(super) fn give_up(&mut self, to: PeerId, key: SinkId) -> bool {
-        let sink = &mut self.sinks[key.0];
-        let queue = &mut self.peers[to.0].downlink.queue;
-        if queue.len() < FALLING_MAX || !sink.selection.falls() {
-            return false;
+    /// Gives up the encoding that a sink is sent, when a lower one or none was chosen and even the least
+    /// of it is more than there is `room` for: the key frame that it goes on with would come behind all
+    /// that, of which little arrives.
+    pub(super) fn give_up_what_is_too_large(&mut self, key: SinkId, room: Bitrate) {
+        let sink = &self.sinks[key.0];
+        let Target::Peer { peer, .. } = sink.target else {
+            return;
+        };
+        let Some(current) = sink.current() else {
+            return;
+        };
+        if !sink.selection.falls() && !sink.told_paused {
+            return;
         }
+        let least = Layer {
+            spatial: current.layer.spatial,
+            temporal: 0,
+        };
+        let encoding = &self.sources[sink.source.0].encodings[current.encoding.index()];
+        if encoding.meter.up_to(least) > room {
+            self.give_up(peer, key);
+        }
+    }
+
+    /// Ends the encoding that a sink is sent: what waits of it is dropped, what is lost is not repaired.
+    fn give_up(&mut self, to: PeerId, key: SinkId) {
+        let queue = &mut self.peers[to.0].downlink.queue;
         let before = queue.len();
         queue.retain(|queued| queued.sink != key);
-        self.stats.dropped[Drop::Behind as usize] += (before - queue.len()) as u64 + 1;
-        sink.selection.begin_again();
-        true
+        self.stats.dropped[Drop::Behind as usize] += (before - queue.len()) as u64;
+        self.sinks[key.0].give_up();
+    }
+
+    /// As [`Self::give_up_what_is_too_large`], when much of it waits. Says whether it did.
+    pub(super) fn give_up_what_waits(&mut self, to: PeerId, key: SinkId) -> bool {
+        let falls = self.sinks[key.0].selection.falls();
+        let gives_up = falls && self.peers[to.0].downlink.queue.len() >= FALLING_MAX;
+        if gives_up {
+            self.give_up(to, key);
+            self.dropped(Drop::Behind);
+        }
+        gives_up
     }
 
     /// When waiting packets should be looked at.

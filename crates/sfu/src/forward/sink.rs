@@ -116,6 +116,8 @@ pub(super) struct Sink {
     latest: Option<SentPacket>,
     latest_at: Time,
     sent: Vec<Option<SentPacket>>,
+    /// Nothing before it is repaired.
+    repaired_from: u64,
     next_retransmission: u64,
     answered: [(u64, Time); ANSWERED],
     answers: usize,
@@ -150,6 +152,7 @@ impl Sink {
             latest: None,
             latest_at: Time::ZERO,
             sent: vec![None; remembered],
+            repaired_from: 0,
             next_retransmission: FIRST_INDEX,
             answered: [(u64::MAX, Time::ZERO); ANSWERED],
             answers: 0,
@@ -168,6 +171,18 @@ impl Sink {
     pub(super) const fn begin_again(&mut self) {
         self.selection.begin_again();
         self.latest = None;
+    }
+
+    /// Goes on with the next key frame: what went out is too much for the receiver's network, so that
+    /// most of it is lost.
+    pub(super) const fn give_up(&mut self) {
+        self.selection.begin_again();
+        self.repaired_from = self.numbering.latest() + 1;
+    }
+
+    /// Whether a packet belongs to what was given up.
+    pub(super) const fn is_given_up(&self, sent: &SentPacket) -> bool {
+        sent.index < self.repaired_from
     }
 
     /// What is added to the publisher's timestamps.

@@ -92,13 +92,8 @@ pub(super) struct Encoding {
 }
 
 impl Encoding {
-    /// One with so many larger ones above it.
-    pub(super) fn new(
-        kind: MediaKind,
-        rid: Option<Box<[u8]>>,
-        repairs: bool,
-        larger: usize,
-    ) -> Self {
+    /// One of which nothing has come yet; missing packets are asked for when `repairs`.
+    pub(super) fn new(kind: MediaKind, rid: Option<Box<[u8]>>, repairs: bool) -> Self {
         let clock_rate = match kind {
             MediaKind::Audio => 48_000,
             MediaKind::Video => 90_000,
@@ -108,7 +103,7 @@ impl Encoding {
             ssrc: 0,
             reception: Reception::new(clock_rate, repairs),
             seen: OnceWindow::default(),
-            history: History::new(kind, larger),
+            history: History::default(),
             key_frames: KeyFrameRequests::default(),
             last: None,
             structure: None,
@@ -239,14 +234,19 @@ impl Meter {
         *sum = sum.saturating_add(bytes as u32);
     }
 
-    /// Takes stock when an interval is over.
-    pub(super) fn tick(&mut self, now: Time) {
+    /// Takes stock when an interval is over, and says whether it is.
+    pub(super) fn tick(&mut self, now: Time) -> bool {
         let since = *self.since.get_or_insert(now);
         let passed = now.since(since);
         if passed < METER_INTERVAL {
-            return;
+            return false;
         }
         self.since = Some(now);
+        self.take_stock(passed);
+        true
+    }
+
+    fn take_stock(&mut self, passed: Duration) {
         if self.bytes.iter().flatten().all(|&bytes| bytes == 0) {
             self.be_silent();
             return;

@@ -36,6 +36,7 @@ use sluice_types::units::Time;
 use self::downlink::Downlink;
 pub use self::encoding::EncodingId;
 use self::feedback::Arrivals;
+use self::history::Pool;
 pub use self::selection::Choice;
 use self::sink::Sink;
 pub use self::sink::{EncodingSet, Target};
@@ -263,6 +264,8 @@ pub struct Forwarder {
     sources: Slab<Source>,
     sinks: Slab<Sink>,
     speakers: Speakers,
+    /// Buffers of kept packets.
+    pool: Pool,
     backbone: Formats,
     stats: Stats,
     next_tick: Time,
@@ -282,6 +285,7 @@ impl Default for Forwarder {
             sources: Slab::new(),
             sinks: Slab::new(),
             speakers: Speakers::default(),
+            pool: Pool::default(),
             backbone: Formats::backbone(),
             stats: Stats::default(),
             next_tick: Time::ZERO,

@@ -6,7 +6,6 @@ use std::time::Duration;
 use sluice_types::units::{Bitrate, Time};
 
 use super::passing::Written;
-use super::sink::SentPacket;
 use super::{Drop, Forwarder, Outbox, PeerId, SinkId, Target};
 use crate::layer::Layer;
 
@@ -21,11 +20,11 @@ const QUEUED_MAX: usize = 384;
 /// second of a large picture.
 const FALLING_MAX: usize = 32;
 
-/// A packet that waits.
+/// A packet that waits: the rest of it is in the sink's ring.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Queued {
     sink: SinkId,
-    packet: SentPacket,
+    index: u64,
 }
 
 impl Forwarder {
@@ -37,7 +36,7 @@ impl Forwarder {
     }
 
     /// Lets a video packet wait.
-    pub(super) fn wait(&mut self, to: PeerId, sink: SinkId, packet: SentPacket) {
+    pub(super) fn wait(&mut self, to: PeerId, sink: SinkId, index: u64) {
         let queue = &mut self.peers[to.0].downlink.queue;
         if queue.len() >= QUEUED_MAX {
             self.stats.dropped[Drop::Behind as usize] += queue.len() as u64;
@@ -51,7 +50,7 @@ impl Forwarder {
         if queue.is_empty() && !self.paced.contains(&to) {
             self.paced.push(to);
         }
-        queue.push_back(Queued { sink, packet });
+        queue.push_back(Queued { sink, index });
     }
 
     /// Gives up the encoding that a sink is sent, when a lower one or none was chosen and even the least
@@ -132,22 +131,22 @@ impl Forwarder {
                 return false;
             }
             if let Some(queued) = peer.downlink.queue.pop_front() {
-                self.send_queued(now, to, &queued, outbox);
+                self.send_queued(now, to, queued, outbox);
             }
         }
     }
 
-    fn send_queued(&mut self, now: Time, to: PeerId, queued: &Queued, outbox: &mut impl Outbox) {
-        let Queued { sink, packet } = queued;
+    fn send_queued(&mut self, now: Time, to: PeerId, queued: Queued, outbox: &mut impl Outbox) {
+        let Queued { sink, index } = queued;
         // The sink, its track or the packet may be gone meanwhile; another sink in its place has
         // other indices.
         let Some(at) = self.sinks.get(sink.0) else {
             return;
         };
         let source = at.source.0;
-        if at.requested(packet.index as u16) != Some(*packet) {
+        let Some(packet) = at.sent(index) else {
             return;
-        }
+        };
         let lent = self.sources.get_mut(source).and_then(|source| {
             let encoding = source.encodings.get_mut(packet.encoding.index())?;
             encoding.history.lend(packet.number)
@@ -161,7 +160,7 @@ impl Forwarder {
             packet: kept.packet(),
             counters: packet.counters(&kept.unit.counters),
         };
-        self.transmit(now, *sink, to, packet, &written, outbox);
+        self.transmit(now, sink, to, &packet, &written, outbox);
         self.sources[source].encodings[packet.encoding.index()]
             .history
             .give_back(kept);

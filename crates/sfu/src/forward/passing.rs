@@ -148,7 +148,7 @@ impl Forwarder {
             if self.give_up_what_waits(peer, key) {
                 return;
             }
-            self.wait(peer, key, sent);
+            self.wait(peer, key, sent.index);
         } else {
             let written = Written {
                 codec: passing.codec,

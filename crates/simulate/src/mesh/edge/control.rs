@@ -126,9 +126,10 @@ impl EdgeHost {
                 }
                 self.forget_room(scene, &room);
             }
-            CoordinatorMessage::Welcome { .. }
+            // The one coordinator here always leads.
+            CoordinatorMessage::Lead { .. }
+            | CoordinatorMessage::Welcome { .. }
             | CoordinatorMessage::Refuse { .. }
-            | CoordinatorMessage::Lead { .. }
             | CoordinatorMessage::Jwks { .. } => {}
         }
     }

@@ -18,7 +18,9 @@ const SECONDS: [f64; 14] = [
 
 /// Logs to standard error: for people on a terminal, as JSON elsewhere. `RUST_LOG` says what.
 pub(crate) fn start_logs() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // Every browser offers extensions that the DTLS library warns of.
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rtc_dtls=error"));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

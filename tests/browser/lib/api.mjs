@@ -51,13 +51,13 @@ export async function createMeeting(mesh, settings = {}) {
 /**
  * Joins without a browser, as a client does before it opens its socket.
  *
- * @param {import('./mesh.mjs').Mesh} mesh
+ * @param {{ coordinator: string }} mesh
  * @param {Meeting} meeting
- * @param {string} region
+ * @param {string} [as] the address of the client in its place
  */
-export async function join(mesh, meeting, region) {
-  const as = mesh.edge(region).client;
-  const response = await fetch(`${mesh.coordinator}/v1/meetings/${meeting.id}/join?as=${as}`, {
+export async function join(mesh, meeting, as) {
+  const query = as ? `?as=${as}` : '';
+  const response = await fetch(`${mesh.coordinator}/v1/meetings/${meeting.id}/join${query}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ name: 'Nobody', invite: meeting.invite }),

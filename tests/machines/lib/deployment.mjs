@@ -27,7 +27,7 @@ ssh_keys    = ["ssh-ed25519 AAAA test"]
 `;
 
 /** How long a service may take until it is ready. Milliseconds. */
-const READY_MS = 30_000;
+const READY_MS = 120_000;
 
 /**
  * A mesh that is deployed as docs/DEPLOY.md says: a folder with the topology, what is rendered from
@@ -41,6 +41,8 @@ export class Deployment {
   #told = {};
   /** @type {Map<string, Machine>} */
   machines = new Map();
+  /** What its names lead to, as lines of a zone file. */
+  zone = '';
   apiKey = { id: '', secret: '' };
   turnSecret = '';
   coordinator = 'https://meet.mesh.example';
@@ -116,7 +118,8 @@ export class Deployment {
     const told = await output('told');
     const hired = await output('hired');
     const addresses = await output('addresses');
-    await this.#internet.name(await this.#terraform('output', '-raw', 'zone_file'));
+    this.zone = await this.#terraform('output', '-raw', 'zone_file');
+    await this.#internet.name(this.zone);
     const before = this.#told;
     this.#told = {};
     const change = { hired: [], replaced: [], gone: [] };
@@ -174,9 +177,16 @@ export class Deployment {
     return machine;
   }
 
+  /** What Terraform decided for a machine. @param {string} name */
+  told(name) {
+    const told = this.#told[name];
+    if (!told) throw new Error(`Terraform knows no ${name}`);
+    return told;
+  }
+
   /** A machine's own address within its cloud, and its public one. @param {string} name */
   addresses(name) {
-    const known = this.#told[name]?.address ?? '';
+    const known = this.told(name).address;
     // AWS translates addresses, at Hetzner Cloud a machine has its own.
     const own = known.startsWith('5.161.') ? known : known.replace(/^\d+/, '10');
     return { known, own };

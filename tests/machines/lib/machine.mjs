@@ -23,6 +23,8 @@ export class Machine {
   #address;
   /** @type {Map<string, Unit>} */
   #units = new Map();
+  /** @type {string[]} */
+  #files = [];
 
   /**
    * @param {string} name
@@ -81,6 +83,8 @@ export class Machine {
 
   /** Puts the files there, and lets in who is let in. @param {Told} told */
   async tell({ told, rules }) {
+    // Who is told otherwise is a new machine, which has nothing of the one before but its secrets.
+    if (this.#files.length > 0) await this.host.run(['rm', '--', ...this.#files.splice(0)]);
     for (const { path, permissions, content } of told.write_files) {
       const folder = dirname(path);
       // Units are read here, sysctl concerns the whole kernel.
@@ -88,6 +92,7 @@ export class Machine {
         const name = path.slice(folder.length + 1).replace(/\.service$/, '');
         this.#units.set(name, new Unit(name, content, this.host, this.name));
       } else if (folder !== '/etc/sysctl.d') {
+        this.#files.push(path);
         await this.host.shell(
           `mkdir -p ${folder}; cat >${path}; chmod ${permissions} ${path}`,
           content,

@@ -5,7 +5,7 @@ import { createMeeting } from '../../browser/lib/api.mjs';
 import { until } from '../../browser/lib/deadline.mjs';
 import { way } from '../lib/client.mjs';
 import { TurnClient } from '../lib/turn.mjs';
-import { world } from './world.mjs';
+import { sees, world } from './world.mjs';
 
 const TURN = { host: 'turn.paris.mesh.example', port: 443 };
 
@@ -21,8 +21,8 @@ test('who gets out over 443 alone is in the call, over TLS to TURN', async (t) =
   const ada = await clients.Ada.join(t, meeting, { colour: 'red', before: relayOnly });
   const bo = await clients.Bo.join(t, meeting, { colour: 'green' });
 
-  assert.equal(await bo.seesPictureOf('Ada'), 'red');
-  assert.equal(await ada.seesPictureOf('Bo'), 'green');
+  await sees(bo, 'Ada', 'red');
+  await sees(ada, 'Bo', 'green');
   await bo.hears('Ada');
   await ada.hears('Bo');
 

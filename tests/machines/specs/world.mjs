@@ -1,7 +1,11 @@
 import { after, before } from 'node:test';
+import { until } from '../../browser/lib/deadline.mjs';
 import { Client } from '../lib/client.mjs';
 import { Deployment } from '../lib/deployment.mjs';
 import { Internet } from '../lib/internet.mjs';
+
+/** Several browsers and a mesh may share few cores. Milliseconds. */
+const SEEN_MS = 60_000;
 
 /** With which the mesh begins. */
 export const REGIONS = ['paris', 'virginia'];
@@ -21,6 +25,18 @@ const clients = {};
 /** The internet, the mesh on it and the people, which all specs share. */
 export function world() {
   return { internet, deployment, clients };
+}
+
+/**
+ * Waits until somebody sees somebody else's own picture move.
+ *
+ * @param {import('../../browser/lib/participant.mjs').Participant} viewer
+ * @param {string} name
+ * @param {string} colour
+ */
+export function sees(viewer, name, colour) {
+  const what = `${viewer.name} to see ${name} in ${colour}`;
+  return until(what, async () => (await viewer.seesPictureOf(name)) === colour, SEEN_MS);
 }
 
 before(async () => {

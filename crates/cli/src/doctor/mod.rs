@@ -208,7 +208,7 @@ async fn examine(patient: &Patient) -> Report {
         Err(error) => report.skip("port", "all", error),
     }
     names::check(&mut report, resolver, config, patient.topology.as_ref()).await;
-    mesh::coordinator(&mut report, config, resolver).await;
+    mesh::coordinators(&mut report, config, resolver).await;
     mesh::peers(&mut report, config, resolver, &patient.peers).await;
     reach::check(
         &mut report,

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Participant } from '../../browser/lib/participant.mjs';
@@ -17,8 +18,6 @@ const LETS_OUT = {
 /** Somebody's computer behind a NAT, with a browser. */
 export class Client {
   #nat;
-  /** @type {string} */
-  program = '';
 
   /** @param {string} name @param {Namespace} host @param {Namespace} nat */
   constructor(name, host, nat) {
@@ -65,19 +64,42 @@ export class Client {
     return client;
   }
 
-  /** A browser that trusts the authority of public names. */
+  /** Browsers that trust the authority of public names. */
   async #install() {
     const home = join(WORK, 'clients', this.name);
-    const store = join(home, '.pki/nssdb');
-    await mkdir(store, { recursive: true });
-    await run(['certutil', '-N', '-d', `sql:${store}`, '--empty-password']);
-    await run([
-      ...['certutil', '-A', '-d', `sql:${store}`, '-n', 'names', '-t', 'C,,'],
-      ...['-i', join(WORK, 'ca.pem')],
-    ]);
-    this.program = join(home, 'chromium');
-    const command = this.host.command(['env', `HOME=${home}`, '/usr/bin/chromium']);
-    await writeFile(this.program, `#!/bin/sh\nexec ${command.join(' ')} "$@"\n`, { mode: 0o755 });
+    await trust(join(home, '.pki/nssdb'));
+    for (const [name, environment] of [
+      ['chromium', [`HOME=${home}`]],
+      ['firefox-esr', []],
+    ]) {
+      const command = this.host.command(['env', ...environment, `/usr/bin/${name}`]);
+      const script = `#!/bin/sh\nexec ${command.join(' ')} "$@"\n`;
+      await writeFile(join(home, name), script, { mode: 0o755 });
+    }
+  }
+
+  /** A file of this client's own. @param {string} name */
+  #path(name) {
+    return join(WORK, 'clients', this.name, name);
+  }
+
+  /** How a Firefox is opened here. */
+  #firefox() {
+    return {
+      program: this.#path('firefox-esr'),
+      prepare: (/** @type {string} */ profile) => trust(profile),
+      // It listens on this host's loopback: what comes to a socket of files goes there.
+      reach: async (/** @type {URL} */ { port, pathname }) => {
+        const socket = this.#path('bidi');
+        const listener = 'require("net").createServer((one) => one.pipe(require("net").connect(' +
+          `${port}, "127.0.0.1")).pipe(one)).listen("${socket}", () => console.log("listening"))`;
+        const [program = '', ...rest] = this.host.command([process.execPath, '-e', listener]);
+        const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
+        child.unref();
+        await new Promise((resolve) => child.stdout.once('data', resolve));
+        return `ws+unix:${socket}:${pathname}`;
+      },
+    };
   }
 
   /**
@@ -85,14 +107,15 @@ export class Client {
    *
    * @param {import('node:test').TestContext} t
    * @param {import('../../browser/lib/api.mjs').Meeting} meeting
-   * @param {{ colour: string, before?: () => void }} who
+   * @param {{ colour?: string, before?: () => void, firefox?: boolean }} who
    */
   async join(t, meeting, who) {
     const page = { edge: () => ({ url: new URL(meeting.url).origin }) };
     const participant = await Participant.open(page, meeting, {
       name: this.name,
-      program: this.program,
+      program: this.#path('chromium'),
       ...who,
+      ...(who.firefox && { firefox: this.#firefox() }),
     });
     t.after(() => participant.close());
     await participant.inState('connected', 60_000);
@@ -111,6 +134,14 @@ export class Client {
     this.host.close();
     this.#nat.close();
   }
+}
+
+/** Makes the authority of public names one that a browser trusts. @param {string} store */
+async function trust(store) {
+  await mkdir(store, { recursive: true });
+  await run(['certutil', '-N', '-d', `sql:${store}`, '--empty-password']);
+  const authority = ['-n', 'names', '-t', 'C,,', '-i', join(WORK, 'ca.pem')];
+  await run(['certutil', '-A', '-d', `sql:${store}`, ...authority]);
 }
 
 /**

@@ -152,6 +152,14 @@ export class Deployment {
     return change;
   }
 
+  /** Puts the topology as it is described in force, before machines change. */
+  async putInForce() {
+    const { id, secret } = this.apiKey;
+    await this.#sluice(
+      ...['topology', 'apply', '--url', this.coordinator, '--api-key', `${id}:${secret}`],
+    );
+  }
+
   /** Waits until machines say that they are ready, where they do. @param {string[]} names */
   async ready(names) {
     const probes = JSON.parse(await this.#terraform('output', '-json', 'probes'));
@@ -237,7 +245,8 @@ export class Deployment {
 
   /** @param {string[]} argv */
   #sluice(...argv) {
-    return run([SLUICE, ...argv], { cwd: this.#dir });
+    const env = { ...process.env, SSL_CERT_FILE: join(WORK, 'ca.pem') };
+    return run([SLUICE, ...argv], { cwd: this.#dir, env });
   }
 
   /** The folder with topology.toml and regions/. */

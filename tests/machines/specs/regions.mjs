@@ -28,6 +28,7 @@ test('a mesh grows by a region and loses another while a call goes on', async (t
 
   await t.test('a region is added: new machines, and a coordinator that knows of them', async () => {
     await deployment.describe(['paris', 'virginia', 'tokyo']);
+    await deployment.putInForce();
     assert.deepEqual(await deployment.apply(), {
       hired: ['tokyo-1', 'turn-tokyo'],
       replaced: ['coordinator-1'],
@@ -58,7 +59,7 @@ test('a mesh grows by a region and loses another while a call goes on', async (t
     await deployment.machine('virginia-1').service.stop();
     await until('Bo to be elsewhere', async () => {
       return (await ada.seesTileOf('Bo')).region === 'paris';
-    });
+    }, 60_000);
     await bo.inState('connected');
     await sees(ada, 'Bo', 'green');
     await sees(chie, 'Bo', 'green');
@@ -69,6 +70,7 @@ test('a mesh grows by a region and loses another while a call goes on', async (t
   await t.test('the drained region is removed, and the call stays as it is', async () => {
     await Promise.all([ada, bo, chie].map(statesOf));
     await deployment.describe(['paris', 'tokyo']);
+    await deployment.putInForce();
     assert.deepEqual(await deployment.apply(), {
       hired: [],
       replaced: ['coordinator-1'],
@@ -93,6 +95,6 @@ test('a mesh grows by a region and loses another while a call goes on', async (t
       const answer = await fetch(`${deployment.coordinator}/metrics`);
       const [, count] = /^sluice_coordinator_edges (\d+)$/m.exec(await answer.text()) ?? [];
       return Number(count) === edges.length;
-    });
+    }, 60_000);
   }
 });

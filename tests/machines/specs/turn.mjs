@@ -41,6 +41,20 @@ test('who gets out over 443 alone is in the call, over TLS to TURN', async (t) =
   assert.equal((await ada.seesTileOf('Bo')).region, 'virginia', 'GeoIP knows where Bo is');
 });
 
+test('Firefox gets through the same NAT', async (t) => {
+  const { deployment, clients } = world();
+  const meeting = await createMeeting(deployment);
+  const ada = await clients.Ada.join(t, meeting, { firefox: true });
+  const bo = await clients.Bo.join(t, meeting, { colour: 'green' });
+  await sees(ada, 'Bo', 'green');
+  // Firefox's own fake camera shows a colour that changes; that it changes is what is looked for.
+  await bo.seesPictureOf('Ada');
+  const local = await until('Ada’s way', () =>
+    ada.tab.evaluate(async () => (await window.sluice.room.stats()).transport.local),
+  );
+  assert.equal(local.type, 'relay');
+});
+
 test('a browser with an expired or a forged credential gets no relay', async (t) => {
   const { deployment, clients } = world();
   const ada = await clients.Ada.join(t, await createMeeting(deployment), { colour: 'red' });

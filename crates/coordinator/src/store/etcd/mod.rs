@@ -7,6 +7,7 @@ mod members;
 mod plans;
 mod session;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ pub struct EtcdStore {
     runtime: Handle,
     lead: Arc<watch::Sender<Option<Lead>>>,
     leading: watch::Receiver<Option<Term>>,
+    resigned: Arc<AtomicBool>,
     changes: Mutex<Option<mpsc::Receiver<Change>>>,
     waiting_lease: tokio::sync::Mutex<Option<(i64, Instant)>>,
     _tasks: Vec<AbortOnDropHandle<()>>,
@@ -80,6 +82,7 @@ impl EtcdStore {
             lease: settings.lease,
             lead: lead.clone(),
             vacant: vacant.clone(),
+            resigned: store.resigned.clone(),
         };
         let (changes, taken) = mpsc::channel(CHANGES);
         let watching = Watching {
@@ -121,6 +124,7 @@ impl EtcdStore {
             runtime: Handle::current(),
             lead: Arc::new(watch::Sender::new(None)),
             leading,
+            resigned: Arc::default(),
             changes: Mutex::new(None),
             waiting_lease: tokio::sync::Mutex::new(None),
             _tasks: Vec::new(),
@@ -493,7 +497,8 @@ impl Store for EtcdStore {
     }
 
     fn resign(&self) {
-        let Some(lead) = *self.lead.borrow() else {
+        self.resigned.store(true, Ordering::Relaxed);
+        let Some(lead) = self.lead.send_replace(None) else {
             return;
         };
         // When it fails, the lease ends by itself.

@@ -68,12 +68,12 @@ pub(crate) struct TestCoordinator {
     work: tempfile::TempDir,
 }
 
-fn free_port() -> SocketAddr {
+pub(crate) fn free_port() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("bound")
 }
 
-fn write_topology(dir: &Path, lines: &str) {
+pub(crate) fn write_topology(dir: &Path, lines: &str) {
     let text = TOPOLOGY.replace("[coordinator]", &format!("{lines}\n[coordinator]"));
     std::fs::write(dir.join("topology.toml"), text).expect("written");
     std::fs::create_dir(dir.join("regions")).expect("made");
@@ -171,6 +171,11 @@ impl TestCoordinator {
         self
     }
 
+    /// The folder of its topology.
+    pub(crate) fn dir(&self) -> &Path {
+        self.work.path()
+    }
+
     async fn until_it_answers(&self) {
         let url = format!("http://{}/healthz", self.config.http_listen);
         let answers = async {
@@ -247,7 +252,7 @@ impl TestCoordinator {
         let endpoint = MeshEndpoint::bind(any, credentials, &TransportSettings::control(), &[])
             .expect("an endpoint");
         let connection = endpoint
-            .connect(self.config.control_listen, &Identity::Coordinator, ALPN)
+            .connect(self.config.control_listen, &Identity::Coordinator, &[ALPN])
             .await
             .expect("a connection");
         (endpoint, connection)

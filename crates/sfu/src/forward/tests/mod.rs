@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 use sluice_types::room::MediaKind;
+use sluice_types::signal::Wish;
 use sluice_types::units::Time;
 
 use super::*;

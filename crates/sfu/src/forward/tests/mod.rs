@@ -8,7 +8,6 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 use sluice_types::room::MediaKind;
-use sluice_types::signal::Wish;
 use sluice_types::units::Time;
 
 use super::*;

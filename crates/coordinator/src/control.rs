@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::dns;
+use crate::feed::Happening;
 use crate::state::{Shared, TO_EDGE};
 
 /// How long a registration may take.
@@ -91,9 +92,16 @@ async fn serve_edge(connection: &MeshConnection, shared: &Shared) -> Result<(), 
         }
     };
     tracing::info!(%edge, "an edge is registered");
+    let from = connection.remote_address().ip();
+    let text = format!("registered from {from}");
+    shared.feed.tell(Happening::edge("registered", &edge, text));
     let result = talk(&edge, shared, sender, receiver, line).await;
     // Only the line is lost, perhaps: the edge counts until it was silent for too long.
     shared.remove_line(&edge, number);
+    if let Err(error) = &result {
+        let text = format!("its line ended: {error}");
+        shared.feed.tell(Happening::edge("line", &edge, text));
+    }
     result
 }
 
@@ -176,6 +184,8 @@ async fn talk(
                     }
                     EdgeMessage::Draining {} => {
                         tracing::info!(%edge, "an edge is draining");
+                        let text = "takes nobody new and will go away";
+                        shared.feed.tell(Happening::edge("draining", edge, text));
                         shared.registry().drain(edge);
                     }
                 }
@@ -214,6 +224,8 @@ async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
         let silent = shared.registry().silent(now, silence);
         for (edge, number) in silent {
             tracing::warn!(%edge, ?silence, "an edge is silent and dropped");
+            let text = format!("silent for {silence:?} and dropped");
+            shared.feed.tell(Happening::edge("silent", &edge, text));
             metrics::counter!("sluice_coordinator_silent_edges_total", "edge" => edge.to_string())
                 .increment(1);
             let before = counts(&shared);

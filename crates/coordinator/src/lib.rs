@@ -7,8 +7,10 @@ pub mod config;
 mod control;
 mod declared;
 mod dns;
+mod feed;
 pub mod geoip;
 mod planner;
+mod quota;
 pub mod registry;
 mod run;
 mod state;
@@ -16,4 +18,5 @@ pub mod store;
 pub mod tokens;
 pub mod webhooks;
 
+pub use quota::{Quota, TenantSettings, UsageError};
 pub use run::{CoordinatorError, run};

@@ -8,6 +8,7 @@ use sluice_types::mesh::control::{CoordinatorMessage, RoomPlan};
 use sluice_types::room::LeaveReason;
 use sluice_types::units::Time;
 
+use crate::feed::Happening;
 use crate::registry::{Outlook, Replanned, residency};
 use crate::state::Shared;
 use crate::store::StoreError;
@@ -166,6 +167,12 @@ fn tell(shared: &Shared, replanned: Replanned, epoch: Epoch) {
     metrics::counter!("sluice_coordinator_plans_total").increment(1);
     tracing::info!(meeting = %room, %epoch, trees = trees.len(), "planned");
     let over = trees.is_empty();
+    let text = match members.len() {
+        0 => format!("epoch {epoch}: nobody is left"),
+        1 => format!("epoch {epoch}: one edge"),
+        edges => format!("epoch {epoch}: {edges} edges, {} trees", trees.len()),
+    };
+    shared.feed.tell(Happening::room("planned", &room, text));
     let plan = RoomPlan {
         room: room.clone(),
         epoch,
@@ -184,6 +191,8 @@ fn tell(shared: &Shared, replanned: Replanned, epoch: Epoch) {
 /// Tells every edge of a room that its meeting was ended.
 pub(crate) fn end(shared: &Shared, room: &MeetingId) {
     let edges = shared.registry().end_room(room);
+    let text = "the meeting was ended";
+    shared.feed.tell(Happening::room("ended", room, text));
     // What it put on links is free again.
     shared.replan([room.clone()]);
     for edge in edges {

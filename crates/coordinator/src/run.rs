@@ -8,8 +8,9 @@ use std::time::Duration;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use metrics_exporter_prometheus::PrometheusHandle;
+use sluice_guard::{Connections, Gate, be_impatient};
 use sluice_meshnet::pki::CredentialFiles;
-use sluice_meshnet::{Credentials, Identity, MeshEndpoint, TransportSettings};
+use sluice_meshnet::{Admission, Credentials, Identity, MeshEndpoint, TransportSettings};
 use sluice_types::mesh::control::ALPN;
 use sluice_types::topology::{LoadError, load_dir};
 use thiserror::Error;
@@ -22,6 +23,7 @@ use crate::control;
 use crate::declared;
 use crate::geoip::{GeoIp, GeoIpError};
 use crate::planner;
+use crate::quota::{self, Tenants, UsageError};
 use crate::registry::Registry;
 use crate::state::{Parts, Shared};
 use crate::store::{RedbStore, Store, StoreError};
@@ -61,6 +63,9 @@ pub enum CoordinatorError {
     /// The file of webhooks cannot be used.
     #[error(transparent)]
     Webhooks(#[from] WebhookError),
+    /// What tenants have used is not known.
+    #[error("what tenants have used: {0}")]
+    Usage(#[from] UsageError),
     /// A part of it that never ends did.
     #[error("a task of the coordinator ended; the log says why")]
     TaskEnded,
@@ -107,11 +112,13 @@ pub async fn run(
     let geoip = GeoIp::open(&config.geoip)?;
     declared::export_topology(&topology);
     declared::export_certificates(&config);
-    let endpoint = MeshEndpoint::bind(
+    let admission = Admission::from(config.control_addresses.clone());
+    let endpoint = MeshEndpoint::bind_guarded(
         config.control_listen,
         credentials,
         &TransportSettings::control(),
         &[ALPN],
+        admission.clone(),
     )?;
     let hooks = match &config.webhooks {
         Some(path) => webhooks::read(path)?,
@@ -128,16 +135,18 @@ pub async fn run(
         geoip: geoip.clone(),
         metrics,
         registry: Registry::new(topology),
+        tenants: Tenants::open(&config)?,
     });
     let mut tasks = JoinSet::new();
     tasks.spawn(planner::plan(shared.clone()));
     tasks.spawn(watch_geoip(geoip));
+    tasks.spawn(quota::meter(shared.clone()));
     if let Some(told) = told {
         tasks.spawn(told);
     }
     let edges = tokio::spawn(control::serve(endpoint, shared.clone(), shutdown.clone()));
     let handle = Handle::new();
-    let http = serve(&config, shared, handle.clone());
+    let http = serve(&config, shared.clone(), handle.clone());
     tokio::pin!(http);
     tracing::info!(http = %config.http_listen, control = %config.control_listen, "the coordinator runs");
     let result = tokio::select! {
@@ -153,6 +162,8 @@ pub async fn run(
     // It says goodbye to edges; a panic in it has been reported.
     let _ = edges.await;
     tasks.shutdown().await;
+    // Of whatever happens here, the log says.
+    let _ = tokio::task::spawn_blocking(move || shared.tenants.keep()).await;
     result
 }
 
@@ -188,22 +199,23 @@ async fn serve(
         address: config.http_listen,
         source,
     };
+    let connections = Connections::new(config.connections);
     let service = router(shared).into_make_service_with_connect_info::<SocketAddr>();
     match &config.tls {
         Some((cert, key)) => {
             let tls = RustlsConfig::from_pem_file(cert, key)
                 .await
                 .map_err(failed)?;
-            axum_server::bind_rustls(config.http_listen, tls)
-                .handle(handle)
-                .serve(service)
-                .await
-                .map_err(failed)
+            let mut server = axum_server::bind_rustls(config.http_listen, tls)
+                .map(|tls| Gate::new(tls, connections));
+            be_impatient(&mut server);
+            server.handle(handle).serve(service).await.map_err(failed)
         }
-        None => axum_server::bind(config.http_listen)
-            .handle(handle)
-            .serve(service)
-            .await
-            .map_err(failed),
+        None => {
+            let mut server = axum_server::bind(config.http_listen)
+                .map(|plain| Gate::new(plain, connections));
+            be_impatient(&mut server);
+            server.handle(handle).serve(service).await.map_err(failed)
+        }
     }
 }

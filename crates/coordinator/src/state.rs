@@ -12,7 +12,9 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::api::Limiter;
 use crate::config::CoordinatorConfig;
+use crate::feed::Feed;
 use crate::geoip::GeoIp;
+use crate::quota::Tenants;
 use crate::registry::{Plans, Registry};
 use crate::store::Store;
 use crate::tokens::Signer;
@@ -34,6 +36,8 @@ pub(crate) struct Inner {
     pub(crate) metrics: PrometheusHandle,
     pub(crate) webhooks: Webhooks,
     pub(crate) limiter: Limiter,
+    pub(crate) tenants: Tenants,
+    pub(crate) feed: Feed,
     pub(crate) public_url: String,
     pub(crate) page_url: String,
     registry: Mutex<Registry>,
@@ -54,6 +58,7 @@ pub(crate) struct Parts {
     pub(crate) metrics: PrometheusHandle,
     pub(crate) registry: Registry,
     pub(crate) webhooks: Webhooks,
+    pub(crate) tenants: Tenants,
 }
 
 impl std::ops::Deref for Shared {
@@ -77,10 +82,7 @@ impl Shared {
             .page_url
             .clone()
             .unwrap_or_else(|| public_url.clone());
-        let limiter = Limiter::new(
-            parts.config.requests_per_address,
-            parts.config.requests_per_key,
-        );
+        let limiter = Limiter::new(parts.config.requests_per_address);
         Self(Arc::new(Inner {
             config: parts.config,
             store: parts.store,
@@ -89,6 +91,8 @@ impl Shared {
             metrics: parts.metrics,
             webhooks: parts.webhooks,
             limiter,
+            tenants: parts.tenants,
+            feed: Feed::default(),
             public_url,
             page_url,
             plans: Mutex::new(Plans::new(parts.registry.topology())),

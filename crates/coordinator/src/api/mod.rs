@@ -6,9 +6,11 @@ mod client;
 mod explain;
 mod join;
 mod limit;
+mod live;
 mod meetings;
 mod openapi;
 mod ops;
+mod page;
 mod problem;
 mod waiting;
 
@@ -50,7 +52,12 @@ pub(crate) fn router(shared: Shared) -> Router {
             "/v1/meetings/{id}/waiting/{participant}/deny",
             post(waiting::deny),
         )
+        .route("/v1/usage", get(meetings::usage))
         .route("/v1/ops/state", get(ops::state))
+        .route("/v1/ops/live", get(live::live))
+        .route("/ops", get(page::moved))
+        .route("/ops/", get(page::file))
+        .route("/ops/{*file}", get(page::file))
         .route("/.well-known/jwks.json", get(jwks))
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(openapi::page))

@@ -3,6 +3,7 @@
 mod edges;
 mod join;
 mod meetings;
+mod quotas;
 mod residency;
 mod support;
 mod webhooks;

@@ -5,6 +5,7 @@ mod bounds;
 mod client;
 mod coordinator;
 mod edge;
+mod floods;
 mod http;
 mod resume;
 mod room;

@@ -3,10 +3,13 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, Subcommand};
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::json;
 use sluice_coordinator::store::RedbStore;
 use sluice_coordinator::tokens::{key_id, new_signing_key};
 use sluice_types::ids::ApiKeyId;
@@ -36,6 +39,20 @@ enum KeysCommand {
         #[arg(long)]
         ops: bool,
     },
+    /// Print a token of an API key, for the live page of the mesh and for trying REST.
+    Token {
+        /// The API key as KEY:SECRET
+        #[arg(
+            long,
+            env = "SLUICE_API_KEY",
+            hide_env_values = true,
+            default_value = "devkey:devsecret-devsecret-devsecret-0001"
+        )]
+        api_key: String,
+        /// How long it is good, in minutes, 1 to 1440
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=1_440))]
+        minutes: u64,
+    },
     /// Print a new secret for coturn and the coordinator.
     Turn,
     /// Print a new secret for a webhook.
@@ -56,6 +73,7 @@ pub(crate) fn run(args: KeysArgs) -> ExitCode {
     start_logs();
     let lines = match args.command {
         KeysCommand::Api { id, tenant, ops } => api(&id, tenant.as_deref(), ops),
+        KeysCommand::Token { api_key, minutes } => api_token(&api_key, minutes * 60),
         KeysCommand::Turn | KeysCommand::Webhook => secret(),
         KeysCommand::Show { store } => show(&store),
         KeysCommand::Rotate { store } => rotate(&store),
@@ -73,6 +91,19 @@ fn secret() -> Result<String, String> {
     let mut bytes = [0; SECRET_BYTES];
     getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// A token of `KEY:SECRET` that is good for so many seconds.
+pub(crate) fn api_token(api_key: &str, lasts_s: u64) -> Result<String, String> {
+    let (key, secret) = api_key
+        .split_once(':')
+        .ok_or("`--api-key` is malformed; allowed: KEY:SECRET")?;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_err(|error| error.to_string())?;
+    let claims = json!({ "iss": key, "exp": now.as_secs() + lasts_s });
+    let secret = EncodingKey::from_secret(secret.as_bytes());
+    jsonwebtoken::encode(&Header::default(), &claims, &secret).map_err(|error| error.to_string())
 }
 
 /// `ID:SECRET[:TENANT[:ops]]`.

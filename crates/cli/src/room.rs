@@ -2,15 +2,15 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use jsonwebtoken::{EncodingKey, Header};
-use serde_json::json;
 use sluice_types::ids::MeetingId;
 use sluice_types::rest::{MeetingExplanation, Problem, TreeExplanation};
 use sluice_types::room::MediaKind;
 use sluice_types::units::Bitrate;
+
+use crate::keys::api_token;
 
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -86,17 +86,7 @@ pub(crate) fn run(args: RoomArgs) -> ExitCode {
 }
 
 async fn ask(args: &ExplainArgs) -> Result<MeetingExplanation, String> {
-    let (key, secret) = args
-        .api_key
-        .split_once(':')
-        .ok_or("`--api-key` is malformed; allowed: KEY:SECRET")?;
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_err(|error| error.to_string())?;
-    let claims = json!({ "iss": key, "exp": now.as_secs() + TOKEN_S });
-    let secret = EncodingKey::from_secret(secret.as_bytes());
-    let token = jsonwebtoken::encode(&Header::default(), &claims, &secret)
-        .map_err(|error| error.to_string())?;
+    let token = api_token(&args.api_key, TOKEN_S)?;
     let url = format!(
         "{}/v1/meetings/{}/explain",
         args.url.trim_end_matches('/'),

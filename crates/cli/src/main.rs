@@ -5,11 +5,13 @@ mod bench;
 mod dev;
 mod doctor;
 mod keys;
+mod ops;
 mod pki;
 mod process;
 mod render;
 mod room;
 mod servers;
+mod simulate;
 mod topology;
 
 use std::process::ExitCode;
@@ -37,6 +39,8 @@ enum Command {
     /// Measure how fast an edge forwards, or put load on a mesh.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Bench(bench::BenchArgs),
+    /// Run the whole mesh in virtual time, with faults, and check what must never be otherwise.
+    Simulate(Box<simulate::SimulateArgs>),
     /// Make the mesh's certificate authority and certificates.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Pki(pki::PkiArgs),
@@ -46,7 +50,8 @@ enum Command {
     /// Ask a running mesh about one meeting.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Room(room::RoomArgs),
-    /// Check or draw the mesh that topology.toml and regions/ describe, or render its deployment.
+    /// Check, draw, plan or apply the mesh that topology.toml and regions/ describe, or render its
+    /// deployment.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Topology(topology::TopologyArgs),
 }
@@ -58,6 +63,7 @@ fn main() -> ExitCode {
         Command::Coordinator(args) => servers::run_coordinator(*args),
         Command::Doctor(args) => doctor::run(*args),
         Command::Bench(args) => bench::run(args),
+        Command::Simulate(args) => simulate::run(*args),
         Command::Pki(args) => pki::run(args),
         Command::Keys(args) => keys::run(args),
         Command::Room(args) => room::run(args),

@@ -9,14 +9,16 @@ mod declared;
 mod dns;
 mod feed;
 pub mod geoip;
+mod lead;
 mod planner;
 mod quota;
-pub mod registry;
 mod run;
 mod state;
 pub mod store;
 pub mod tokens;
+mod topology;
 pub mod webhooks;
 
 pub use quota::{Quota, TenantSettings, UsageError};
 pub use run::{CoordinatorError, run};
+pub use sluice_placement::registry;

@@ -1,16 +1,19 @@
 //! Configuration of an edge: a TOML file, then `SLUICE_…` variables, then flags; the later wins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ipnet::IpNet;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use sluice_guard::{AddressRules, ConnectionBounds, Rate};
 use sluice_types::ids::{EdgeId, RegionName};
 use sluice_types::units::Millis;
 use thiserror::Error;
+
+/// The most coordinators that an edge has lines to.
+const COORDINATORS_MAX: usize = 9;
 
 /// What may be set. Everything but the required settings has a default that suits production.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -22,9 +25,10 @@ pub struct EdgeSettings {
     /// The edge's region. Required
     #[arg(long, env = "SLUICE_REGION")]
     pub region: Option<RegionName>,
-    /// The coordinator's control listener, host:port. Required
-    #[arg(long, env = "SLUICE_COORDINATOR")]
-    pub coordinator: Option<String>,
+    /// The control listener of each coordinator, host:port, comma-separated. Required
+    #[arg(long, env = "SLUICE_COORDINATOR", value_delimiter = ',')]
+    #[serde(deserialize_with = "one_or_more")]
+    pub coordinator: Option<Vec<String>>,
     /// Directory with ca.pem, cert.pem and key.pem of the mesh [default: /etc/sluice/mesh]
     #[arg(long, env = "SLUICE_MESH_DIR")]
     pub mesh_dir: Option<PathBuf>,
@@ -67,6 +71,10 @@ pub struct EdgeSettings {
     /// First size of QUIC packets on the backbone in bytes, 1200 to 9000 [default: 1200]
     #[arg(long, env = "SLUICE_INITIAL_MTU")]
     pub initial_mtu: Option<u16>,
+    /// After how long without anything from another edge trees turn to their backups, in
+    /// milliseconds, 100 to 3000 [default: 400]
+    #[arg(long, env = "SLUICE_BACKBONE_SILENCE_MS")]
+    pub backbone_silence_ms: Option<u32>,
     /// HTTP endpoint that clients are given, such as `https://paris-1.example`. Required
     #[arg(long, env = "SLUICE_SFU_ENDPOINT")]
     pub sfu_endpoint: Option<String>,
@@ -147,8 +155,8 @@ pub struct EdgeConfig {
     pub edge: EdgeId,
     /// See [`EdgeSettings::region`].
     pub region: RegionName,
-    /// See [`EdgeSettings::coordinator`].
-    pub coordinator: String,
+    /// See [`EdgeSettings::coordinator`]; at least one, none twice.
+    pub coordinators: Vec<String>,
     /// See [`EdgeSettings::mesh_dir`].
     pub mesh_dir: PathBuf,
     /// See [`EdgeSettings::http_listen`].
@@ -175,6 +183,8 @@ pub struct EdgeConfig {
     pub backbone_endpoint: String,
     /// See [`EdgeSettings::initial_mtu`].
     pub initial_mtu: u16,
+    /// See [`EdgeSettings::backbone_silence_ms`].
+    pub backbone_silence: Millis,
     /// See [`EdgeSettings::sfu_endpoint`].
     pub sfu_endpoint: String,
     /// The WebSocket endpoint that follows from it.
@@ -234,6 +244,7 @@ impl EdgeSettings {
             backbone_listen: self.backbone_listen.or(other.backbone_listen),
             backbone_endpoint: self.backbone_endpoint.or(other.backbone_endpoint),
             initial_mtu: self.initial_mtu.or(other.initial_mtu),
+            backbone_silence_ms: self.backbone_silence_ms.or(other.backbone_silence_ms),
             sfu_endpoint: self.sfu_endpoint.or(other.sfu_endpoint),
             capacity: self.capacity.or(other.capacity),
             backbone_via: self.backbone_via.or(other.backbone_via),
@@ -314,14 +325,33 @@ impl EdgeSettings {
                     })
             })
             .collect::<Result<_, _>>()?;
+        let silence_ms = self.backbone_silence_ms.unwrap_or(400);
+        within(
+            "backbone_silence_ms",
+            silence_ms,
+            100..=3_000,
+            "100 to 3000",
+        )?;
+        let mut coordinators = self.coordinator.unwrap_or_default();
+        coordinators.retain(|name| !name.is_empty());
+        let names = coordinators.len();
+        let distinct: BTreeSet<_> = coordinators.iter().collect();
+        if coordinators.is_empty() {
+            return Err(ConfigError::Missing("coordinator"));
+        }
+        if distinct.len() < names || names > COORDINATORS_MAX {
+            return Err(ConfigError::Value {
+                key: "coordinator",
+                value: coordinators.join(","),
+                allowed: "1 to 9 coordinators, each once",
+            });
+        }
         let drain_ms = self.drain_ms.unwrap_or(500);
         within("drain_ms", drain_ms, 0..=600_000, "0 to 600000")?;
         Ok(EdgeConfig {
             edge: self.edge.ok_or(ConfigError::Missing("edge"))?,
             region: self.region.ok_or(ConfigError::Missing("region"))?,
-            coordinator: self
-                .coordinator
-                .ok_or(ConfigError::Missing("coordinator"))?,
+            coordinators,
             mesh_dir: self.mesh_dir.unwrap_or_else(|| "/etc/sluice/mesh".into()),
             http_listen: self.http_listen.unwrap_or(SocketAddr::new(any, 443)),
             tls,
@@ -340,6 +370,7 @@ impl EdgeSettings {
                 .backbone_endpoint
                 .ok_or(ConfigError::Missing("backbone_endpoint"))?,
             initial_mtu,
+            backbone_silence: Millis(silence_ms),
             sfu_endpoint,
             signal_endpoint,
             capacity,
@@ -359,6 +390,21 @@ impl EdgeSettings {
 
 fn rules(allow: Option<Vec<IpNet>>, deny: Option<Vec<IpNet>>) -> AddressRules {
     AddressRules::new(allow.unwrap_or_default(), deny.unwrap_or_default())
+}
+
+/// `"a:7400"`, or `["a:7400", "b:7400"]`.
+fn one_or_more<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMore {
+        One(String),
+        More(Vec<String>),
+    }
+    let given = Option::<OneOrMore>::deserialize(from)?;
+    Ok(given.map(|given| match given {
+        OneOrMore::One(one) => one.split(',').map(str::to_owned).collect(),
+        OneOrMore::More(more) => more,
+    }))
 }
 
 fn within(

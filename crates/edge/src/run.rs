@@ -17,7 +17,7 @@ use sluice_types::mesh::control::{Heartbeat, Registration};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-use crate::backbone::Backbone;
+use crate::backbone::{Backbone, BackboneSettings};
 use crate::config::EdgeConfig;
 use crate::control::{Control, ControlSettings};
 use crate::http::{App, router};
@@ -103,7 +103,7 @@ pub async fn run(
         config.backbone_listen,
         credentials,
         &TransportSettings::backbone(config.initial_mtu),
-        &[backbone::ALPN],
+        backbone::ALPNS,
         admission.clone(),
     )?;
     let control_endpoint = MeshEndpoint::bind_guarded(
@@ -118,7 +118,7 @@ pub async fn run(
     let control = Control::start(
         control_endpoint,
         ControlSettings {
-            coordinator: config.coordinator.clone(),
+            coordinators: config.coordinators.clone(),
             registration: registration(&config),
             heartbeat: Arc::new(move || {
                 measured
@@ -131,8 +131,11 @@ pub async fn run(
     );
     let backbone = Backbone::start(
         backbone_endpoint,
-        config.edge.clone(),
-        config.region.clone(),
+        BackboneSettings {
+            edge: config.edge.clone(),
+            region: config.region.clone(),
+            silence: config.backbone_silence.duration(),
+        },
         stop.clone(),
     );
     let keyring = Keyring::default();

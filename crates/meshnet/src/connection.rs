@@ -8,6 +8,7 @@ use quinn::VarInt;
 use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sluice_types::mesh::version::Version;
 
 use crate::admission::{Admission, Fingerprint, Standing};
 use crate::endpoint::ConnectError;
@@ -103,6 +104,12 @@ impl MeshConnection {
     #[must_use]
     pub const fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+
+    /// The version of the protocol that both agreed on; 0 when its name has none.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        Version::of_alpn(&self.alpn).unwrap_or(Version(0))
     }
 
     /// The peer's address now.

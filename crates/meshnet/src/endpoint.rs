@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::admission::{Admission, Revoked};
 use crate::congestion::MediaWindowConfig;
@@ -183,7 +183,9 @@ impl MeshEndpoint {
         )
         .map_err(|source| EndpointError::Bind { address, source })?;
         let (finished, accepted) = mpsc::channel(1);
-        let acceptor = tokio::spawn(accept_all(inner.clone(), finished, admission.clone()));
+        let spoken = names(alpn).into();
+        let accepting = accept_all(inner.clone(), finished, spoken, admission.clone());
+        let acceptor = tokio::spawn(accepting);
         Ok(Self {
             inner,
             credentials,
@@ -208,18 +210,19 @@ impl MeshEndpoint {
         self.credentials.identity()
     }
 
-    /// Dials `address`, where `expected` must answer.
+    /// Dials `address`, where `expected` must answer, in one of the protocols in `alpn`: the one that
+    /// the other side likes best.
     ///
     /// The peer checks our certificate only after this is done: when it refuses, the connection is
     /// closed at its first use.
     ///
     /// # Errors
-    /// When nobody answers, or somebody else, or one who does not speak `alpn`.
+    /// When nobody answers, or somebody else, or one who speaks none of `alpn`.
     pub async fn connect(
         &self,
         address: SocketAddr,
         expected: &Identity,
-        alpn: &[u8],
+        alpn: &[&[u8]],
     ) -> Result<MeshConnection, ConnectError> {
         let mut config = ClientConfig::new(Arc::new(self.credentials.client(alpn)?));
         config.transport_config(Arc::clone(&self.transport));
@@ -228,7 +231,8 @@ impl MeshEndpoint {
             .connect_with(config, address, &expected.dns_name())?;
         let connection = timeout(HANDSHAKE_TIMEOUT, connecting)
             .await
-            .map_err(|_| quinn::ConnectionError::TimedOut)??;
+            .map_err(|_| quinn::ConnectionError::TimedOut)?
+            .map_err(|error| ConnectError::of(error, names(alpn)))?;
         MeshConnection::new(connection.clone(), &self.admission)
             .inspect_err(|error| refuse(&connection, error))
     }
@@ -273,9 +277,16 @@ fn refuse(connection: &quinn::Connection, error: &ConnectError) {
     connection.close(VarInt::from_u32(CloseCode::Refused.as_u32()), reason);
 }
 
+/// Protocols and versions, for people.
+fn names(alpn: &[&[u8]]) -> String {
+    let names = alpn.iter().map(|name| String::from_utf8_lossy(name));
+    names.collect::<Vec<_>>().join(", ")
+}
+
 async fn accept_all(
     endpoint: quinn::Endpoint,
     finished: mpsc::Sender<MeshConnection>,
+    spoken: Arc<str>,
     admission: Admission,
 ) {
     let permits = Arc::new(Semaphore::new(HANDSHAKES_MAX));
@@ -308,9 +319,10 @@ async fn accept_all(
             }
             continue;
         };
-        let (finished, admission) = (finished.clone(), admission.clone());
+        let (finished, spoken) = (finished.clone(), Arc::clone(&spoken));
+        let admission = admission.clone();
         tokio::spawn(async move {
-            match timeout(HANDSHAKE_TIMEOUT, handshake(incoming, &admission)).await {
+            match timeout(HANDSHAKE_TIMEOUT, handshake(incoming, &spoken, &admission)).await {
                 // Fails only when the endpoint is gone.
                 Ok(Ok(connection)) => {
                     drop(counted);
@@ -326,9 +338,18 @@ async fn accept_all(
 
 async fn handshake(
     incoming: quinn::Incoming,
+    spoken: &str,
     admission: &Admission,
 ) -> Result<MeshConnection, ConnectError> {
-    let connection = incoming.await?;
+    let from = incoming.remote_address();
+    let connection = incoming
+        .await
+        .map_err(|error| ConnectError::of(error, spoken.to_owned()))
+        .inspect_err(|error| {
+            if matches!(error, ConnectError::Version { .. }) {
+                warn!(%from, %error, "a peer is refused: its software is too old or too new");
+            }
+        })?;
     MeshConnection::new(connection.clone(), admission)
         .inspect_err(|error| refuse(&connection, error))
 }
@@ -361,6 +382,12 @@ pub enum ConnectError {
     /// The dial could not be started.
     #[error("cannot dial: {0}")]
     Dial(#[from] quinn::ConnectError),
+    /// The other side speaks none of the versions that were offered.
+    #[error("no common version: this side speaks {offered}, and the other none of them")]
+    Version {
+        /// The protocols and versions.
+        offered: String,
+    },
     /// The handshake failed.
     #[error("no connection: {0}")]
     Handshake(#[from] quinn::ConnectionError),
@@ -370,4 +397,24 @@ pub enum ConnectError {
     /// The peer's certificate, or our own, is of no use.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+}
+
+/// TLS's alert that no protocol is common (RFC 7301, section 3.2), as a QUIC error (RFC 9001, section
+/// 4.8).
+const NO_APPLICATION_PROTOCOL: u8 = 120;
+
+impl ConnectError {
+    fn of(error: quinn::ConnectionError, offered: String) -> Self {
+        let code = quinn_proto::TransportErrorCode::crypto(NO_APPLICATION_PROTOCOL);
+        let is_version = match &error {
+            quinn::ConnectionError::TransportError(error) => error.code == code,
+            quinn::ConnectionError::ConnectionClosed(close) => close.error_code == code,
+            _ => false,
+        };
+        if is_version {
+            Self::Version { offered }
+        } else {
+            Self::Handshake(error)
+        }
+    }
 }

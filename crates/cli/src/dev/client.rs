@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::keys::api_token;
+use crate::ops::api_token;
 
 use super::{API_KEY, API_SECRET, COORDINATOR, DevEdge};
 

@@ -19,7 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::children::Children;
 use self::client::Client;
-use crate::keys::api_token;
+use crate::ops::api_token;
 use crate::process::{failed, start_logs};
 
 /// Fixed, so that guides and scripts can rely on them.

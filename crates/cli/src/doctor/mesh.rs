@@ -108,21 +108,26 @@ fn expiry(report: &mut Report, path: &Path, now: SystemTime, mend: &str) {
     }
 }
 
-/// Dials the coordinator as the edge does, and registers nothing.
-pub(super) async fn coordinator(
+/// Dials every coordinator as the edge does, and registers nothing.
+pub(super) async fn coordinators(
     report: &mut Report,
     config: &EdgeConfig,
     resolver: &TokioResolver,
 ) {
+    for of in &config.coordinators {
+        coordinator(report, config, resolver, of).await;
+    }
+}
+
+async fn coordinator(report: &mut Report, config: &EdgeConfig, resolver: &TokioResolver, of: &str) {
     const MEND: &str = "see that the coordinator runs, that UDP to its control port is let through, \
                         and that both certificates are of one authority";
-    let of = config.coordinator.clone();
-    let addresses = match names::endpoint(resolver, &of).await {
+    let addresses = match names::endpoint(resolver, of).await {
         Ok(addresses) => addresses,
         Err(error) => {
             return report.fail(
                 COORDINATOR,
-                of,
+                of.to_owned(),
                 error,
                 "correct `coordinator`, or its record",
             );
@@ -134,7 +139,7 @@ pub(super) async fn coordinator(
             config,
             address,
             &Identity::Coordinator,
-            control::ALPN,
+            control::ALPNS,
             &TransportSettings::control(),
         )
         .await;
@@ -195,7 +200,7 @@ async fn peer_at(report: &mut Report, config: &EdgeConfig, peer: &EdgeId, addres
     let settings = TransportSettings::backbone(config.initial_mtu);
     let expected = Identity::Edge(peer.clone());
     let (endpoint, connection) =
-        match dial(config, address, &expected, backbone::ALPN, &settings).await {
+        match dial(config, address, &expected, backbone::ALPNS, &settings).await {
             Ok(dialled) => dialled,
             Err(error) => {
                 return report.fail(
@@ -241,7 +246,7 @@ async fn dial(
     config: &EdgeConfig,
     address: SocketAddr,
     expected: &Identity,
-    alpn: &[u8],
+    alpn: &[&[u8]],
     settings: &TransportSettings,
 ) -> Result<(MeshEndpoint, MeshConnection), String> {
     let files = CredentialFiles::in_dir(&config.mesh_dir);

@@ -21,6 +21,7 @@ use super::client::{ClientQuery, client, position};
 use super::limit::wrong_address;
 use super::meetings::{blocking, random};
 use super::problem::{Problem, field};
+use super::waiting;
 use crate::feed::Happening;
 use crate::registry::{Forbidden, Word, residency};
 use crate::state::{Shared, wall_ms};
@@ -229,6 +230,9 @@ async fn admit(
         let word = shared
             .registry()
             .wait(shared.now(), &id, known, participant, &name, wall_ms());
+        if let Word::Wait(participant) = &word {
+            waiting::tell_others(shared, &id, participant).await?;
+        }
         participant = match word {
             Word::Admitted(waited) => waited,
             Word::Denied => return Err(Problem::forbidden("the host did not admit you")),
@@ -352,7 +356,7 @@ fn answer(
     let turn_until = now_s + u64::from(settings.turn_credential_s());
     let ice_servers = ice_servers(shared, &registry, &chosen, &participant, turn_until);
     let join_token = shared
-        .signer
+        .signer()
         .sign(&claims)
         .map_err(|error| Problem::internal(&error))?;
     Ok(Admission {

@@ -12,6 +12,7 @@ mod openapi;
 mod ops;
 mod page;
 mod problem;
+mod topology;
 mod waiting;
 
 use std::time::Duration;
@@ -26,6 +27,7 @@ use tower_http::cors::{AllowHeaders, AllowMethods, Any, CorsLayer};
 pub(crate) use self::limit::Limiter;
 use self::problem::Problem;
 use crate::state::Shared;
+use crate::topology::BYTES_MAX;
 
 /// The longest body, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -58,6 +60,15 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/ops", get(page::moved))
         .route("/ops/", get(page::file))
         .route("/ops/{*file}", get(page::file))
+        .route(
+            "/v1/ops/topology",
+            get(topology::history)
+                .post(topology::put)
+                // Its files as JSON strings, whose quotes and line ends take two bytes.
+                .layer(DefaultBodyLimit::max(2 * BYTES_MAX)),
+        )
+        .route("/v1/ops/topology/rollback", post(topology::back))
+        .route("/v1/ops/topology/{version}", get(topology::files))
         .route("/.well-known/jwks.json", get(jwks))
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(openapi::page))
@@ -94,7 +105,7 @@ async fn jwks(State(shared): State<Shared>) -> Response {
         ("content-type", "application/jwk-set+json"),
         ("cache-control", "public, max-age=300"),
     ];
-    (fields, shared.signer.jwks().to_owned()).into_response()
+    (fields, shared.signer().jwks().to_owned()).into_response()
 }
 
 /// Ready: somebody could be sent to an edge.

@@ -30,6 +30,35 @@ fn a_missing_flag_does_not_clobber_the_file() {
 }
 
 #[test]
+fn etcd_takes_the_place_of_the_file_and_unknown_keys_are_refused_all_the_same() {
+    let mut etcd = settings();
+    let read = |text: &str| toml_edit::de::from_str::<CoordinatorSettings>(text);
+    let file =
+        read("etcd_endpoints = [\"https://a:2379\"]\netcd_ca = \"ca.pem\"\netcd_lease_s = 3");
+    etcd.etcd = file.expect("good settings").etcd;
+    let StoreConfig::Etcd(config) = etcd.clone().resolve().expect("complete").store else {
+        unreachable!("etcd is named")
+    };
+    assert_eq!((config.lease.as_secs(), &*config.prefix), (3, "sluice/"));
+    let mut both = etcd.clone();
+    both.store = Some("a.redb".into());
+    assert!(
+        both.resolve()
+            .expect_err("refused")
+            .to_string()
+            .contains("beside")
+    );
+    etcd.etcd.ca = None;
+    assert!(matches!(
+        etcd.resolve(),
+        Err(ConfigError::Missing("etcd_ca"))
+    ));
+    for unknown in ["etcd_endpoint = \"a\"", "storre = \"a\"", "lease_s = 3"] {
+        assert!(read(unknown).is_err(), "{unknown}");
+    }
+}
+
+#[test]
 fn the_override_of_development_is_refused_where_others_could_use_it() {
     let mut open = settings();
     open.dev_client_override = Some(true);

@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sluice_meshnet::connection::CloseCode;
 use sluice_meshnet::{MeshConnection, MessageReceiver, MessageSender};
-use sluice_relay::hop::Measured;
+use sluice_relay::hop::{HopSettings, Measured};
 use sluice_types::ids::{EdgeId, RelayId};
-use sluice_types::mesh::backbone::BackboneMessage;
+use sluice_types::mesh::backbone::{BackboneMessage, STEADY_PROBES};
 use sluice_types::mesh::control::LinkReport;
 use tokio::sync::mpsc;
 
@@ -127,8 +128,11 @@ impl std::fmt::Debug for Link {
 pub(super) fn open(
     peer: EdgeId,
     connection: MeshConnection,
-    sender: MessageSender<BackboneMessage>,
-    receiver: MessageReceiver<BackboneMessage>,
+    (sender, receiver): (
+        MessageSender<BackboneMessage>,
+        MessageReceiver<BackboneMessage>,
+    ),
+    silence: Duration,
     events: mpsc::Sender<BackboneEvent>,
     done: mpsc::Sender<(EdgeId, MeshConnection)>,
 ) -> (Link, impl Future<Output = ()> + Send + use<>) {
@@ -143,7 +147,12 @@ pub(super) fn open(
         queue: queue.clone(),
         counters: counters.clone(),
     };
-    let datagrams = Traffic::new(&peer, &connection, queue, counters, events.clone());
+    let hop = HopSettings {
+        silence: (connection.version() >= STEADY_PROBES).then_some(silence),
+        ..HopSettings::default()
+    };
+    let (quic, traffic_events) = (connection.quic().clone(), events.clone());
+    let datagrams = Traffic::new(&peer, quic, hop, queue, counters, traffic_events);
     let carry = async move {
         let reason = tokio::select! {
             reason = write(sender, messages_rx) => reason,

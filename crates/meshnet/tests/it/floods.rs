@@ -25,7 +25,7 @@ async fn beginnings(ca: &MeshCa) -> Vec<Vec<u8>> {
     let mut known = BTreeSet::new();
     while packets.len() < STRANGERS {
         let name = edge("tokyo-1");
-        let dialled = dialler.connect(to, &name, ALPN);
+        let dialled = dialler.connect(to, &name, &[ALPN]);
         let packet = async {
             let mut packet = vec![0; 2_000];
             loop {
@@ -59,7 +59,7 @@ async fn a_flood_of_handshakes_keeps_nobody_of_the_mesh_out() {
     let ca = MeshCa::generate("test").expect("a CA");
     let tokyo = endpoint(&ca, &edge("tokyo-1"), 1200);
     let paris = endpoint(&ca, &edge("paris-1"), 1200);
-    let dialled = within(paris.connect(address(&tokyo), &edge("tokyo-1"), ALPN))
+    let dialled = within(paris.connect(address(&tokyo), &edge("tokyo-1"), &[ALPN]))
         .await
         .expect("connected");
     let accepted = within(tokyo.accept()).await.expect("accepted");
@@ -92,7 +92,7 @@ async fn a_flood_of_handshakes_keeps_nobody_of_the_mesh_out() {
     assert_eq!(within(receiver.recv()).await.expect("read"), Some(message));
     // Who comes is let in, while the strangers' handshakes are under way.
     let delhi = endpoint(&ca, &edge("delhi-1"), 1200);
-    let newcomer = within(delhi.connect(address(&tokyo), &edge("tokyo-1"), ALPN)).await;
+    let newcomer = within(delhi.connect(address(&tokyo), &edge("tokyo-1"), &[ALPN])).await;
     newcomer.expect("connected");
     let peer = within(tokyo.accept()).await.expect("accepted").peer().clone();
     assert_eq!(peer, edge("delhi-1"));
@@ -152,12 +152,12 @@ async fn a_revoked_certificate_is_worth_nothing_from_that_moment_on() {
             .expect("bound")
     };
     let thief = endpoint(&ca, &edge("paris-1"), 1200);
-    let stolen = within(thief.connect(address(&tokyo), &edge("tokyo-1"), ALPN))
+    let stolen = within(thief.connect(address(&tokyo), &edge("tokyo-1"), &[ALPN]))
         .await
         .expect("good until now");
     let accepted = within(tokyo.accept()).await.expect("accepted");
     let other = endpoint(&ca, &edge("delhi-1"), 1200);
-    let innocent = within(other.connect(address(&tokyo), &edge("tokyo-1"), ALPN))
+    let innocent = within(other.connect(address(&tokyo), &edge("tokyo-1"), &[ALPN]))
         .await
         .expect("connected");
     let _kept = within(tokyo.accept()).await.expect("accepted");
@@ -169,17 +169,17 @@ async fn a_revoked_certificate_is_worth_nothing_from_that_moment_on() {
     assert!(CloseCode::Refused.is_reason_of(&lost), "{lost}");
     assert!(lost.to_string().contains("revoked"), "{lost}");
     // It does not come back, neither dialling nor dialled.
-    let again = within(thief.connect(address(&tokyo), &edge("tokyo-1"), ALPN)).await;
+    let again = within(thief.connect(address(&tokyo), &edge("tokyo-1"), &[ALPN])).await;
     let again = again.expect("its own half of the handshake");
     let lost = within(again.quic().closed()).await;
     assert!(CloseCode::Refused.is_reason_of(&lost), "{lost}");
-    let refused = within(tokyo.connect(address(&thief), &edge("paris-1"), ALPN)).await;
+    let refused = within(tokyo.connect(address(&thief), &edge("paris-1"), &[ALPN])).await;
     let refused = refused.expect_err("revoked");
     assert!(matches!(&refused, ConnectError::Revoked(revoked) if revoked.0 == fingerprint), "{refused}");
     // Others are not concerned, nor is the same edge with another certificate.
     assert!(innocent.quic().close_reason().is_none());
     let renewed = endpoint(&ca, &edge("paris-1"), 1200);
-    let renewed = within(renewed.connect(address(&tokyo), &edge("tokyo-1"), ALPN)).await;
+    let renewed = within(renewed.connect(address(&tokyo), &edge("tokyo-1"), &[ALPN])).await;
     renewed.expect("connected");
     let peer = within(tokyo.accept()).await.expect("accepted").peer().clone();
     assert_eq!(peer, edge("paris-1"));

@@ -136,7 +136,7 @@ impl Mesh {
         });
     }
 
-    fn subscribe(
+    pub(super) fn subscribe(
         &mut self,
         now: Time,
         from: &EdgeId,
@@ -312,6 +312,7 @@ impl Mesh {
             self.release_former(&room, &root);
         }
         self.look_elsewhere(now);
+        self.reconsider_parents(now);
     }
 
     /// Leaves the former parent once nothing comes from it any more.

@@ -26,8 +26,7 @@ impl Mesh {
                 .and_then(|tree| tree.backup.clone())
                 .filter(|backup| backup != peer);
             if let Some(backup) = backup {
-                // The lost parent becomes the backup: it may be back before the next plan.
-                self.set_parent(&room, &root, backup, Some(peer.clone()));
+                self.reroute(now, &room, &root, &backup);
             }
         }
         self.tidy_trees();
@@ -53,6 +52,8 @@ impl Mesh {
             .retain(|output| !matches!(output, Output::Send { peer: to, .. } if to == peer));
         let state = self.peers.entry(peer.clone()).or_default();
         state.up = false;
+        state.silent = false;
+        state.steady = None;
         let receiving = std::mem::take(&mut state.receiving);
         let sending: Vec<_> = state.sending.keys().copied().collect();
         for (relay, of) in receiving {

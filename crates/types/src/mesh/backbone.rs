@@ -6,10 +6,18 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, RelayId, TrackId};
+use crate::mesh::version::Version;
 use crate::room::{DataMessage, LeaveReason, ParticipantRecord};
 
-/// The ALPN protocol name of a backbone connection.
-pub const ALPN: &[u8] = b"sluice-backbone/1";
+/// The ALPN protocol name of a backbone connection of the newest version.
+pub const ALPN: &[u8] = b"sluice-backbone/2";
+
+/// The names of all versions that are spoken, the newest first. Since version 2, both ends send probes
+/// at a steady pace, and take each other for silent when these stay away.
+pub const ALPNS: &[&[u8]] = &[ALPN, b"sluice-backbone/1"];
+
+/// The first version in which probes come at a steady pace.
+pub const STEADY_PROBES: Version = Version(2);
 
 /// What edges say to each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,11 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, TrackId};
+use crate::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, Term, TrackId};
 use crate::room::{LeaveReason, MediaKind};
 
-/// The ALPN protocol name of a control connection.
-pub const ALPN: &[u8] = b"sluice-control/1";
+/// The ALPN protocol name of a control connection of the newest version.
+pub const ALPN: &[u8] = b"sluice-control/2";
+
+/// The names of all versions that are spoken, the newest first.
+pub const ALPNS: &[&[u8]] = &[ALPN, b"sluice-control/1"];
 
 /// What an edge says to the coordinator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,6 +168,12 @@ pub enum CoordinatorMessage {
         room: MeetingId,
         /// Why; `None` when only the plan no longer has this edge.
         reason: Option<LeaveReason>,
+    },
+    /// This coordinator plans from now on. Directories, plans, and ends without a reason count only
+    /// from the coordinator that said the highest term.
+    Lead {
+        /// Its term.
+        term: Term,
     },
 }
 

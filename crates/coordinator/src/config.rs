@@ -14,6 +14,7 @@ use sluice_guard::{AddressRules, ConnectionBounds};
 use sluice_types::ids::ApiKeyId;
 use thiserror::Error;
 
+use crate::audit::AuditFiles;
 use crate::quota::{Quota, TenantSettings};
 
 pub use self::store::{EtcdStoreSettings, StoreConfig};
@@ -159,6 +160,15 @@ pub struct CoordinatorSettings {
     /// What holds for some tenants, instead of what holds for each: `[[tenant]]` tables in the file
     #[arg(skip)]
     pub tenant: Option<Vec<TenantSettings>>,
+    /// File of the audit log [default: audit.jsonl beside the store]
+    #[arg(long, env = "SLUICE_AUDIT")]
+    pub audit: Option<PathBuf>,
+    /// From how many bytes on the audit log begins a new file, at least 1000 [default: 67108864]
+    #[arg(long, env = "SLUICE_AUDIT_BYTES")]
+    pub audit_bytes: Option<u64>,
+    /// How many full files of the audit log are kept, at least 1 [default: 8]
+    #[arg(long, env = "SLUICE_AUDIT_KEPT")]
+    pub audit_kept: Option<u32>,
     /// File of the minutes that were used [default: usage.json beside the store]
     #[arg(long, env = "SLUICE_USAGE")]
     pub usage: Option<PathBuf>,
@@ -257,6 +267,8 @@ pub struct CoordinatorConfig {
     pub tenants: Vec<TenantSettings>,
     /// See [`CoordinatorSettings::usage`].
     pub usage: PathBuf,
+    /// The audit log.
+    pub audit: AuditFiles,
     /// See [`CoordinatorSettings::dev_client_override`].
     pub dev_client_override: bool,
 }
@@ -349,6 +361,9 @@ impl CoordinatorSettings {
             minutes_per_tenant: self.minutes_per_tenant.or(other.minutes_per_tenant),
             tenant: self.tenant.or(other.tenant),
             usage: self.usage.or(other.usage),
+            audit: self.audit.or(other.audit),
+            audit_bytes: self.audit_bytes.or(other.audit_bytes),
+            audit_kept: self.audit_kept.or(other.audit_kept),
             dev_client_override: self.dev_client_override.or(other.dev_client_override),
         }
     }
@@ -410,6 +425,11 @@ impl CoordinatorSettings {
         };
         let store = StoreConfig::new(self.store, self.etcd)?;
         let usage = self.usage.unwrap_or_else(|| state_dir.join("usage.json"));
+        let audit = AuditFiles {
+            path: self.audit.unwrap_or_else(|| state_dir.join("audit.jsonl")),
+            bytes: self.audit_bytes.unwrap_or(64 << 20).max(1_000),
+            kept: self.audit_kept.unwrap_or(8).max(1),
+        };
         let url = |url: Option<String>| url.map(|url| url.trim_end_matches('/').to_owned());
         Ok(CoordinatorConfig {
             topology: self.topology.unwrap_or_else(|| ".".into()),
@@ -439,6 +459,7 @@ impl CoordinatorSettings {
             },
             tenants,
             usage,
+            audit,
             dev_client_override,
         })
     }

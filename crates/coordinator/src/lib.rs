@@ -3,6 +3,7 @@
 //! A shell: it owns sockets, clocks and the disk, and `sluice-placement` decides.
 
 mod api;
+mod audit;
 pub mod config;
 mod control;
 mod declared;
@@ -19,6 +20,7 @@ pub mod tokens;
 mod topology;
 pub mod webhooks;
 
+pub use audit::{AuditError, AuditFiles};
 pub use quota::{Quota, TenantSettings, UsageError};
 pub use run::{CoordinatorError, run};
 pub use sluice_placement::registry;

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::router;
+use crate::audit::{Audit, AuditError};
 use crate::config::{CoordinatorConfig, StoreConfig};
 use crate::control;
 use crate::declared;
@@ -68,6 +69,9 @@ pub enum CoordinatorError {
     /// What tenants have used is not known.
     #[error("what tenants have used: {0}")]
     Usage(#[from] UsageError),
+    /// Nothing can be written to the audit log.
+    #[error("the audit log: {0}")]
+    Audit(#[from] AuditError),
     /// A part of it that never ends did.
     #[error("a task of the coordinator ended; the log says why")]
     TaskEnded,
@@ -146,6 +150,7 @@ pub async fn run(
         metrics,
         registry: Registry::new(topology),
         tenants: Tenants::open(&config)?,
+        audit: Audit::open(config.audit.clone())?,
     });
     let mut tasks = JoinSet::new();
     tasks.spawn(lead::follow(shared.clone()));
@@ -180,6 +185,7 @@ pub async fn run(
     // Another goes on at once; a panic in it has been reported.
     let _ = tokio::task::spawn_blocking(move || {
         shared.tenants.keep();
+        shared.audit.sync();
         store.resign();
     })
     .await;

@@ -12,6 +12,7 @@ use sluice_types::units::Time;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::api::Limiter;
+use crate::audit::Audit;
 use crate::config::CoordinatorConfig;
 use crate::feed::Feed;
 use crate::geoip::GeoIp;
@@ -38,6 +39,7 @@ pub(crate) struct Inner {
     pub(crate) limiter: Limiter,
     pub(crate) tenants: Tenants,
     pub(crate) feed: Feed,
+    pub(crate) audit: Audit,
     signer: RwLock<Arc<Signer>>,
     urls: RwLock<Urls>,
     leading: watch::Receiver<Option<Term>>,
@@ -79,6 +81,7 @@ pub(crate) struct Parts {
     pub(crate) registry: Registry,
     pub(crate) webhooks: Webhooks,
     pub(crate) tenants: Tenants,
+    pub(crate) audit: Audit,
     pub(crate) topology_version: u64,
 }
 
@@ -105,6 +108,7 @@ impl Shared {
             limiter,
             tenants: parts.tenants,
             feed: Feed::default(),
+            audit: parts.audit,
             urls: RwLock::new(urls),
             topology_version: Mutex::new(parts.topology_version),
             plans: Mutex::new(Plans::new(parts.registry.topology())),

@@ -12,6 +12,7 @@ use sluice_types::ids::ApiKeyId;
 use super::auth::{Caller, MaybeCaller, identify};
 use super::client::socket_client;
 use super::problem::Problem;
+use crate::audit::Deed;
 use crate::state::Shared;
 
 /// The most addresses, and the most API keys, that are remembered.
@@ -80,8 +81,38 @@ pub(super) async fn by_caller(
     if let Err(problem) = taken {
         return problem.into_response();
     }
+    let deed = deed(&caller, client, &request);
     request.extensions_mut().insert(caller);
-    next.run(request).await
+    let response = next.run(request).await;
+    if let Some(mut deed) = deed {
+        deed.status = response.status().as_u16();
+        shared.audit.note(deed);
+    }
+    response
+}
+
+/// What belongs in the audit log: whatever back ends change, and all that is asked of `/v1/ops`, by
+/// those too who may not. That people join does not.
+fn deed(
+    caller: &Result<MaybeCaller, Problem>,
+    from: IpAddr,
+    request: &Request,
+) -> Option<Deed> {
+    let (method, path) = (request.method(), request.uri().path());
+    let caller = match caller {
+        Ok(MaybeCaller(Some(caller))) if caller.grants.is_none() => Some(caller),
+        _ => None,
+    };
+    let joins = path.ends_with("/join") || path.ends_with("/whip");
+    let changes = caller.is_some() && !method.is_safe() && !joins;
+    (changes || path.starts_with("/v1/ops/")).then(|| Deed {
+        key: caller.map(|caller| caller.key.clone()),
+        tenant: caller.map(|caller| caller.tenant.clone()),
+        from,
+        method: method.to_string(),
+        path: path.to_owned(),
+        status: 0,
+    })
 }
 
 fn back_end(shared: &Shared, caller: &Caller, from: IpAddr) -> Result<(), Problem> {

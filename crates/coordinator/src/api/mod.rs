@@ -56,6 +56,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         )
         .route("/v1/usage", get(meetings::usage))
         .route("/v1/ops/state", get(ops::state))
+        .route("/v1/ops/audit", get(ops::audit))
         .route("/v1/ops/live", get(live::live))
         .route("/ops", get(page::moved))
         .route("/ops/", get(page::file))

@@ -1,5 +1,6 @@
 //! A whole coordinator over real sockets of loopback: REST by HTTP, edges by the control protocol.
 
+mod audit;
 mod edges;
 mod etcd;
 mod join;

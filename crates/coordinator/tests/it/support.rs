@@ -222,6 +222,28 @@ impl TestCoordinator {
             .await
     }
 
+    async fn watch(&self, query: &str) -> reqwest::Response {
+        let url = format!("http://{}/v1/ops/live{query}", self.config.http_listen);
+        let (name, value) = bearer(&token("watch"));
+        let response = self.http.get(url).header(name, value).send().await;
+        response.expect("an answer")
+    }
+
+    /// The live events of the mesh.
+    pub(crate) async fn live(&self, query: &str) -> Live {
+        let response = self.watch(query).await;
+        assert_eq!(response.status(), 200);
+        Live {
+            response,
+            text: String::new(),
+        }
+    }
+
+    /// The status with which they would be answered.
+    pub(crate) async fn live_status(&self) -> u16 {
+        self.watch("").await.status().as_u16()
+    }
+
     /// A meeting of `acme`.
     pub(crate) async fn meeting(&self, settings: Value) -> Value {
         let answer = self
@@ -293,6 +315,41 @@ impl Drop for TestCoordinator {
         // The directory goes with the store, which the aborted task no longer needs.
         self.running.abort();
         let _ = &self.work;
+    }
+}
+
+/// Live events, as they come.
+pub(crate) struct Live {
+    response: reqwest::Response,
+    text: String,
+}
+
+impl Live {
+    /// The data of the next event of that name that is wanted; others are passed over.
+    pub(crate) async fn until(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let looking = async {
+            loop {
+                while let Some((event, rest)) = self.text.split_once("\n\n") {
+                    let (event, rest) = (event.to_owned(), rest.to_owned());
+                    self.text = rest;
+                    let field = |name: &str| {
+                        let mut lines = event.lines();
+                        lines.find_map(|line| line.strip_prefix(name).map(str::to_owned))
+                    };
+                    if field("event: ").as_deref() == Some(name) {
+                        let data = field("data: ").expect("data");
+                        let data = serde_json::from_str(&data).expect("JSON");
+                        if wanted(&data) {
+                            return data;
+                        }
+                    }
+                }
+                let more = self.response.chunk().await.expect("readable");
+                let more = more.expect("it goes on");
+                self.text.push_str(std::str::from_utf8(&more).expect("text"));
+            }
+        };
+        timeout(PATIENCE, looking).await.expect("the event comes in time")
     }
 }
 

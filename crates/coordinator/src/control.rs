@@ -5,6 +5,7 @@ use std::time::Duration;
 use sluice_meshnet::{MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
 use sluice_types::ids::{EdgeId, MeetingId};
 use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage, Registration};
+use sluice_types::mesh::version::Version;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dns;
 use crate::feed::Happening;
 use crate::lead;
+use crate::revocations;
 use crate::state::{Shared, TO_EDGE};
 
 /// How long a registration may take.
@@ -96,12 +98,17 @@ async fn serve_edge(connection: &MeshConnection, shared: &Shared) -> Result<(), 
     let from = connection.remote_address().ip();
     let text = format!("registered from {from}");
     shared.feed.tell(Happening::edge("registered", &edge, text));
-    let result = talk(&edge, shared, sender, receiver, line).await;
+    let version = connection.version();
+    let result = talk(&edge, shared, sender, receiver, line, version).await;
     // Only the line is lost, perhaps: the edge counts until it was silent for too long.
     shared.remove_line(&edge, number);
     if let Err(error) = &result {
         let text = format!("its line ended: {error}");
         shared.feed.tell(Happening::edge("line", &edge, text));
+    }
+    if shared.revocations.has_certificate(&connection.fingerprint()) {
+        tracing::warn!(%edge, "the edge's certificate is revoked; it is dropped");
+        drop_edge(shared, &edge, number);
     }
     result
 }
@@ -137,6 +144,7 @@ async fn register(
     };
     // Nothing comes before the welcome: nobody else knows of the line yet, and it is empty.
     let _ = line.try_send(welcome);
+    let _ = line.try_send(revocations::message(shared));
     shared.add_line(edge.clone(), number, line);
     if let Some(term) = shared.leading() {
         lead::announce(shared, &edge, term);
@@ -154,11 +162,15 @@ async fn talk(
     mut sender: MessageSender<CoordinatorMessage>,
     mut receiver: MessageReceiver<EdgeMessage>,
     mut line: mpsc::Receiver<CoordinatorMessage>,
+    version: Version,
 ) -> Result<(), LineError> {
     loop {
         tokio::select! {
             message = line.recv() => {
-                sender.send(&message.ok_or(LineError::Replaced)?).await?;
+                let message = message.ok_or(LineError::Replaced)?;
+                if message.since() <= version {
+                    sender.send(&message).await?;
+                }
             }
             message = receiver.recv() => {
                 match message?.ok_or(LineError::Closed)? {
@@ -232,15 +244,20 @@ async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
             shared.feed.tell(Happening::edge("silent", &edge, text));
             metrics::counter!("sluice_coordinator_silent_edges_total", "edge" => edge.to_string())
                 .increment(1);
-            let before = counts(&shared);
-            let rooms = shared.registry().drop_edge(&edge, number);
-            for (room, before) in before {
-                let after = shared.registry().participants(&room);
-                counted(&shared, &room, before, after);
-            }
-            shared.remove_line(&edge, number);
-            shared.replan(rooms.unwrap_or_default());
-            shared.publish_directory();
+            drop_edge(&shared, &edge, number);
         }
     }
+}
+
+/// An edge is gone: its rooms are planned without it.
+fn drop_edge(shared: &Shared, edge: &EdgeId, number: u64) {
+    let before = counts(shared);
+    let rooms = shared.registry().drop_edge(edge, number);
+    for (room, before) in before {
+        let after = shared.registry().participants(&room);
+        counted(shared, &room, before, after);
+    }
+    shared.remove_line(edge, number);
+    shared.replan(rooms.unwrap_or_default());
+    shared.publish_directory();
 }

@@ -13,6 +13,7 @@ pub mod geoip;
 mod lead;
 mod planner;
 mod quota;
+mod revocations;
 mod run;
 mod state;
 pub mod store;

@@ -25,6 +25,7 @@ use crate::declared;
 use crate::geoip::{GeoIp, GeoIpError};
 use crate::lead;
 use crate::planner;
+use crate::revocations;
 use crate::quota::{self, Tenants, UsageError};
 use crate::registry::Registry;
 use crate::state::{Parts, Shared, wall_ms};
@@ -151,7 +152,13 @@ pub async fn run(
         registry: Registry::new(topology),
         tenants: Tenants::open(&config)?,
         audit: Audit::open(config.audit.clone())?,
+        admission,
     });
+    let knowing = shared.clone();
+    // It fails only by a panic, which was reported.
+    tokio::task::spawn_blocking(move || revocations::adopt(&knowing))
+        .await
+        .map_err(|_| CoordinatorError::TaskEnded)??;
     let mut tasks = JoinSet::new();
     tasks.spawn(lead::follow(shared.clone()));
     tasks.spawn(planner::plan(shared.clone()));

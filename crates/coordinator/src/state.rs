@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use sluice_meshnet::Admission;
 use sluice_types::ids::{EdgeId, MeetingId, Term};
 use sluice_types::mesh::control::CoordinatorMessage;
 use sluice_types::topology::Topology;
@@ -18,6 +19,7 @@ use crate::feed::Feed;
 use crate::geoip::GeoIp;
 use crate::quota::Tenants;
 use crate::registry::{Plans, Registry};
+use crate::revocations::Revocations;
 use crate::store::Store;
 use crate::tokens::Signer;
 use crate::webhooks::Webhooks;
@@ -40,6 +42,7 @@ pub(crate) struct Inner {
     pub(crate) tenants: Tenants,
     pub(crate) feed: Feed,
     pub(crate) audit: Audit,
+    pub(crate) revocations: Revocations,
     signer: RwLock<Arc<Signer>>,
     urls: RwLock<Urls>,
     leading: watch::Receiver<Option<Term>>,
@@ -82,6 +85,7 @@ pub(crate) struct Parts {
     pub(crate) webhooks: Webhooks,
     pub(crate) tenants: Tenants,
     pub(crate) audit: Audit,
+    pub(crate) admission: Admission,
     pub(crate) topology_version: u64,
 }
 
@@ -109,6 +113,7 @@ impl Shared {
             tenants: parts.tenants,
             feed: Feed::default(),
             audit: parts.audit,
+            revocations: Revocations::new(parts.admission),
             urls: RwLock::new(urls),
             topology_version: Mutex::new(parts.topology_version),
             plans: Mutex::new(Plans::new(parts.registry.topology())),

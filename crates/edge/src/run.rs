@@ -149,6 +149,7 @@ pub async fn run(
             keyring: keyring.clone(),
             coordinator_url: coordinator_url.clone(),
             heartbeat,
+            admission,
         },
         stop.clone(),
     );

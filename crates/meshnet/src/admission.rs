@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use quinn::VarInt;
 use ring::digest::{SHA256, digest};
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use sluice_guard::{AddressRules, network};
 use thiserror::Error;
 
@@ -29,6 +30,17 @@ impl Fingerprint {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest(&SHA256, certificate).as_ref());
         Self(bytes)
+    }
+
+    /// That of the first certificate of a PEM text.
+    ///
+    /// # Errors
+    /// When the text has none.
+    pub fn of_pem(text: &str) -> Result<Self, NoFingerprint> {
+        let mut certificates = CertificateDer::pem_slice_iter(text.as_bytes());
+        let first = certificates.next().and_then(Result::ok);
+        let first = first.ok_or_else(|| NoFingerprint("a text without a certificate".to_owned()));
+        first.map(|certificate| Self::of(&certificate))
     }
 }
 

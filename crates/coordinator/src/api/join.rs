@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sluice_placement::{Preference, rank_within};
 use sluice_types::access::{JOIN_AUDIENCE, JoinClaims, Role};
-use sluice_types::ids::{EdgeId, MeetingId, ParticipantId};
+use sluice_types::ids::{ApiKeyId, EdgeId, MeetingId, ParticipantId, base32};
 use sluice_types::rest::{
     Admission, EdgeCandidate, IceServer, JoinRequest, JoinResponse, NAME_CHARS_MAX, Waiting,
 };
@@ -250,7 +250,8 @@ async fn admit(
     shared.tenants.admit(&id, &meeting.tenant);
     let text = format!("somebody is sent to {}", edges[0]);
     shared.feed.tell(Happening::room("joined", &id, text));
-    answer(shared, id, participant, role, name, &edges)
+    let key = caller.0.as_ref().map(|caller| caller.key.clone());
+    answer(shared, id, participant, role, name, key, &edges)
         .map(|admission| JoinResponse::Admitted(Box::new(admission)))
 }
 
@@ -323,6 +324,7 @@ fn answer(
     participant: ParticipantId,
     role: Role,
     name: String,
+    key: Option<ApiKeyId>,
     edges: &[EdgeId],
 ) -> Result<Admission, Problem> {
     let registry = shared.registry();
@@ -346,6 +348,8 @@ fn answer(
         aud: JOIN_AUDIENCE.to_owned(),
         iat: now_s,
         exp: expires_at,
+        jti: base32(&random::<10>()?),
+        key,
         meeting_id: id,
         participant_id: participant.clone(),
         name,

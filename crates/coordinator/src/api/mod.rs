@@ -12,6 +12,7 @@ mod openapi;
 mod ops;
 mod page;
 mod problem;
+mod revocations;
 mod topology;
 mod waiting;
 
@@ -56,6 +57,10 @@ pub(crate) fn router(shared: Shared) -> Router {
         )
         .route("/v1/usage", get(meetings::usage))
         .route("/v1/ops/state", get(ops::state))
+        .route(
+            "/v1/ops/revocations",
+            get(revocations::list).post(revocations::revoke),
+        )
         .route("/v1/ops/audit", get(ops::audit))
         .route("/v1/ops/live", get(live::live))
         .route("/ops", get(page::moved))

@@ -7,6 +7,7 @@ mod join;
 mod meetings;
 mod quotas;
 mod residency;
+mod revocations;
 mod store;
 mod support;
 mod webhooks;

@@ -8,6 +8,7 @@ mod edge;
 mod floods;
 mod http;
 mod resume;
+mod revoked;
 mod room;
 mod sdp;
 mod token;

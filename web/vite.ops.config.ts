@@ -7,6 +7,8 @@ export default defineConfig({
   build: {
     outDir: '../dist-ops',
     emptyOutDir: true,
+    // One route serves every file.
+    assetsDir: '',
     target: 'es2022',
     // The coordinator's content security policy allows no inline data.
     assetsInlineLimit: 0,

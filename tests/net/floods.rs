@@ -28,7 +28,11 @@ fn forged_check(username: &str) -> Vec<u8> {
         bytes.resize(bytes.len().next_multiple_of(4), 0);
         bytes
     };
-    let body = [attribute(0x0006, username.as_bytes()), attribute(0x0008, &[7; 20])].concat();
+    let body = [
+        attribute(0x0006, username.as_bytes()),
+        attribute(0x0008, &[7; 20]),
+    ]
+    .concat();
     let length = u16::try_from(body.len()).expect("short");
     let mut packet = [1u16.to_be_bytes(), length.to_be_bytes()].concat();
     packet.extend(0x2112_a442_u32.to_be_bytes());
@@ -45,11 +49,15 @@ fn after<'a>(sdp: &'a str, name: &str) -> &'a str {
 /// The UDP and the TCP candidate.
 fn candidates(sdp: &str) -> (SocketAddr, SocketAddr) {
     let of = |transport: &str| {
-        let lines = sdp.lines().filter_map(|line| line.strip_prefix("a=candidate:"));
+        let lines = sdp
+            .lines()
+            .filter_map(|line| line.strip_prefix("a=candidate:"));
         let mut fields = lines.map(|line| line.split(' ').collect::<Vec<_>>());
         let candidate = fields.find(|fields| fields[2].eq_ignore_ascii_case(transport));
         let candidate = candidate.expect("a candidate");
-        format!("{}:{}", candidate[4], candidate[5]).parse().expect("an address")
+        format!("{}:{}", candidate[4], candidate[5])
+            .parse()
+            .expect("an address")
     };
     (of("udp"), of("tcp"))
 }
@@ -75,13 +83,19 @@ fn flood(to: SocketAddr, packets: Vec<Vec<u8>>, end: Arc<AtomicBool>, sent: Arc<
 async fn receives(viewer: &mut Joined, packets: usize) {
     let mut last = None;
     for _ in 0..packets {
-        let packet = viewer.client.packet(|packet| packet.payload.len() == 900).await;
+        let packet = viewer
+            .client
+            .packet(|packet| packet.payload.len() == 900)
+            .await;
         let packet = packet.expect("video arrives");
         let number = u32::from_be_bytes(packet.payload[2..6].try_into().expect("four"));
         assert_ne!(Some(number), last, "twice");
         last = Some(number);
     }
-    let sound = viewer.client.packet(|packet| packet.payload.len() == 80).await;
+    let sound = viewer
+        .client
+        .packet(|packet| packet.payload.len() == 80)
+        .await;
     sound.expect("audio arrives");
 }
 
@@ -112,7 +126,10 @@ async fn a_call_goes_on_and_others_join_while_strangers_flood_the_ports_of_media
         rtcp,
         vec![255; 64],
     ];
-    let (end, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let (end, sent) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
     let flooding = {
         let (end, sent) = (end.clone(), sent.clone());
         tokio::task::spawn_blocking(move || flood(udp, packets, end, sent))
@@ -120,14 +137,23 @@ async fn a_call_goes_on_and_others_join_while_strangers_flood_the_ports_of_media
     // More ICE-TCP connections than one address may have, which say nothing.
     let mut silent = Vec::new();
     for _ in 0..60 {
-        silent.push(TcpStream::connect(tcp).await.expect("accepted, or closed later"));
+        silent.push(
+            TcpStream::connect(tcp)
+                .await
+                .expect("accepted, or closed later"),
+        );
     }
 
     let Joined { video, audio, .. } = &mut one;
     let call = async {
         receives(&mut two, 100).await;
         let newcomer = timeout(PATIENCE, join(&mut media, &room, 3)).await;
-        newcomer.expect("joins").client.close().await.expect("closed");
+        newcomer
+            .expect("joins")
+            .client
+            .close()
+            .await
+            .expect("closed");
         receives(&mut two, 100).await;
     };
     tokio::select! {
@@ -143,10 +169,15 @@ async fn a_call_goes_on_and_others_join_while_strangers_flood_the_ports_of_media
         let read = timeout(Duration::from_millis(20), stream.read(&mut [0; 8])).await;
         open += usize::from(read.is_err());
     }
-    assert!(open <= config().tcp_connections.per_network, "{open} are open");
+    assert!(
+        open <= config().tcp_connections.per_network,
+        "{open} are open"
+    );
     // Another address finds a place.
     let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
-    socket.bind(SocketAddr::from(([127, 8, 0, 99], 0))).expect("bound");
+    socket
+        .bind(SocketAddr::from(([127, 8, 0, 99], 0)))
+        .expect("bound");
     let mut other = socket.connect(tcp).await.expect("connected");
     other.write_all(&[0]).await.expect("sent");
     let read = timeout(Duration::from_millis(200), other.read(&mut [0; 8])).await;

@@ -158,7 +158,10 @@ impl Audit {
         }
         state.recent.push_back(Arc::new(entry));
         // Under the lock, so that lines are in their order.
-        let queued = self.jobs.as_ref().map(|jobs| jobs.try_send(Job::Write(line)));
+        let queued = self
+            .jobs
+            .as_ref()
+            .map(|jobs| jobs.try_send(Job::Write(line)));
         if !matches!(queued, Some(Ok(()))) {
             metrics::counter!("sluice_coordinator_audit_lost_total").increment(1);
             tracing::error!("the audit log does not keep up; its file lacks what stands above");
@@ -353,6 +356,9 @@ mod tests {
         }
         assert!(!nth(&files.path, 3).exists());
         assert_eq!(*kept.last().expect("some"), 40);
-        assert!(kept.windows(2).all(|pair| pair[1] == pair[0] + 1), "{kept:?}");
+        assert!(
+            kept.windows(2).all(|pair| pair[1] == pair[0] + 1),
+            "{kept:?}"
+        );
     }
 }

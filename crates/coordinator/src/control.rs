@@ -106,7 +106,10 @@ async fn serve_edge(connection: &MeshConnection, shared: &Shared) -> Result<(), 
         let text = format!("its line ended: {error}");
         shared.feed.tell(Happening::edge("line", &edge, text));
     }
-    if shared.revocations.has_certificate(&connection.fingerprint()) {
+    if shared
+        .revocations
+        .has_certificate(&connection.fingerprint())
+    {
         tracing::warn!(%edge, "the edge's certificate is revoked; it is dropped");
         drop_edge(shared, &edge, number);
     }

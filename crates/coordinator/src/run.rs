@@ -25,9 +25,9 @@ use crate::declared;
 use crate::geoip::{GeoIp, GeoIpError};
 use crate::lead;
 use crate::planner;
-use crate::revocations;
 use crate::quota::{self, Tenants, UsageError};
 use crate::registry::Registry;
+use crate::revocations;
 use crate::state::{Parts, Shared, wall_ms};
 use crate::store::{EtcdStore, RedbStore, Store, StoreError, StoredTopology};
 use crate::tokens::{Signer, SigningError, new_signing_key};
@@ -310,8 +310,8 @@ async fn serve(
             server.handle(handle).serve(service).await.map_err(failed)
         }
         None => {
-            let mut server = axum_server::bind(config.http_listen)
-                .map(|plain| Gate::new(plain, connections));
+            let mut server =
+                axum_server::bind(config.http_listen).map(|plain| Gate::new(plain, connections));
             be_impatient(&mut server);
             server.handle(handle).serve(service).await.map_err(failed)
         }

@@ -227,11 +227,7 @@ fn export_certificates(config: &EdgeConfig, mesh: &CredentialFiles) {
     }
 }
 
-async fn serve(
-    config: &EdgeConfig,
-    app: App,
-    handle: Handle<SocketAddr>,
-) -> Result<(), EdgeError> {
+async fn serve(config: &EdgeConfig, app: App, handle: Handle<SocketAddr>) -> Result<(), EdgeError> {
     let failed = |source| EdgeError::Http {
         address: config.http_listen,
         source,
@@ -249,8 +245,8 @@ async fn serve(
             server.handle(handle).serve(service).await.map_err(failed)
         }
         None => {
-            let mut server = axum_server::bind(config.http_listen)
-                .map(|plain| Gate::new(plain, connections));
+            let mut server =
+                axum_server::bind(config.http_listen).map(|plain| Gate::new(plain, connections));
             be_impatient(&mut server);
             server.handle(handle).serve(service).await.map_err(failed)
         }

@@ -56,7 +56,10 @@ mod tests {
 
     #[test]
     fn who_is_denied_stays_out_even_where_it_is_allowed() {
-        let rules = AddressRules::new(nets(&["192.0.2.0/24", "2001:db8::/32"]), nets(&["192.0.2.7/32"]));
+        let rules = AddressRules::new(
+            nets(&["192.0.2.0/24", "2001:db8::/32"]),
+            nets(&["192.0.2.7/32"]),
+        );
         for (address, allowed) in [
             ("192.0.2.1", true),
             ("192.0.2.7", false),

@@ -119,7 +119,9 @@ mod tests {
     use super::*;
 
     fn allowed(rates: &Rates<u32>, who: u32, rate: Rate, at: Instant) -> usize {
-        (0..1_000).filter(|_| rates.take(who, rate, at).is_ok()).count()
+        (0..1_000)
+            .filter(|_| rates.take(who, rate, at).is_ok())
+            .count()
     }
 
     #[test]
@@ -130,7 +132,11 @@ mod tests {
         let wait = rates.take(1, rate, now).expect_err("empty");
         assert_eq!(wait, Duration::from_millis(100));
         assert_eq!(allowed(&rates, 1, rate, now + Duration::from_secs(1)), 10);
-        assert_eq!(allowed(&rates, 2, rate.burst(3), now), 3, "others have their own");
+        assert_eq!(
+            allowed(&rates, 2, rate.burst(3), now),
+            3,
+            "others have their own"
+        );
     }
 
     #[test]

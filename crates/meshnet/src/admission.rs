@@ -52,7 +52,9 @@ impl fmt::Display for Fingerprint {
 
 /// A text that is no fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{0}` is no fingerprint of a certificate: 64 hexadecimal digits of SHA-256, colons are passed over")]
+#[error(
+    "`{0}` is no fingerprint of a certificate: 64 hexadecimal digits of SHA-256, colons are passed over"
+)]
 pub struct NoFingerprint(String);
 
 impl FromStr for Fingerprint {
@@ -109,8 +111,13 @@ impl Admission {
     /// are closed. Gives how many were.
     pub fn revoke(&self, revoked: BTreeSet<Fingerprint>) -> usize {
         let mut state = self.state();
-        let concerned = state.standing.values().filter(|(of, _)| revoked.contains(of));
-        let closed: Vec<_> = concerned.map(|(_, connection)| connection.clone()).collect();
+        let concerned = state
+            .standing
+            .values()
+            .filter(|(of, _)| revoked.contains(of));
+        let closed: Vec<_> = concerned
+            .map(|(_, connection)| connection.clone())
+            .collect();
         state.revoked = revoked;
         drop(state);
         for connection in &closed {
@@ -220,7 +227,9 @@ mod tests {
         // printf abc | sha256sum
         let text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(fingerprint.to_string(), text);
-        let pairs: Vec<_> = (0..32).map(|n| text[2 * n..2 * n + 2].to_uppercase()).collect();
+        let pairs: Vec<_> = (0..32)
+            .map(|n| text[2 * n..2 * n + 2].to_uppercase())
+            .collect();
         assert_eq!(pairs.join(":").parse(), Ok(fingerprint));
         for fault in ["", "ba78", &text.replace('b', "x"), &format!("{text}00")] {
             assert!(fault.parse::<Fingerprint>().is_err(), "{fault}");

@@ -350,7 +350,9 @@ async fn watch(
     ));
     say(format_args!("{header}"));
     if let Ok(token) = api_token(&format!("{API_KEY}:{API_SECRET}"), LIVE_TOKEN_S) {
-        say(format_args!("The mesh, live: {COORDINATOR}/ops/#token={token}\n"));
+        say(format_args!(
+            "The mesh, live: {COORDINATOR}/ops/#token={token}\n"
+        ));
     }
     let on_terminal = std::io::stdout().is_terminal();
     let mut shown = String::new();

@@ -74,7 +74,9 @@ pub(super) async fn by_caller(
     }
     let caller = identify(&shared, request.headers());
     let taken = match &caller {
-        Ok(MaybeCaller(Some(caller))) if caller.grants.is_none() => back_end(&shared, caller, client),
+        Ok(MaybeCaller(Some(caller))) if caller.grants.is_none() => {
+            back_end(&shared, caller, client)
+        }
         _ if is_probe => Ok(()),
         _ => shared.limiter.address(client),
     };
@@ -93,11 +95,7 @@ pub(super) async fn by_caller(
 
 /// What belongs in the audit log: whatever back ends change, and all that is asked of `/v1/ops`, by
 /// those too who may not. That people join does not.
-fn deed(
-    caller: &Result<MaybeCaller, Problem>,
-    from: IpAddr,
-    request: &Request,
-) -> Option<Deed> {
+fn deed(caller: &Result<MaybeCaller, Problem>, from: IpAddr, request: &Request) -> Option<Deed> {
     let (method, path) = (request.method(), request.uri().path());
     let caller = match caller {
         Ok(MaybeCaller(Some(caller))) if caller.grants.is_none() => Some(caller),

@@ -79,7 +79,12 @@ fn events(
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut pending = VecDeque::from([event("map", &map(&shared.registry()))]);
-    pending.extend(watch.recent.iter().map(|known| event("happening", &**known)));
+    pending.extend(
+        watch
+            .recent
+            .iter()
+            .map(|known| event("happening", &**known)),
+    );
     let watching = Watching {
         shared,
         room,

@@ -183,7 +183,10 @@ pub(super) async fn create(
         invite: Invite::from_random(random()?),
         host_key_digest: host_key_digest(&host_key),
     };
-    let (kept, most) = (meeting.clone(), shared.tenants.quota(&caller.tenant).meetings);
+    let (kept, most) = (
+        meeting.clone(),
+        shared.tenants.quota(&caller.tenant).meetings,
+    );
     let full = blocking(&shared, move |store| {
         if store.open_meetings(&caller.tenant)? >= most {
             return Ok(true);

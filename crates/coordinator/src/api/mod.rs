@@ -65,7 +65,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/v1/ops/live", get(live::live))
         .route("/ops", get(page::moved))
         .route("/ops/", get(page::file))
-        .route("/ops/{*file}", get(page::file))
+        .route("/ops/{file}", get(page::file))
         .route(
             "/v1/ops/topology",
             get(topology::history)

@@ -27,11 +27,11 @@ pub(super) async fn file(uri: Uri) -> Response {
     let Some(file) = Page::get(name) else {
         return Problem::not_found("no such page").into_response();
     };
-    // A file with its hash in its name never changes.
-    let caching = if name.starts_with("assets/") {
-        "public, max-age=31536000, immutable"
-    } else {
+    // All others have their hash in their name and never change.
+    let caching = if name == "index.html" {
         "no-cache"
+    } else {
+        "public, max-age=31536000, immutable"
     };
     let kind = mime_guess::from_path(name).first_or_octet_stream();
     let mut response = file.data.into_owned().into_response();

@@ -39,7 +39,8 @@ pub(super) async fn revoke(
     let what = match wanted.what {
         Revoked::Certificate(text) => {
             let fingerprint: Fingerprint = text.parse().map_err(|_| {
-                let allowed = "64 hexadecimal digits, as `openssl x509 -fingerprint -sha256` prints";
+                let allowed =
+                    "64 hexadecimal digits, as `openssl x509 -fingerprint -sha256` prints";
                 Problem::fields(vec![field("what.certificate", &text, allowed)])
             })?;
             Revoked::Certificate(fingerprint.to_string())
@@ -56,9 +57,8 @@ pub(super) async fn revoke(
     };
     let name = what.name();
     let revoking = shared.clone();
-    let revoked = tokio::task::spawn_blocking(move || {
-        revocations::revoke(&revoking, what, wanted.until_s)
-    });
+    let revoked =
+        tokio::task::spawn_blocking(move || revocations::revoke(&revoking, what, wanted.until_s));
     let revoked = revoked.await.map_err(|error| Problem::internal(&error))?;
     let revocation = revoked.map_err(|error| match error {
         RevokeError::Store(error) => Problem::from(error),

@@ -238,7 +238,9 @@ fn count(shared: &Shared, lasted: Duration) {
             Ok(Some(meeting)) => shared.tenants.usage().learn(room, meeting.tenant),
             // An edge made it up, or the meeting is gone: nobody's.
             Ok(None) => {}
-            Err(error) => tracing::debug!(%error, meeting = %room, "whose it is will be asked again"),
+            Err(error) => {
+                tracing::debug!(%error, meeting = %room, "whose it is will be asked again")
+            }
         }
     }
     let now = Timestamp::now();

@@ -57,11 +57,18 @@ async fn a_tenant_has_so_many_participants_in_all_its_meetings_together() {
     let fourth = coordinator.join(&second, "", guest(&second)).await;
     assert_eq!(refused(&fourth), (429, "quota participants"));
     assert_eq!(fourth.headers["retry-after"], "30");
-    assert!(text(&fourth.body["detail"]).contains('3'), "{}", fourth.body);
+    assert!(
+        text(&fourth.body["detail"]).contains('3'),
+        "{}",
+        fourth.body
+    );
     // They arrive, and one leaves.
     west.demand(&first["id"], 2).await;
     west.demand(&second["id"], 1).await;
-    until(&coordinator, |usage| usage["participants"] == json!({ "used": 3, "most": 3 })).await;
+    until(&coordinator, |usage| {
+        usage["participants"] == json!({ "used": 3, "most": 3 })
+    })
+    .await;
     west.demand(&first["id"], 1).await;
     until(&coordinator, |usage| usage["participants"]["used"] == 2).await;
     let answer = coordinator.join(&second, "", guest(&second)).await;
@@ -85,10 +92,17 @@ async fn minutes_and_bitrate_are_counted_and_used_up() {
     let guest = json!({ "invite": invite(&meeting) });
     // Ten thousand who are in for a second have been in for 166 minutes.
     west.demand(&meeting["id"], 10_000).await;
-    until(&coordinator, |usage| usage["minutes"]["used"].as_u64() >= Some(20)).await;
+    until(&coordinator, |usage| {
+        usage["minutes"]["used"].as_u64() >= Some(20)
+    })
+    .await;
     let answer = coordinator.join(&meeting, "", guest.clone()).await;
     assert_eq!(refused(&answer), (429, "quota minutes"));
-    let wait: u64 = answer.headers["retry-after"].to_str().expect("text").parse().expect("seconds");
+    let wait: u64 = answer.headers["retry-after"]
+        .to_str()
+        .expect("text")
+        .parse()
+        .expect("seconds");
     assert!(wait <= 31 * 86_400, "until the month ends, in {wait} s");
     let used = usage(&coordinator).await["minutes"]["used"].as_u64();
     // They are not forgotten when the coordinator starts again.
@@ -102,7 +116,10 @@ async fn minutes_and_bitrate_are_counted_and_used_up() {
     let before = usage(&coordinator).await["bitrate_mbps"]["used"].as_u64();
     west.demand(&meeting["id"], 1).await;
     middle.demand(&meeting["id"], 1).await;
-    until(&coordinator, |usage| usage["bitrate_mbps"]["used"].as_u64() > before).await;
+    until(&coordinator, |usage| {
+        usage["bitrate_mbps"]["used"].as_u64() > before
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -117,7 +134,10 @@ async fn what_is_published_has_a_quota_too() {
     let answer = coordinator.join(&meeting, "", guest.clone()).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     west.demand(&meeting["id"], 1).await;
-    until(&coordinator, |usage| usage["bitrate_mbps"]["used"].as_u64() >= Some(2)).await;
+    until(&coordinator, |usage| {
+        usage["bitrate_mbps"]["used"].as_u64() >= Some(2)
+    })
+    .await;
     let answer = coordinator.join(&meeting, "", guest).await;
     assert_eq!(refused(&answer), (429, "quota bitrate"));
 }
@@ -133,19 +153,27 @@ async fn keys_and_guests_come_from_where_their_tenant_wants_them() {
     let _west = coordinator.edge("west").await;
     let meeting = coordinator.meeting(json!({})).await;
     let guest = json!({ "invite": invite(&meeting) });
-    let answer = coordinator.join(&meeting, "?as=192.0.2.7", guest.clone()).await;
+    let answer = coordinator
+        .join(&meeting, "?as=192.0.2.7", guest.clone())
+        .await;
     assert_eq!(refused(&answer), (403, "address refused"));
     let answer = coordinator.join(&meeting, "?as=192.0.3.7", guest).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
 
     let coordinator = TestCoordinator::start_with(|settings| {
-        acme(settings, |acme| acme.keys_allow = vec!["192.0.2.0/24".parse().expect("a prefix")]);
+        acme(settings, |acme| {
+            acme.keys_allow = vec!["192.0.2.0/24".parse().expect("a prefix")]
+        });
     })
     .await;
-    let answer = coordinator.api(Method::GET, "/v1/meetings", Value::Null).await;
+    let answer = coordinator
+        .api(Method::GET, "/v1/meetings", Value::Null)
+        .await;
     assert_eq!(refused(&answer), (403, "address refused"));
     let others = [bearer(&token("other"))];
-    let answer = coordinator.send(Method::GET, "/v1/meetings", &others, None).await;
+    let answer = coordinator
+        .send(Method::GET, "/v1/meetings", &others, None)
+        .await;
     assert_eq!(answer.status, 200, "{}", answer.body);
 }
 

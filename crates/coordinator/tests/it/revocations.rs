@@ -53,7 +53,10 @@ async fn a_stolen_certificate_ends_its_line_and_its_edge_and_does_not_come_back(
     let mut renewed = coordinator.hello("west-1", "west", "west-1").await;
     assert_eq!(list(renewed.until(is_revoked).await).len(), 1);
     let fault = revoke(&coordinator, "watch", json!({ "certificate": "12" })).await;
-    assert_eq!((fault.status, text(&fault.body["errors"][0]["field"])), (422, "what.certificate"));
+    assert_eq!(
+        (fault.status, text(&fault.body["errors"][0]["field"])),
+        (422, "what.certificate")
+    );
 }
 
 #[tokio::test]
@@ -62,11 +65,25 @@ async fn a_stolen_api_key_is_refused_and_so_is_what_was_given_for_it() {
     let mut west = coordinator.edge("west").await;
     let meeting = coordinator.meeting(json!({})).await;
     let path = format!("/v1/meetings/{}/join", text(&meeting["id"]));
-    let joined = coordinator.api(Method::POST, &path, json!({ "name": "Ada" })).await;
+    let joined = coordinator
+        .api(Method::POST, &path, json!({ "name": "Ada" }))
+        .await;
     assert_eq!(joined.status, 200, "{}", joined.body);
-    assert_eq!(revoke(&coordinator, "watch", json!({ "api_key": "watch" })).await.status, 409);
-    assert_eq!(revoke(&coordinator, "watch", json!({ "api_key": "acme" })).await.status, 201);
-    let refused = coordinator.api(Method::GET, "/v1/meetings", Value::Null).await;
+    assert_eq!(
+        revoke(&coordinator, "watch", json!({ "api_key": "watch" }))
+            .await
+            .status,
+        409
+    );
+    assert_eq!(
+        revoke(&coordinator, "watch", json!({ "api_key": "acme" }))
+            .await
+            .status,
+        201
+    );
+    let refused = coordinator
+        .api(Method::GET, "/v1/meetings", Value::Null)
+        .await;
     assert_eq!(refused.status, 401);
     assert!(text(&refused.body["detail"]).contains("revoked"));
     // Edges are told, and the token names the key.
@@ -76,10 +93,17 @@ async fn a_stolen_api_key_is_refused_and_so_is_what_was_given_for_it() {
     assert!(!claims.jti.is_empty());
     // Another key of the tenant is good.
     let other = [bearer(&token("watch"))];
-    let answer = coordinator.send(Method::GET, "/v1/meetings", &other, None).await;
+    let answer = coordinator
+        .send(Method::GET, "/v1/meetings", &other, None)
+        .await;
     assert_eq!(answer.status, 200);
-    let answer = coordinator.send(Method::GET, "/v1/ops/revocations", &other, None).await;
-    assert_eq!(answer.body["revocations"][0]["what"], json!({ "api_key": "acme" }));
+    let answer = coordinator
+        .send(Method::GET, "/v1/ops/revocations", &other, None)
+        .await;
+    assert_eq!(
+        answer.body["revocations"][0]["what"],
+        json!({ "api_key": "acme" })
+    );
 }
 
 #[tokio::test]
@@ -88,7 +112,9 @@ async fn tokens_are_taken_back_one_by_one_by_participant_and_by_meeting() {
     let mut west = coordinator.edge("west").await;
     let meeting = coordinator.meeting(json!({})).await;
     let path = format!("/v1/meetings/{}/join", text(&meeting["id"]));
-    let joined = coordinator.api(Method::POST, &path, json!({ "name": "Ada" })).await;
+    let joined = coordinator
+        .api(Method::POST, &path, json!({ "name": "Ada" }))
+        .await;
     let claims = coordinator.claims(&joined);
     for (known, what) in [
         json!({ "token": claims.jti }),

@@ -370,10 +370,13 @@ impl Live {
                 }
                 let more = self.response.chunk().await.expect("readable");
                 let more = more.expect("it goes on");
-                self.text.push_str(std::str::from_utf8(&more).expect("text"));
+                self.text
+                    .push_str(std::str::from_utf8(&more).expect("text"));
             }
         };
-        timeout(PATIENCE, looking).await.expect("the event comes in time")
+        timeout(PATIENCE, looking)
+            .await
+            .expect("the event comes in time")
     }
 }
 

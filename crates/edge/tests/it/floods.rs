@@ -30,7 +30,9 @@ async fn answer(mut stream: TcpStream, request: &str) -> String {
     let request = format!("{request}\r\nHost: edge\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = String::new();
-    within(stream.read_to_string(&mut answer)).await.expect("read");
+    within(stream.read_to_string(&mut answer))
+        .await
+        .expect("read");
     answer
 }
 
@@ -48,13 +50,19 @@ async fn an_address_that_begins_too_many_sessions_is_told_when_to_come_back() {
     let flood = (0..50).map(|_| async {
         let refused = Client::open(&edge, "", "sluice.v1", Some("Bearer nonsense")).await;
         let refused = refused.err().expect("refused");
-        (refused.status().as_u16(), refused.headers().get("retry-after").cloned())
+        (
+            refused.status().as_u16(),
+            refused.headers().get("retry-after").cloned(),
+        )
     });
     let answers = futures_util::future::join_all(flood).await;
     let limited = answers.iter().filter(|(status, _)| *status == 429);
     let limited: Vec<_> = limited.collect();
     assert!(limited.len() >= 40, "{answers:?}");
-    assert!(limited.iter().all(|(_, retry)| retry.is_some()), "{answers:?}");
+    assert!(
+        limited.iter().all(|(_, retry)| retry.is_some()),
+        "{answers:?}"
+    );
     still_there(&mut inside).await;
     // Another address is not concerned.
     let elsewhere = from([127, 0, 0, 2], edge.http).await;
@@ -82,16 +90,25 @@ async fn an_address_holds_a_bounded_number_of_connections() {
     assert!(open <= 8, "{open} of 200 are open");
     still_there(&mut inside).await;
     // The same address as before has places of its own left.
-    let health = answer(from([127, 0, 0, 1], edge.http).await, "GET /healthz HTTP/1.1").await;
+    let health = answer(
+        from([127, 0, 0, 1], edge.http).await,
+        "GET /healthz HTTP/1.1",
+    )
+    .await;
     assert!(health.starts_with("HTTP/1.1 200"), "{health}");
     drop(held);
     // Places that are given back can be taken: the server notices in its own time.
     let freed = async {
         loop {
             let mut stream = from([127, 0, 0, 2], edge.http).await;
-            let sent = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n").await;
+            let sent = stream
+                .write_all(b"GET /healthz HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n")
+                .await;
             let mut answer = Vec::new();
-            if sent.is_ok() && stream.read_to_end(&mut answer).await.is_ok() && answer.starts_with(b"HTTP/1.1 200") {
+            if sent.is_ok()
+                && stream.read_to_end(&mut answer).await.is_ok()
+                && answer.starts_with(b"HTTP/1.1 200")
+            {
                 return;
             }
         }
@@ -118,9 +135,20 @@ async fn who_comes_from_the_wrong_address_is_told_so() {
         settings.clients_deny = Some(vec!["127.0.0.2/32".parse().expect("a prefix")]);
     })
     .await;
-    for (address, status) in [([127, 0, 0, 1], 200), ([127, 0, 0, 2], 403), ([127, 0, 0, 9], 403)] {
+    for (address, status) in [
+        ([127, 0, 0, 1], 200),
+        ([127, 0, 0, 2], 403),
+        ([127, 0, 0, 9], 403),
+    ] {
         let answer = answer(from(address, edge.http).await, "GET /healthz HTTP/1.1").await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
-        assert_eq!(answer.contains("address-refused"), status == 403, "{answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
+        assert_eq!(
+            answer.contains("address-refused"),
+            status == 403,
+            "{answer}"
+        );
     }
 }

@@ -36,24 +36,32 @@ async fn whoever_has_a_revoked_token_is_removed_and_stays_out() {
     let refused = |answer: Result<Client, Box<crate::client::Refused>>| {
         let answer = answer.err().expect("refused");
         let body = answer.body().clone().unwrap_or_default();
-        (answer.status().as_u16(), String::from_utf8_lossy(&body).into_owned())
+        (
+            answer.status().as_u16(),
+            String::from_utf8_lossy(&body).into_owned(),
+        )
     };
     let token = edge.signer.token(&thief);
     let (status, body) = refused(Client::with_token(&edge, &token).await);
     assert_eq!(status, 401);
     assert!(body.contains("token-revoked"), "{body}");
     // Neither does what the thief got before lead back.
-    let (status, _) = refused(Client::with_resume_token(&edge, &inside.resume_token.to_string()).await);
+    let (status, _) =
+        refused(Client::with_resume_token(&edge, &inside.resume_token.to_string()).await);
     assert_eq!(status, 401);
     // Others are not concerned.
     other.send(&ClientMessage::Ping {}).await;
-    other.find(|event| matches!(event, ServerEvent::Pong {}).then_some(())).await;
+    other
+        .find(|event| matches!(event, ServerEvent::Pong {}).then_some(()))
+        .await;
     // A list takes the place of the one before: nothing more is revoked than it says.
     line.send(revoked(Revoked::Participant {
         meeting: innocent.meeting_id.clone(),
         participant: innocent.participant_id.clone(),
     }))
     .await;
-    other.find(|event| matches!(event, ServerEvent::Ended { .. }).then_some(())).await;
+    other
+        .find(|event| matches!(event, ServerEvent::Ended { .. }).then_some(()))
+        .await;
     Joined::new(&edge, &thief).await;
 }

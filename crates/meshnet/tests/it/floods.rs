@@ -70,7 +70,9 @@ async fn a_flood_of_handshakes_keeps_nobody_of_the_mesh_out() {
             let [high, low] = n.to_be_bytes();
             let from = SocketAddr::new(Ipv4Addr::new(127, 9, high, low).into(), 0);
             let socket = UdpSocket::bind(from).expect("loopback is a /8");
-            socket.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
+            socket
+                .set_read_timeout(Some(Duration::from_secs(10)))
+                .expect("set");
             socket.send_to(packet, address(&tokyo)).expect("sent");
             socket
         })
@@ -94,7 +96,11 @@ async fn a_flood_of_handshakes_keeps_nobody_of_the_mesh_out() {
     let delhi = endpoint(&ca, &edge("delhi-1"), 1200);
     let newcomer = within(delhi.connect(address(&tokyo), &edge("tokyo-1"), &[ALPN])).await;
     newcomer.expect("connected");
-    let peer = within(tokyo.accept()).await.expect("accepted").peer().clone();
+    let peer = within(tokyo.accept())
+        .await
+        .expect("accepted")
+        .peer()
+        .clone();
     assert_eq!(peer, edge("delhi-1"));
 
     // Most were told to prove their address, for which nothing is remembered.
@@ -131,7 +137,9 @@ async fn who_comes_from_the_wrong_address_gets_no_answer() {
     let answered = tokio::task::spawn_blocking(move || {
         let answered = |from: [u8; 4]| {
             let socket = UdpSocket::bind(SocketAddr::new(from.into(), 0)).expect("bound");
-            socket.set_read_timeout(Some(Duration::from_secs(3))).expect("set");
+            socket
+                .set_read_timeout(Some(Duration::from_secs(3)))
+                .expect("set");
             socket.send_to(&packet, to).expect("sent");
             socket.recv(&mut [0; 2_000]).is_ok()
         };
@@ -175,12 +183,19 @@ async fn a_revoked_certificate_is_worth_nothing_from_that_moment_on() {
     assert!(CloseCode::Refused.is_reason_of(&lost), "{lost}");
     let refused = within(tokyo.connect(address(&thief), &edge("paris-1"), &[ALPN])).await;
     let refused = refused.expect_err("revoked");
-    assert!(matches!(&refused, ConnectError::Revoked(revoked) if revoked.0 == fingerprint), "{refused}");
+    assert!(
+        matches!(&refused, ConnectError::Revoked(revoked) if revoked.0 == fingerprint),
+        "{refused}"
+    );
     // Others are not concerned, nor is the same edge with another certificate.
     assert!(innocent.quic().close_reason().is_none());
     let renewed = endpoint(&ca, &edge("paris-1"), 1200);
     let renewed = within(renewed.connect(address(&tokyo), &edge("tokyo-1"), &[ALPN])).await;
     renewed.expect("connected");
-    let peer = within(tokyo.accept()).await.expect("accepted").peer().clone();
+    let peer = within(tokyo.accept())
+        .await
+        .expect("accepted")
+        .peer()
+        .clone();
     assert_eq!(peer, edge("paris-1"));
 }

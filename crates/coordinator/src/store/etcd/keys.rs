@@ -163,7 +163,10 @@ mod tests {
             (keys.topology(7), Kind::Topology),
             (keys.signing_key(), Kind::SigningKey),
             (keys.signing_key_before(), Kind::SigningKey),
-            (keys.revocation(&Revoked::Meeting(room.clone())), Kind::Revocation),
+            (
+                keys.revocation(&Revoked::Meeting(room.clone())),
+                Kind::Revocation,
+            ),
             (
                 keys.waiting(&room, &ParticipantId::from_random([2; 10])),
                 Kind::Waiting,

@@ -47,7 +47,7 @@ impl Worker {
                     before_restart: None,
                     dtls: Dtls::accept(self.identity.clone(), fingerprint),
                     handshake_datagrams: 0,
-            srtp: None,
+                    srtp: None,
                     data: None,
                     path: None,
                     nominated: false,

@@ -93,7 +93,7 @@ fn events(
         pending,
         end: Instant::now() + LASTS,
     };
-    unfold(watching, |mut watching| async {
+    unfold(watching, |mut watching| async move {
         let event = watching.next().await?;
         Some((Ok(event), watching))
     })

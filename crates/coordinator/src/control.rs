@@ -99,7 +99,7 @@ async fn serve_edge(connection: &MeshConnection, shared: &Shared) -> Result<(), 
     let text = format!("registered from {from}");
     shared.feed.tell(Happening::edge("registered", &edge, text));
     let version = connection.version();
-    let result = talk(&edge, shared, sender, receiver, line, version).await;
+    let result = talk(&edge, shared, version, sender, receiver, line).await;
     // Only the line is lost, perhaps: the edge counts until it was silent for too long.
     shared.remove_line(&edge, number);
     if let Err(error) = &result {
@@ -162,15 +162,16 @@ async fn register(
 async fn talk(
     edge: &EdgeId,
     shared: &Shared,
+    version: Version,
     mut sender: MessageSender<CoordinatorMessage>,
     mut receiver: MessageReceiver<EdgeMessage>,
     mut line: mpsc::Receiver<CoordinatorMessage>,
-    version: Version,
 ) -> Result<(), LineError> {
     loop {
         tokio::select! {
             message = line.recv() => {
                 let message = message.ok_or(LineError::Replaced)?;
+                // An edge of an older version would not understand it.
                 if message.since() <= version {
                     sender.send(&message).await?;
                 }

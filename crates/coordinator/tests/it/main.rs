@@ -1,6 +1,7 @@
 //! A whole coordinator over real sockets of loopback: REST by HTTP, edges by the control protocol.
 
 mod audit;
+mod cluster;
 mod edges;
 mod etcd;
 mod join;
@@ -8,6 +9,8 @@ mod meetings;
 mod quotas;
 mod residency;
 mod revocations;
+mod several;
 mod store;
 mod support;
+mod topology;
 mod webhooks;

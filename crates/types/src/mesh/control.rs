@@ -10,8 +10,12 @@ use crate::room::{LeaveReason, MediaKind};
 /// The ALPN protocol name of a control connection of the newest version.
 pub const ALPN: &[u8] = b"sluice-control/2";
 
-/// The names of all versions that are spoken, the newest first.
+/// The names of all versions that are spoken, the newest first. Since version 2 coordinators say in
+/// which term they lead.
 pub const ALPNS: &[&[u8]] = &[ALPN, b"sluice-control/1"];
+
+/// The first version with [`CoordinatorMessage::Lead`].
+pub const LEADS: Version = Version(2);
 
 /// What an edge says to the coordinator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,7 +175,7 @@ pub enum CoordinatorMessage {
         /// Why; `None` when only the plan no longer has this edge.
         reason: Option<LeaveReason>,
     },
-    /// This coordinator plans from now on. Directories, plans, and ends without a reason count only
+    /// This coordinator plans from now on; since [`LEADS`]. Directories, plans, and ends without a reason count only
     /// from the coordinator that said the highest term.
     Lead {
         /// Its term.
@@ -190,7 +194,8 @@ impl CoordinatorMessage {
     #[must_use]
     pub const fn since(&self) -> Version {
         match self {
-            Self::Lead { .. } | Self::Revoked { .. } => Version(2),
+            Self::Lead { .. } => LEADS,
+            Self::Revoked { .. } => Version(2),
             _ => Version(1),
         }
     }

@@ -7,6 +7,7 @@ mod members;
 mod plans;
 mod session;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ pub struct EtcdStore {
     runtime: Handle,
     lead: Arc<watch::Sender<Option<Lead>>>,
     leading: watch::Receiver<Option<Term>>,
+    resigned: Arc<AtomicBool>,
     changes: Mutex<Option<mpsc::Receiver<Change>>>,
     waiting_lease: tokio::sync::Mutex<Option<(i64, Instant)>>,
     _tasks: Vec<AbortOnDropHandle<()>>,
@@ -81,6 +83,7 @@ impl EtcdStore {
             lease: settings.lease,
             lead: lead.clone(),
             vacant: vacant.clone(),
+            resigned: store.resigned.clone(),
         };
         let (changes, taken) = mpsc::channel(CHANGES);
         let watching = Watching {
@@ -122,6 +125,7 @@ impl EtcdStore {
             runtime: Handle::current(),
             lead: Arc::new(watch::Sender::new(None)),
             leading,
+            resigned: Arc::default(),
             changes: Mutex::new(None),
             waiting_lease: tokio::sync::Mutex::new(None),
             _tasks: Vec::new(),
@@ -522,7 +526,8 @@ impl Store for EtcdStore {
     }
 
     fn resign(&self) {
-        let Some(lead) = *self.lead.borrow() else {
+        self.resigned.store(true, Ordering::Relaxed);
+        let Some(lead) = self.lead.send_replace(None) else {
             return;
         };
         // When it fails, the lease ends by itself.

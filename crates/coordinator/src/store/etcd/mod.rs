@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use etcd_client::{GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse, TxnResponse};
 use sluice_types::ids::{Epoch, MeetingId, Term};
 use sluice_types::mesh::control::{RelayTree, RoomPlan};
+use sluice_types::revocation::Revocation;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -313,6 +314,34 @@ impl Store for EtcdStore {
 
     fn keep_topology(&self, topology: &StoredTopology) -> Result<(), StoreError> {
         self.wait(self.put_topology(topology))
+    }
+
+    fn revocations(&self) -> Result<Vec<Revocation>, StoreError> {
+        let found = self.wait(self.scan(&self.keys.revocations()))?;
+        let revocations: Result<_, _> = found
+            .iter()
+            .map(|pair| serde_json::from_slice(pair.value()))
+            .collect();
+        Ok(revocations?)
+    }
+
+    fn keep_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
+        let value = serde_json::to_vec(revocation)?;
+        let key = self.keys.revocation(&revocation.what);
+        let put = self.members.call(|mut client| {
+            let (key, value) = (key.clone(), value.clone());
+            async move { client.put(key, value, None).await }
+        });
+        self.wait(put).map(drop)
+    }
+
+    fn forget_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
+        let key = self.keys.revocation(&revocation.what);
+        let delete = self.members.call(|mut client| {
+            let key = key.clone();
+            async move { client.delete(key, None).await }
+        });
+        self.wait(delete).map(drop)
     }
 
     fn keep_waiting(&self, waiting: &StoredWaiting) -> Result<(), StoreError> {

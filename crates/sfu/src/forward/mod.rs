@@ -16,6 +16,7 @@ mod key_frame;
 mod numbering;
 mod pacing;
 mod passing;
+mod quality;
 mod reception;
 mod repair;
 mod replay;
@@ -36,6 +37,7 @@ use sluice_types::units::Time;
 use self::downlink::Downlink;
 pub use self::encoding::EncodingId;
 use self::feedback::Arrivals;
+pub use self::quality::{Losses, PeerQuality, SinkQuality, StreamQuality};
 pub use self::selection::Choice;
 use self::sink::Sink;
 pub use self::sink::{EncodingSet, Target};
@@ -254,6 +256,8 @@ struct Peer {
     last_ssrc: u32,
     downlink: Downlink,
     next_allocation: Time,
+    /// To it and back, by its latest receiver report.
+    round_trip: Option<Duration>,
 }
 
 /// The state of one media worker.
@@ -327,6 +331,7 @@ impl Forwarder {
             last_ssrc: 0,
             downlink: Downlink::default(),
             next_allocation: Time::ZERO,
+            round_trip: None,
         }))
     }
 

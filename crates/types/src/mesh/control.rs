@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, TrackId};
+use crate::quality::{Attendance, QualitySample};
 use crate::room::{LeaveReason, MediaKind};
 
 /// The ALPN protocol name of a control connection.
@@ -20,6 +21,10 @@ pub enum EdgeMessage {
     Demand(RoomDemand),
     /// The edge takes no new participants any more, and will go away.
     Draining {},
+    /// Who came to a room there and who went; of every room, whole, after `Welcome`.
+    Attendance(Attendance),
+    /// How the call goes for one participant.
+    Quality(QualitySample),
 }
 
 /// Who an edge is and where it is reached.

@@ -2,6 +2,7 @@ mod hostile;
 mod late;
 mod layers;
 mod network;
+mod quality;
 
 use std::collections::HashMap;
 

@@ -1,10 +1,12 @@
 //! The one binary of Sluice.
 #![forbid(unsafe_code)]
 
+mod ask;
 mod bench;
 mod dev;
 mod doctor;
 mod keys;
+mod meeting;
 mod pki;
 mod process;
 mod render;
@@ -46,6 +48,9 @@ enum Command {
     /// Ask a running mesh about one meeting.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Room(room::RoomArgs),
+    /// Look at how a meeting went for those who were in.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Meeting(meeting::MeetingArgs),
     /// Check or draw the mesh that topology.toml and regions/ describe, or render its deployment.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Topology(topology::TopologyArgs),
@@ -61,6 +66,7 @@ fn main() -> ExitCode {
         Command::Pki(args) => pki::run(args),
         Command::Keys(args) => keys::run(args),
         Command::Room(args) => room::run(args),
+        Command::Meeting(args) => meeting::run(args),
         Command::Topology(args) => topology::run(args),
     }
 }

@@ -4,6 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Deserialize;
@@ -113,6 +114,14 @@ pub struct CoordinatorSettings {
     /// Meetings of one tenant that are not ended [default: 100000]
     #[arg(long, env = "SLUICE_MEETINGS_PER_TENANT")]
     pub meetings_per_tenant: Option<usize>,
+    /// How long records of meetings' quality are kept, in hours, at most 8760; 0 keeps none
+    /// [default: 168]
+    #[arg(long, env = "SLUICE_QUALITY_RETENTION_H")]
+    pub quality_retention_h: Option<u32>,
+    /// The most that all of them take in the store, in MiB, 1 to 1048576; the oldest go first
+    /// [default: 1024]
+    #[arg(long, env = "SLUICE_QUALITY_STORE_MB")]
+    pub quality_store_mb: Option<u32>,
     /// Believe `as=ADDRESS` and X-Sluice-Dev-Client; only on a loopback listener [default: false]
     #[arg(long, env = "SLUICE_DEV_CLIENT_OVERRIDE")]
     pub dev_client_override: Option<bool>,
@@ -187,6 +196,10 @@ pub struct CoordinatorConfig {
     pub requests_per_key: u32,
     /// See [`CoordinatorSettings::meetings_per_tenant`].
     pub meetings_per_tenant: usize,
+    /// See [`CoordinatorSettings::quality_retention_h`].
+    pub quality_retention: Duration,
+    /// See [`CoordinatorSettings::quality_store_mb`].
+    pub quality_store_bytes: u64,
     /// See [`CoordinatorSettings::dev_client_override`].
     pub dev_client_override: bool,
 }
@@ -253,6 +266,8 @@ impl CoordinatorSettings {
             requests_per_address: self.requests_per_address.or(other.requests_per_address),
             requests_per_key: self.requests_per_key.or(other.requests_per_key),
             meetings_per_tenant: self.meetings_per_tenant.or(other.meetings_per_tenant),
+            quality_retention_h: self.quality_retention_h.or(other.quality_retention_h),
+            quality_store_mb: self.quality_store_mb.or(other.quality_store_mb),
             dev_client_override: self.dev_client_override.or(other.dev_client_override),
         }
     }
@@ -290,6 +305,28 @@ impl CoordinatorSettings {
             (Some(_), None) => return Err(ConfigError::Missing("tls_key")),
             (None, Some(_)) => return Err(ConfigError::Missing("tls_cert")),
         };
+        let within = |key, value: u32, range: std::ops::RangeInclusive<u32>, allowed| {
+            if range.contains(&value) {
+                return Ok(u64::from(value));
+            }
+            Err(ConfigError::Value {
+                key,
+                value: value.to_string(),
+                allowed,
+            })
+        };
+        let retention_h = within(
+            "quality_retention_h",
+            self.quality_retention_h.unwrap_or(168),
+            0..=8_760,
+            "0 to 8760",
+        )?;
+        let store_mb = within(
+            "quality_store_mb",
+            self.quality_store_mb.unwrap_or(1_024),
+            1..=1_048_576,
+            "1 to 1048576",
+        )?;
         let url = |url: Option<String>| url.map(|url| url.trim_end_matches('/').to_owned());
         Ok(CoordinatorConfig {
             topology: self.topology.unwrap_or_else(|| ".".into()),
@@ -310,6 +347,8 @@ impl CoordinatorSettings {
             requests_per_address: self.requests_per_address.unwrap_or(50).max(1),
             requests_per_key: self.requests_per_key.unwrap_or(2_000).max(1),
             meetings_per_tenant: self.meetings_per_tenant.unwrap_or(100_000),
+            quality_retention: Duration::from_secs(retention_h * 3_600),
+            quality_store_bytes: store_mb * 1_024 * 1_024,
             dev_client_override,
         })
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sluice_meshnet::{MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
 use sluice_types::ids::{EdgeId, MeetingId};
 use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage, Registration};
+use sluice_types::quality::Attendance;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -12,7 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::dns;
-use crate::state::{Shared, TO_EDGE};
+use crate::state::{Shared, TO_EDGE, wall_ms};
 
 /// How long a registration may take.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -174,6 +175,10 @@ async fn talk(
                         };
                         shared.replan(replan.then_some(room));
                     }
+                    EdgeMessage::Attendance(attendance) => attend(shared, edge, attendance),
+                    EdgeMessage::Quality(sample) => {
+                        shared.quality.measured(&shared.registry(), edge, sample);
+                    }
                     EdgeMessage::Draining {} => {
                         tracing::info!(%edge, "an edge is draining");
                         shared.registry().drain(edge);
@@ -181,6 +186,20 @@ async fn talk(
                 }
             }
         }
+    }
+}
+
+/// An edge tells who came to a room there and who went.
+fn attend(shared: &Shared, edge: &EdgeId, attendance: Attendance) {
+    let room = attendance.room.clone();
+    // Told under the lock, or another edge's news could overtake it.
+    let mut registry = shared.registry();
+    let Some(region) = registry.edge(edge).map(|at| at.registration.region.clone()) else {
+        return;
+    };
+    for news in registry.attend(edge, attendance, wall_ms()) {
+        shared.webhooks.attended(&room, edge, &region, &news);
+        shared.quality.attended(&room, edge, &region, &news);
     }
 }
 
@@ -217,7 +236,17 @@ async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
             metrics::counter!("sluice_coordinator_silent_edges_total", "edge" => edge.to_string())
                 .increment(1);
             let before = counts(&shared);
+            let region = shared
+                .registry()
+                .edge(&edge)
+                .map(|at| at.registration.region.clone());
             let rooms = shared.registry().drop_edge(&edge, number);
+            if let (Some(region), true) = (region, rooms.is_some()) {
+                for (room, news) in shared.registry().lose_attendance(&edge, wall_ms()) {
+                    shared.webhooks.attended(&room, &edge, &region, &news);
+                    shared.quality.attended(&room, &edge, &region, &news);
+                }
+            }
             for (room, before) in before {
                 let after = shared.registry().participants(&room);
                 shared.webhooks.counted(&room, before, after);

@@ -9,6 +9,7 @@ mod declared;
 mod dns;
 pub mod geoip;
 mod planner;
+mod quality;
 pub mod registry;
 mod run;
 mod state;

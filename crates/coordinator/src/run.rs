@@ -22,6 +22,7 @@ use crate::control;
 use crate::declared;
 use crate::geoip::{GeoIp, GeoIpError};
 use crate::planner;
+use crate::quality;
 use crate::registry::Registry;
 use crate::state::{Parts, Shared};
 use crate::store::{RedbStore, Store, StoreError};
@@ -132,12 +133,13 @@ pub async fn run(
     let mut tasks = JoinSet::new();
     tasks.spawn(planner::plan(shared.clone()));
     tasks.spawn(watch_geoip(geoip));
+    tasks.spawn(quality::run(shared.clone()));
     if let Some(told) = told {
         tasks.spawn(told);
     }
     let edges = tokio::spawn(control::serve(endpoint, shared.clone(), shutdown.clone()));
     let handle = Handle::new();
-    let http = serve(&config, shared, handle.clone());
+    let http = serve(&config, shared.clone(), handle.clone());
     tokio::pin!(http);
     tracing::info!(http = %config.http_listen, control = %config.control_listen, "the coordinator runs");
     let result = tokio::select! {
@@ -153,6 +155,8 @@ pub async fn run(
     // It says goodbye to edges; a panic in it has been reported.
     let _ = edges.await;
     tasks.shutdown().await;
+    // A panic has been reported.
+    let _ = tokio::task::spawn_blocking(move || quality::keep_rest(&shared)).await;
     result
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::api::Limiter;
 use crate::config::CoordinatorConfig;
 use crate::geoip::GeoIp;
+use crate::quality::Recorder;
 use crate::registry::{Plans, Registry};
 use crate::store::Store;
 use crate::tokens::Signer;
@@ -33,6 +34,7 @@ pub(crate) struct Inner {
     pub(crate) geoip: GeoIp,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) webhooks: Webhooks,
+    pub(crate) quality: Recorder,
     pub(crate) limiter: Limiter,
     pub(crate) public_url: String,
     pub(crate) page_url: String,
@@ -81,7 +83,9 @@ impl Shared {
             parts.config.requests_per_address,
             parts.config.requests_per_key,
         );
+        let quality = Recorder::new(!parts.config.quality_retention.is_zero());
         Self(Arc::new(Inner {
+            quality,
             config: parts.config,
             store: parts.store,
             signer: parts.signer,

@@ -151,6 +151,31 @@ pub struct TrackQuality {
     pub mos_centi: Option<u16>,
 }
 
+impl TrackQuality {
+    /// A track of which nothing was measured yet.
+    #[must_use]
+    pub const fn new(direction: Direction, kind: MediaKind) -> Self {
+        Self {
+            direction,
+            track_id: None,
+            participant_id: None,
+            kind,
+            source: None,
+            layer: None,
+            bitrate_bps: 0,
+            loss_ppm: None,
+            jitter_ms: None,
+            playout_ms: None,
+            frame_rate: None,
+            height: None,
+            freezes: None,
+            freeze_ms: None,
+            paused: false,
+            mos_centi: None,
+        }
+    }
+}
+
 /// A participant's call over an interval.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -369,22 +394,9 @@ mod tests {
 
     fn track(direction: Direction, bitrate_bps: u32, loss_ppm: Option<u32>) -> TrackQuality {
         TrackQuality {
-            direction,
-            track_id: None,
-            participant_id: None,
-            kind: MediaKind::Audio,
-            source: None,
-            layer: None,
             bitrate_bps,
             loss_ppm,
-            jitter_ms: None,
-            playout_ms: None,
-            frame_rate: None,
-            height: None,
-            freezes: None,
-            freeze_ms: None,
-            paused: false,
-            mos_centi: None,
+            ..TrackQuality::new(direction, MediaKind::Audio)
         }
     }
 

@@ -10,6 +10,7 @@ mod meetings;
 mod openapi;
 mod ops;
 mod problem;
+mod quality;
 mod waiting;
 
 use std::time::Duration;
@@ -41,6 +42,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/v1/meetings/{id}/join", post(join::join))
         .route("/v1/meetings/{id}/whip", post(join::whip))
         .route("/v1/meetings/{id}/explain", get(explain::explain))
+        .route("/v1/meetings/{id}/quality", get(quality::read))
         .route("/v1/meetings/{id}/waiting", get(waiting::list))
         .route(
             "/v1/meetings/{id}/waiting/{participant}/admit",

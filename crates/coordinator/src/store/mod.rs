@@ -55,6 +55,17 @@ pub struct Page {
     pub more: bool,
 }
 
+/// A part of a meeting's record of quality; what is in it the store need not know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QualityChunk {
+    /// Whose.
+    pub meeting: MeetingId,
+    /// When it was written, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// What it says.
+    pub bytes: Vec<u8>,
+}
+
 /// Somewhere to keep things. Calls block for as long as the disk takes.
 pub trait Store: Send + Sync {
     /// Keeps a new meeting.
@@ -120,4 +131,28 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When it cannot be read.
     fn last_epoch(&self, room: &MeetingId) -> Result<Option<Epoch>, StoreError>;
+
+    /// Keeps parts of records, in one write. Of a meeting that has more than `meeting_bytes_max` the
+    /// oldest are forgotten.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    fn keep_quality(
+        &self,
+        chunks: &[QualityChunk],
+        meeting_bytes_max: u64,
+    ) -> Result<(), StoreError>;
+
+    /// The parts of a meeting's record, the oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn quality(&self, meeting: &MeetingId) -> Result<Vec<Vec<u8>>, StoreError>;
+
+    /// Forgets what was written before `before_ms`, and the oldest of what is more than `bytes_max`;
+    /// gives how many bytes are left.
+    ///
+    /// # Errors
+    /// When they cannot be forgotten.
+    fn forget_quality(&self, before_ms: u64, bytes_max: u64) -> Result<u64, StoreError>;
 }

@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    AccessGuard, Database, ReadableDatabase, ReadableTable, StorageError, Table, TableDefinition,
+    WriteTransaction,
+};
 use sluice_types::ids::{Epoch, MeetingId};
 
-use super::{Page, Store, StoreError, StoredMeeting};
+use super::{Page, QualityChunk, Store, StoreError, StoredMeeting};
 
 const MEETINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meetings/1");
 
@@ -16,6 +19,13 @@ const BY_TENANT: TableDefinition<'_, (&str, u64, &str), bool> =
 
 const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys/1");
 const EPOCHS: TableDefinition<'_, &str, u64> = TableDefinition::new("epochs/1");
+
+/// Meeting and time; and the same by time, with how many bytes each has.
+const QUALITY: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("quality/1");
+const QUALITY_BY_AGE: TableDefinition<'_, (u64, &str), u64> =
+    TableDefinition::new("quality-by-age/1");
+/// How many bytes each meeting has.
+const QUALITY_BYTES: TableDefinition<'_, &str, u64> = TableDefinition::new("quality-bytes/1");
 
 /// The name of the key that signs join tokens.
 const SIGNING_KEY: &str = "join-tokens";
@@ -51,6 +61,9 @@ impl RedbStore {
         write.open_table(BY_TENANT).map_err(failed)?;
         write.open_table(KEYS).map_err(failed)?;
         write.open_table(EPOCHS).map_err(failed)?;
+        write.open_table(QUALITY).map_err(failed)?;
+        write.open_table(QUALITY_BY_AGE).map_err(failed)?;
+        write.open_table(QUALITY_BYTES).map_err(failed)?;
         write.commit().map_err(failed)?;
         Ok(Self { database })
     }
@@ -250,6 +263,127 @@ impl Store for RedbStore {
         let epochs = read.open_table(EPOCHS).map_err(failed)?;
         let last = epochs.get(room.as_str()).map_err(failed)?;
         Ok(last.map(|epoch| Epoch(epoch.value())))
+    }
+
+    fn keep_quality(
+        &self,
+        chunks: &[QualityChunk],
+        meeting_bytes_max: u64,
+    ) -> Result<(), StoreError> {
+        let write = self.database.begin_write().map_err(failed)?;
+        {
+            let mut records = Records::open(&write)?;
+            for chunk in chunks {
+                records.keep(chunk, meeting_bytes_max)?;
+            }
+        }
+        write.commit().map_err(failed)
+    }
+
+    fn quality(&self, meeting: &MeetingId) -> Result<Vec<Vec<u8>>, StoreError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let table = read.open_table(QUALITY).map_err(failed)?;
+        let id = meeting.as_str();
+        let range = table.range((id, 0)..=(id, u64::MAX)).map_err(failed)?;
+        let bytes = |entry: Result<(_, AccessGuard<'_, &[u8]>), StorageError>| {
+            Ok(entry.map_err(failed)?.1.value().to_vec())
+        };
+        range.map(bytes).collect()
+    }
+
+    fn forget_quality(&self, before_ms: u64, bytes_max: u64) -> Result<u64, StoreError> {
+        let write = self.database.begin_write().map_err(failed)?;
+        let left = {
+            let mut records = Records::open(&write)?;
+            let mut bytes = records.bytes()?;
+            while let Some((at_ms, meeting, size)) = records.oldest()? {
+                if at_ms >= before_ms && bytes <= bytes_max {
+                    break;
+                }
+                records.forget(&meeting, at_ms, size)?;
+                bytes -= size.min(bytes);
+            }
+            bytes
+        };
+        write.commit().map_err(failed)?;
+        Ok(left)
+    }
+}
+
+/// The tables of quality records, in one write.
+struct Records<'a> {
+    chunks: Table<'a, (&'static str, u64), &'static [u8]>,
+    by_age: Table<'a, (u64, &'static str), u64>,
+    sizes: Table<'a, &'static str, u64>,
+}
+
+impl<'a> Records<'a> {
+    fn open(write: &'a WriteTransaction) -> Result<Self, StoreError> {
+        Ok(Self {
+            chunks: write.open_table(QUALITY).map_err(failed)?,
+            by_age: write.open_table(QUALITY_BY_AGE).map_err(failed)?,
+            sizes: write.open_table(QUALITY_BYTES).map_err(failed)?,
+        })
+    }
+
+    fn size_of(&self, meeting: &str) -> Result<u64, StoreError> {
+        let size = self.sizes.get(meeting).map_err(failed)?;
+        Ok(size.map_or(0, |size| size.value()))
+    }
+
+    fn keep(&mut self, chunk: &QualityChunk, meeting_bytes_max: u64) -> Result<(), StoreError> {
+        let meeting = chunk.meeting.as_str();
+        let mut at_ms = chunk.at_ms;
+        while self.chunks.get((meeting, at_ms)).map_err(failed)?.is_some() {
+            at_ms += 1;
+        }
+        let size = chunk.bytes.len() as u64;
+        self.chunks
+            .insert((meeting, at_ms), &*chunk.bytes)
+            .map_err(failed)?;
+        self.by_age.insert((at_ms, meeting), size).map_err(failed)?;
+        let all = self.size_of(meeting)? + size;
+        self.sizes.insert(meeting, all).map_err(failed)?;
+        while self.size_of(meeting)? > meeting_bytes_max {
+            let range = self.chunks.range((meeting, 0)..=(meeting, u64::MAX));
+            let oldest = match range.map_err(failed)?.next() {
+                Some(entry) => {
+                    let (key, bytes) = entry.map_err(failed)?;
+                    (key.value().1, bytes.value().len() as u64)
+                }
+                None => break,
+            };
+            self.forget(meeting, oldest.0, oldest.1)?;
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, meeting: &str, at_ms: u64, size: u64) -> Result<(), StoreError> {
+        self.chunks.remove((meeting, at_ms)).map_err(failed)?;
+        self.by_age.remove((at_ms, meeting)).map_err(failed)?;
+        let left = self.size_of(meeting)?.saturating_sub(size);
+        if left == 0 {
+            self.sizes.remove(meeting).map_err(failed)?;
+        } else {
+            self.sizes.insert(meeting, left).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn oldest(&self) -> Result<Option<(u64, String, u64)>, StoreError> {
+        let Some((key, size)) = self.by_age.first().map_err(failed)? else {
+            return Ok(None);
+        };
+        let (at_ms, meeting) = key.value();
+        Ok(Some((at_ms, meeting.to_owned(), size.value())))
+    }
+
+    fn bytes(&self) -> Result<u64, StoreError> {
+        let mut bytes = 0;
+        for entry in self.sizes.iter().map_err(failed)? {
+            bytes += entry.map_err(failed)?.1.value();
+        }
+        Ok(bytes)
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use sluice_meshnet::MeshEndpoint;
 use sluice_types::mesh::control::{CoordinatorMessage, Heartbeat, Registration, RoomDemand};
+use sluice_types::quality::{Attendance, QualitySample};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -110,6 +111,17 @@ impl Control {
     /// the line is down nothing is kept, since [`ControlEvent::Connected`] asks for all of it.
     pub fn demand(&self, demand: RoomDemand) {
         self.pending.demand(demand);
+    }
+
+    /// Tells who came and went; `false` when so much waits that the whole must be told instead. While
+    /// the line is down nothing is kept, as of demand.
+    pub fn attendance(&self, attendance: Attendance) -> bool {
+        self.pending.attendance(attendance)
+    }
+
+    /// Tells how a call goes. What was measured while the line is down is kept, the latest of it.
+    pub fn quality(&self, sample: QualitySample) {
+        self.pending.quality(sample);
     }
 
     /// Tells, now and after each registration, that the edge takes nobody new and will go away.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sluice_types::room::MediaKind;
+use sluice_types::room::{MediaKind, TrackSource};
 use sluice_types::units::{Bitrate, Time};
 
 use super::encoding::EncodingId;
@@ -41,6 +41,8 @@ impl Losses {
 pub struct StreamQuality {
     /// The track.
     pub source: SourceId,
+    /// What it shows.
+    pub shows: TrackSource,
     /// Its `a=rid`, when it has one.
     pub rid: Option<Box<[u8]>>,
     /// How fast it comes now.
@@ -60,6 +62,8 @@ pub struct SinkQuality {
     pub sink: SinkId,
     /// The track.
     pub source: SourceId,
+    /// What it shows.
+    pub shows: TrackSource,
     /// Payload bytes that went out, retransmissions excluded.
     pub bytes: u64,
     /// What its receiver misses; nothing when it did not report.
@@ -183,7 +187,7 @@ impl Forwarder {
         let mut sends = Vec::new();
         for stream in streams {
             let source = &mut self.sources[stream.source.0];
-            let kind = source.kind;
+            let (kind, shows) = (source.kind, source.track.source);
             let Some(encoding) = source.encodings.get_mut(stream.encoding.index()) else {
                 continue;
             };
@@ -194,6 +198,7 @@ impl Forwarder {
             let bitrate = flows.then(|| encoding.meter.up_to(WHOLE));
             sends.push(StreamQuality {
                 source: stream.source,
+                shows,
                 rid: encoding.rid.clone(),
                 bitrate: bitrate.unwrap_or_default(),
                 losses,
@@ -204,7 +209,8 @@ impl Forwarder {
         let mut receives = Vec::with_capacity(at.sinks.len());
         for &key in &at.sinks {
             let sink = &mut self.sinks[key.0];
-            let kind = self.sources[sink.source.0].kind;
+            let shows = self.sources[sink.source.0].track.source;
+            let kind = shows.kind();
             let bytes = sink.bytes.wrapping_sub(sink.heard.told_bytes);
             sink.heard.told_bytes = sink.bytes;
             let jitter = sink.heard.jitter.map(|ticks| {
@@ -213,6 +219,7 @@ impl Forwarder {
             receives.push(SinkQuality {
                 sink: key,
                 source: sink.source,
+                shows,
                 bytes: u64::from(bytes),
                 losses: sink.heard.losses(),
                 jitter,
@@ -234,7 +241,6 @@ impl Forwarder {
         let source = self.sources.get(source.0)?;
         source.encodings.get(encoding.index())?.rid.as_deref()
     }
-
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A shell: it owns sockets, clocks and the disk, and `sluice-placement` decides.
 
 mod api;
+mod certificates;
 pub mod config;
 mod control;
 mod declared;

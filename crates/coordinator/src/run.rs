@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::router;
+use crate::certificates;
 use crate::config::CoordinatorConfig;
 use crate::control;
 use crate::declared;
@@ -107,13 +108,15 @@ pub async fn run(
     let signer = Signer::new(&signing_key, store.signing_key_before()?.as_deref())?;
     let geoip = GeoIp::open(&config.geoip)?;
     declared::export_topology(&topology);
-    declared::export_certificates(&config);
+    certificates::export(&config);
     let endpoint = MeshEndpoint::bind(
         config.control_listen,
         credentials,
         &TransportSettings::control(),
         &[ALPN],
     )?;
+    let tls = certificates::public(&config).await?;
+    let renewals = vec![endpoint.renewal()];
     let hooks = match &config.webhooks {
         Some(path) => webhooks::read(path)?,
         None => Vec::new(),
@@ -133,13 +136,14 @@ pub async fn run(
     let mut tasks = JoinSet::new();
     tasks.spawn(planner::plan(shared.clone()));
     tasks.spawn(watch_geoip(geoip));
+    tasks.spawn(certificates::watch(config.clone(), renewals, tls.clone()));
     tasks.spawn(quality::run(shared.clone()));
     if let Some(told) = told {
         tasks.spawn(told);
     }
     let edges = tokio::spawn(control::serve(endpoint, shared.clone(), shutdown.clone()));
     let handle = Handle::new();
-    let http = serve(&config, shared.clone(), handle.clone());
+    let http = serve(&config, tls, shared.clone(), handle.clone());
     tokio::pin!(http);
     tracing::info!(http = %config.http_listen, control = %config.control_listen, "the coordinator runs");
     let result = tokio::select! {
@@ -185,6 +189,7 @@ async fn watch_geoip(geoip: GeoIp) {
 
 async fn serve(
     config: &CoordinatorConfig,
+    tls: Option<RustlsConfig>,
     shared: Shared,
     handle: Handle<SocketAddr>,
 ) -> Result<(), CoordinatorError> {
@@ -193,17 +198,12 @@ async fn serve(
         source,
     };
     let service = router(shared).into_make_service_with_connect_info::<SocketAddr>();
-    match &config.tls {
-        Some((cert, key)) => {
-            let tls = RustlsConfig::from_pem_file(cert, key)
-                .await
-                .map_err(failed)?;
-            axum_server::bind_rustls(config.http_listen, tls)
-                .handle(handle)
-                .serve(service)
-                .await
-                .map_err(failed)
-        }
+    match tls {
+        Some(tls) => axum_server::bind_rustls(config.http_listen, tls)
+            .handle(handle)
+            .serve(service)
+            .await
+            .map_err(failed),
         None => axum_server::bind(config.http_listen)
             .handle(handle)
             .serve(service)

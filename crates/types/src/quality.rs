@@ -26,7 +26,7 @@ pub const LAYER_BYTES_MAX: usize = 24;
 /// so, since its `participant.hello` when its edge does. Absent is what is not done, or not seen from
 /// there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct JoinTimes {
     /// The coordinator let it in. Waiting for a host's word is in it.
     pub admitted_ms: Option<u32>,
@@ -79,7 +79,6 @@ pub enum CandidateProtocol {
 
 /// The way between a client and its edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct NetworkPath {
     /// What the client's candidate is.
     pub kind: CandidateKind,
@@ -100,7 +99,6 @@ pub enum Direction {
 /// One track over an interval; of an own track in several encodings, one of them. Absent is what the
 /// reporter cannot measure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct TrackQuality {
     /// Whether it comes or goes.
     pub direction: Direction,
@@ -178,7 +176,6 @@ impl TrackQuality {
 
 /// A participant's call over an interval.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct QualityReport {
     /// Over how long it was measured, in milliseconds.
     pub interval_ms: u32,

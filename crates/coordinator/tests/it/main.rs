@@ -3,6 +3,7 @@
 mod edges;
 mod join;
 mod meetings;
+mod quality;
 mod residency;
 mod support;
 mod webhooks;

@@ -52,6 +52,40 @@ fn pages_go_from_the_newest_on_and_stay_within_the_tenant() {
     assert_eq!(store.open_meetings("one").expect("counted"), 5);
 }
 
+fn chunk(n: u8, at_ms: u64, bytes: usize) -> QualityChunk {
+    QualityChunk {
+        meeting: MeetingId::from_random([n; 10]),
+        at_ms,
+        bytes: vec![at_ms as u8; bytes],
+    }
+}
+
+#[test]
+fn records_of_quality_are_kept_in_order_and_within_bounds() {
+    let (_dir, store) = store();
+    let meeting = |n| MeetingId::from_random([n; 10]);
+    store
+        .keep_quality(&[chunk(1, 10, 40), chunk(2, 10, 40)], 100)
+        .expect("kept");
+    // In the same millisecond, as after a restart.
+    store.keep_quality(&[chunk(1, 10, 30)], 100).expect("kept");
+    store.keep_quality(&[chunk(1, 20, 50)], 100).expect("kept");
+    let lengths = |n| -> Vec<usize> {
+        let chunks = store.quality(&meeting(n)).expect("read");
+        chunks.iter().map(Vec::len).collect()
+    };
+    assert_eq!(lengths(1), [30, 50], "the oldest of 120 bytes went");
+    assert_eq!(lengths(2), [40]);
+    assert_eq!(store.forget_quality(0, 1_000).expect("looked"), 120);
+    assert_eq!(store.forget_quality(11, 1_000).expect("looked"), 80);
+    assert_eq!(lengths(1), [30, 50], "it was written a moment later");
+    assert_eq!(lengths(2), [0; 0]);
+    assert_eq!(store.forget_quality(0, 60).expect("looked"), 50);
+    assert_eq!(lengths(1), [50]);
+    assert_eq!(store.forget_quality(u64::MAX, 0).expect("looked"), 0);
+    assert_eq!(lengths(1), [0; 0]);
+}
+
 #[test]
 fn only_what_was_read_is_replaced() {
     let (_dir, store) = store();

@@ -11,7 +11,6 @@ mod dns;
 pub mod geoip;
 mod planner;
 mod quality;
-pub mod registry;
 mod run;
 mod state;
 pub mod store;
@@ -19,3 +18,4 @@ pub mod tokens;
 pub mod webhooks;
 
 pub use run::{CoordinatorError, run};
+pub use sluice_placement::registry;

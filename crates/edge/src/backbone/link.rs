@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sluice_meshnet::connection::CloseCode;
 use sluice_meshnet::{MeshConnection, MessageReceiver, MessageSender};
-use sluice_relay::hop::Measured;
+use sluice_relay::hop::{HopSettings, Measured};
 use sluice_types::ids::{EdgeId, RelayId};
-use sluice_types::mesh::backbone::BackboneMessage;
+use sluice_types::mesh::backbone::{BackboneMessage, STEADY_PROBES};
 use sluice_types::mesh::control::LinkReport;
 use tokio::sync::mpsc;
 
@@ -30,9 +31,10 @@ pub(super) struct Counters {
     reported: Mutex<(u64, u64)>,
 }
 
-/// A connection that is up.
+/// A connection that is up, to send on. The one who holds it sends to nobody else: what replaces the
+/// connection is another link.
 #[derive(Clone)]
-pub(super) struct LinkHandle {
+pub struct Link {
     connection: MeshConnection,
     messages: mpsc::Sender<BackboneMessage>,
     traffic: mpsc::UnboundedSender<TrafficCommand>,
@@ -40,7 +42,7 @@ pub(super) struct LinkHandle {
     counters: Arc<Counters>,
 }
 
-impl LinkHandle {
+impl Link {
     pub(super) fn send(&self, message: BackboneMessage) {
         self.tell(TrafficCommand::of(&message, false));
         if self.messages.try_send(message).is_err() {
@@ -115,28 +117,43 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts the tasks of a connection whose hellos are exchanged. `done` is called when it is gone.
-pub(super) fn start(
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Link").field(self.connection.peer()).finish()
+    }
+}
+
+/// A link over a connection whose hellos are exchanged, and what carries it. `done` is told when the
+/// connection is gone.
+pub(super) fn open(
     peer: EdgeId,
     connection: MeshConnection,
-    sender: MessageSender<BackboneMessage>,
-    receiver: MessageReceiver<BackboneMessage>,
+    (sender, receiver): (
+        MessageSender<BackboneMessage>,
+        MessageReceiver<BackboneMessage>,
+    ),
+    silence: Duration,
     events: mpsc::Sender<BackboneEvent>,
     done: mpsc::Sender<(EdgeId, MeshConnection)>,
-) -> LinkHandle {
+) -> (Link, impl Future<Output = ()> + Send + use<>) {
     let (messages, messages_rx) = mpsc::channel(MESSAGES);
     let (traffic, commands) = mpsc::unbounded_channel();
     let queue = Queue::new();
     let counters = Arc::<Counters>::default();
-    let handle = LinkHandle {
+    let handle = Link {
         connection: connection.clone(),
         messages,
         traffic: traffic.clone(),
         queue: queue.clone(),
         counters: counters.clone(),
     };
-    let datagrams = Traffic::new(&peer, &connection, queue, counters, events.clone());
-    tokio::spawn(async move {
+    let hop = HopSettings {
+        silence: (connection.version() >= STEADY_PROBES).then_some(silence),
+        ..HopSettings::default()
+    };
+    let (quic, traffic_events) = (connection.quic().clone(), events.clone());
+    let datagrams = Traffic::new(&peer, quic, hop, queue, counters, traffic_events);
+    let carry = async move {
         let reason = tokio::select! {
             reason = write(sender, messages_rx) => reason,
             reason = read(peer.clone(), receiver, events, traffic) => reason,
@@ -146,8 +163,8 @@ pub(super) fn start(
         connection.close(CloseCode::Done, reason);
         // The supervisor is gone when this fails, and the edge with it.
         let _ = done.send((peer, connection)).await;
-    });
-    handle
+    };
+    (handle, carry)
 }
 
 async fn write(

@@ -75,6 +75,7 @@ struct World {
     edges: BTreeMap<EdgeId, Mesh>,
     links: BTreeSet<(EdgeId, EdgeId)>,
     dead: BTreeSet<EdgeId>,
+    cuts: BTreeSet<(EdgeId, EdgeId)>,
     wire: VecDeque<(EdgeId, EdgeId, BackboneMessage)>,
     rosters: BTreeMap<(EdgeId, EdgeId), BTreeMap<ParticipantId, u64>>,
     paths: BTreeMap<(EdgeId, EdgeId), Vec<RegionName>>,
@@ -120,7 +121,8 @@ impl World {
         while let Some(output) = self.edges.get_mut(id).and_then(Mesh::poll_output) {
             match output {
                 Output::Connect { peer } => {
-                    if !self.dead.contains(&peer) && self.links.insert(pair(id, &peer)) {
+                    let cut = self.cuts.contains(&pair(id, &peer)) || self.dead.contains(&peer);
+                    if !cut && self.links.insert(pair(id, &peer)) {
                         self.at(peer.as_str()).peer_up(id);
                         self.at(id.as_str()).peer_up(&peer);
                     }
@@ -321,6 +323,137 @@ fn a_join_that_is_lost_is_said_again() {
     assert_eq!(world.roster("c", "a"), [1]);
 }
 
+/// Root a, parent b of c and d, each of which has the other as its backup.
+const SIBLINGS: &[TreeSketch<'_>] = &[(
+    "a",
+    &[
+        ("b", "a", None),
+        ("c", "b", Some("d")),
+        ("d", "b", Some("c")),
+    ],
+)];
+
+fn siblings() -> World {
+    let mut world = World::new(&["a", "b", "c", "d"]);
+    world.plan(&plan(1, SIBLINGS));
+    world
+        .at("a")
+        .local_participant(&room(), record("a", 1, 1, true));
+    world.settle();
+    world
+}
+
+impl World {
+    /// What is under way on the connection of two edges is lost.
+    fn purge(&mut self, a: &str, b: &str) {
+        let link = pair(&edge(a), &edge(b));
+        for name in [a, b] {
+            self.take_outputs(&edge(name));
+        }
+        self.wire.retain(|(from, to, _)| pair(from, to) != link);
+    }
+
+    fn cut(&mut self, a: &str, b: &str) {
+        self.purge(a, b);
+        self.cuts.insert(pair(&edge(a), &edge(b)));
+        if self.links.remove(&pair(&edge(a), &edge(b))) {
+            let now = self.now;
+            self.at(a).peer_down(now, &edge(b));
+            self.at(b).peer_down(now, &edge(a));
+        }
+    }
+
+    fn mend(&mut self, a: &str, b: &str) {
+        self.cuts.remove(&pair(&edge(a), &edge(b)));
+        if self.links.insert(pair(&edge(a), &edge(b))) {
+            self.at(a).peer_up(&edge(b));
+            self.at(b).peer_up(&edge(a));
+        }
+    }
+
+    fn replace(&mut self, a: &str, b: &str) {
+        self.purge(a, b);
+        if self.links.contains(&pair(&edge(a), &edge(b))) {
+            let now = self.now;
+            self.at(a).peer_replaced(now, &edge(b));
+            self.at(b).peer_replaced(now, &edge(a));
+        }
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.now = self.now + Duration::from_secs(1);
+            let now = self.now;
+            for mesh in self.edges.values_mut() {
+                mesh.handle_timeout(now);
+            }
+            self.settle();
+        }
+    }
+}
+
+#[test]
+fn siblings_that_lost_their_parent_turn_back_when_it_returns() {
+    let mut world = siblings();
+    world.cut("c", "b");
+    world.cut("d", "b");
+    world.settle();
+    world
+        .at("a")
+        .local_participant(&room(), record("a", 2, 1, false));
+    world.settle();
+    world.mend("c", "b");
+    world.mend("d", "b");
+    world.settle();
+    assert_eq!(world.roster("c", "a"), [1, 1]);
+    assert_eq!(world.roster("d", "a"), [1, 1]);
+}
+
+#[test]
+fn a_replaced_connection_loses_nothing_and_turns_nobody_to_a_backup() {
+    let mut world = siblings();
+    world.at("c").want(Time::ZERO, &room(), &track(1));
+    world.settle();
+    // Said on the old connection, and lost with it.
+    world
+        .at("a")
+        .local_participant(&room(), record("a", 2, 1, false));
+    for (at, peer) in [("a", "b"), ("b", "c")] {
+        world.replace(at, peer);
+    }
+    world.settle();
+    assert_eq!(world.roster("c", "a"), [1, 1]);
+    assert_eq!(world.copies("c", &track(1)), 1);
+    assert_eq!(
+        world.paths[&(edge("c"), edge("a"))].len(),
+        3,
+        "over b still"
+    );
+}
+
+#[test]
+fn a_new_parent_that_never_answers_is_asked_again_and_given_up_for_the_backup() {
+    let mut world = siblings();
+    world.plan(&plan(
+        2,
+        &[(
+            "a",
+            &[("b", "a", None), ("c", "d", Some("b")), ("d", "b", None)],
+        )],
+    ));
+    // c's join is lost, and d forgets c without a word: c has only its own patience.
+    for name in ["a", "b", "c", "d"] {
+        world.take_outputs(&edge(name));
+    }
+    world.wire.clear();
+    world.settle();
+    world
+        .at("a")
+        .local_participant(&room(), record("a", 2, 1, false));
+    world.wait(5);
+    assert_eq!(world.roster("c", "a"), [1, 1]);
+}
+
 #[test]
 fn a_roster_travels_over_two_hops_with_its_path() {
     let mut world = chain();
@@ -512,6 +645,119 @@ fn a_lost_parent_is_replaced_by_the_backup_at_once() {
     assert_eq!(world.roster("c", "a"), [1]);
 }
 
+/// The chain, with d in the tree as well, so that it can serve at once.
+const SPARE: &[TreeSketch<'_>] = &[
+    (
+        "a",
+        &[("b", "a", None), ("d", "a", None), ("c", "b", Some("d"))],
+    ),
+    (
+        "c",
+        &[("b", "c", None), ("d", "c", None), ("a", "b", Some("d"))],
+    ),
+];
+
+fn spare() -> World {
+    let mut world = chain();
+    world.plan(&plan(2, SPARE));
+    world.settle();
+    world.at("c").want(Time::ZERO, &room(), &track(1));
+    world.settle();
+    world.flow();
+    world
+}
+
+#[test]
+fn a_backup_is_connected_before_it_is_needed() {
+    let world = spare();
+    assert!(world.links.contains(&pair(&edge("c"), &edge("d"))));
+}
+
+#[test]
+fn a_silent_parent_is_replaced_with_one_round_trip_and_kept_until_the_other_delivers() {
+    let mut world = spare();
+    world.at("c").peer_silent(Time::ZERO, &edge("b"));
+    world.take_outputs(&edge("c"));
+    let asked: Vec<_> = world
+        .wire
+        .iter()
+        .filter(|(_, to, _)| *to == edge("d"))
+        .collect();
+    assert!(
+        matches!(
+            asked[..],
+            [
+                (.., BackboneMessage::Join { .. }),
+                (.., BackboneMessage::Subscribe { .. }),
+                (.., BackboneMessage::KeyFrame { .. }),
+            ]
+        ),
+        "{asked:?}"
+    );
+    world.settle();
+    assert_eq!(world.copies("c", &track(1)), 2);
+    world.flow();
+    assert_eq!(world.copies("c", &track(1)), 1);
+    assert_eq!(world.roster("c", "a"), [1], "nobody left meanwhile");
+}
+
+#[test]
+fn a_tree_returns_to_the_plan_when_its_parent_is_steady() {
+    let mut world = spare();
+    let from_b = |world: &World| {
+        world
+            .sending
+            .keys()
+            .any(|(from, to, _)| *from == edge("b") && *to == edge("c"))
+    };
+    world.at("c").peer_silent(Time::ZERO, &edge("b"));
+    world.settle();
+    world.flow();
+    let now = world.now;
+    world.at("c").peer_heard(now, &edge("b"));
+    world.wait(4);
+    assert!(!from_b(&world), "too early");
+    world.wait(4);
+    world.flow();
+    assert!(from_b(&world));
+    assert_eq!(world.copies("c", &track(1)), 1);
+}
+
+#[test]
+fn a_plan_whose_parent_is_silent_is_followed_from_its_backup() {
+    let mut world = spare();
+    world.at("c").peer_silent(Time::ZERO, &edge("b"));
+    world.settle();
+    world.flow();
+    world.plan(&plan(3, SPARE));
+    world.settle();
+    world.wait(4);
+    assert_eq!(world.copies("c", &track(1)), 1);
+    assert!(world.sending.keys().any(|(from, ..)| *from == edge("d")));
+}
+
+#[test]
+fn a_parent_that_never_answers_is_given_up_for_the_one_before() {
+    let mut world = spare();
+    world.at("c").peer_silent(Time::ZERO, &edge("b"));
+    world.settle();
+    world.flow();
+    world.at("b").end_room(&room());
+    world.settle();
+    world.at("c").peer_heard(Time::ZERO, &edge("b"));
+    for _ in 0..30 {
+        world.wait(1);
+        world.flow();
+        assert_eq!(world.copies("c", &track(1)), 1);
+        assert_eq!(world.roster("c", "a"), [1]);
+    }
+    world
+        .at("a")
+        .local_participant(&room(), record("a", 1, 2, true));
+    world.wait(10);
+    assert_eq!(world.roster("c", "a"), [2], "news come all the while");
+}
+
 #[test]
 fn who_is_no_longer_in_the_plan_is_lost() {
     let mut world = chain();
@@ -528,6 +774,10 @@ enum Step {
     Depart { at: u8, n: u8 },
     Want { at: u8, n: u8 },
     Unwant { at: u8, n: u8 },
+    Cut { a: u8, b: u8 },
+    Mend { a: u8, b: u8 },
+    Replace { a: u8, b: u8 },
+    Silent { a: u8, b: u8 },
     Flow,
     Later,
 }
@@ -541,7 +791,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
                 .prop_map(|(at, n, publishes)| Step::Participant { at, n, publishes }),
             (at.clone(), n.clone()).prop_map(|(at, n)| Step::Depart { at, n }),
             (at.clone(), n.clone()).prop_map(|(at, n)| Step::Want { at, n }),
-            (at, n).prop_map(|(at, n)| Step::Unwant { at, n }),
+            (at.clone(), n).prop_map(|(at, n)| Step::Unwant { at, n }),
+            (at.clone(), 1u8..4).prop_map(|(a, d)| Step::Cut { a, b: (a + d) % 4 }),
+            (at.clone(), 1u8..4).prop_map(|(a, d)| Step::Mend { a, b: (a + d) % 4 }),
+            (at.clone(), 1u8..4).prop_map(|(a, d)| Step::Replace { a, b: (a + d) % 4 }),
+            (at, 1u8..4).prop_map(|(a, d)| Step::Silent { a, b: (a + d) % 4 }),
             Just(Step::Flow),
             Just(Step::Later),
         ],
@@ -623,17 +877,31 @@ proptest! {
                     world.at(NAMES[usize::from(at)]).unwant(now, &room(), &track(id(of, n)));
                     wants.remove(&(at, of, n));
                 }
+                Step::Cut { a, b } => world.cut(NAMES[usize::from(a)], NAMES[usize::from(b)]),
+                Step::Mend { a, b } => world.mend(NAMES[usize::from(a)], NAMES[usize::from(b)]),
+                Step::Replace { a, b } => world.replace(NAMES[usize::from(a)], NAMES[usize::from(b)]),
+                Step::Silent { a, b } => {
+                    world.at(NAMES[usize::from(a)]).peer_silent(now, &edge(NAMES[usize::from(b)]));
+                }
                 Step::Flow => world.flow(),
                 Step::Later => world.settle(),
             }
         }
-        world.settle();
-        world.flow();
+        for (a, b) in world.cuts.clone() {
+            world.mend(a.as_str(), b.as_str());
+        }
+        let now = world.now;
         for name in NAMES {
-            let end = world.now + Duration::from_secs(10);
-            world.at(name).handle_timeout(end);
+            for other in NAMES {
+                world.at(name).peer_heard(now, &edge(other));
+            }
         }
         world.settle();
+        world.flow();
+        for _ in 0..6 {
+            world.wait(2);
+            world.flow();
+        }
         for (at, name) in (0u8..).zip(NAMES) {
             for (of, root) in (0u8..).zip(NAMES).filter(|&(of, _)| of != at) {
                 let wanted: BTreeMap<_, _> = there.iter().filter(|((edge, _), _)| *edge == of)

@@ -6,10 +6,18 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, RelayId, TrackId};
+use crate::mesh::version::Version;
 use crate::room::{DataMessage, LeaveReason, ParticipantRecord};
 
-/// The ALPN protocol name of a backbone connection.
-pub const ALPN: &[u8] = b"sluice-backbone/1";
+/// The ALPN protocol name of a backbone connection of the newest version.
+pub const ALPN: &[u8] = b"sluice-backbone/2";
+
+/// The names of all versions that are spoken, the newest first. Since version 2, both ends send probes
+/// at a steady pace, and take each other for silent when these stay away.
+pub const ALPNS: &[&[u8]] = &[ALPN, b"sluice-backbone/1"];
+
+/// The first version in which probes come at a steady pace.
+pub const STEADY_PROBES: Version = Version(2);
 
 /// What edges say to each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +55,10 @@ pub enum BackboneMessage {
         root: EdgeId,
         /// The edges that this came through, the root first, the sender last.
         path: Vec<Hop>,
-        /// What follows is all there is; whoever is not in it has left.
+        /// The highest version that the root has written, as far as the sender knows.
+        revision: u64,
+        /// What follows is all there is; whoever is not in it has left, unless the receiver has heard
+        /// of a higher revision.
         complete: bool,
         /// Participants that came or changed.
         participants: Vec<ParticipantRecord>,
@@ -129,7 +140,8 @@ pub struct Hop {
 pub struct Departure {
     /// Who.
     pub participant: ParticipantId,
-    /// The version of the departure, higher than any of the record's.
+    /// The version of the departure. Higher than the record's when the root says so; the record's own
+    /// when the participant is out of reach, and may be found again.
     pub version: u64,
     /// Why.
     pub reason: LeaveReason,

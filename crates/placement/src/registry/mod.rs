@@ -3,6 +3,7 @@
 
 mod attendance;
 mod edge;
+mod look;
 mod mesh;
 mod outlook;
 mod plans;
@@ -10,14 +11,14 @@ mod residency;
 mod room;
 #[cfg(test)]
 mod tests;
-mod traffic;
+pub mod traffic;
 mod way;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sluice_placement::Candidate;
+use crate::Candidate;
 use sluice_types::ids::{EdgeId, Epoch, MeetingId, ParticipantId};
 use sluice_types::mesh::control::{EdgeAddress, Heartbeat, Registration, RelayTree, RoomDemand};
 use sluice_types::quality::Attendance;
@@ -27,6 +28,7 @@ use sluice_types::units::Time;
 use self::attendance::Attendances;
 pub use self::attendance::News;
 pub use self::edge::{EdgeState, RegistrationError};
+pub use self::look::{Kept, Looked, SETTLING, View};
 pub use self::mesh::Mesh;
 pub use self::outlook::{InForce, Outlook, Replanned};
 pub use self::plans::Plans;

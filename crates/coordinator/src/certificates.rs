@@ -13,7 +13,9 @@ use crate::run::CoordinatorError;
 ///
 /// # Errors
 /// When its files cannot be used.
-pub(crate) async fn public(config: &CoordinatorConfig) -> Result<Option<RustlsConfig>, CoordinatorError> {
+pub(crate) async fn public(
+    config: &CoordinatorConfig,
+) -> Result<Option<RustlsConfig>, CoordinatorError> {
     let Some((cert, key)) = &config.tls else {
         return Ok(None);
     };
@@ -41,7 +43,11 @@ pub(crate) async fn watch(
                 loop {
                     watch.changed().await;
                     let reloaded = tls.reload_from_pem_file(cert, key).await;
-                    told(&config, "public", reloaded.map_err(|error| error.to_string()));
+                    told(
+                        &config,
+                        "public",
+                        reloaded.map_err(|error| error.to_string()),
+                    );
                 }
             }
             _ => std::future::pending().await,
@@ -59,7 +65,11 @@ fn told(config: &CoordinatorConfig, of: &'static str, reloaded: Result<(), Strin
             "used"
         }
         Err(error) => {
-            tracing::warn!(of, error, "new certificates cannot be used; those before stay");
+            tracing::warn!(
+                of,
+                error,
+                "new certificates cannot be used; those before stay"
+            );
             "refused"
         }
     };

@@ -43,7 +43,11 @@ pub(crate) async fn watch(
                 loop {
                     watch.changed().await;
                     let reloaded = tls.reload_from_pem_file(cert, key).await;
-                    told(&config, "public", reloaded.map_err(|error| error.to_string()));
+                    told(
+                        &config,
+                        "public",
+                        reloaded.map_err(|error| error.to_string()),
+                    );
                 }
             }
             _ => std::future::pending().await,
@@ -61,7 +65,11 @@ fn told(config: &EdgeConfig, of: &'static str, reloaded: Result<(), String>) {
             "used"
         }
         Err(error) => {
-            tracing::warn!(of, error, "new certificates cannot be used; those before stay");
+            tracing::warn!(
+                of,
+                error,
+                "new certificates cannot be used; those before stay"
+            );
             "refused"
         }
     };

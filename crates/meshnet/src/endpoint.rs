@@ -175,7 +175,7 @@ impl Renewal {
         }
         let server = self.certified.server(&credentials)?;
         // A certificate and a key that do not belong together are found out where one is shown.
-        credentials.client(b"")?;
+        credentials.client(&[])?;
         let place = self.certified.credentials.write();
         *place.unwrap_or_else(PoisonError::into_inner) = Arc::new(credentials);
         if server.is_some() {
@@ -228,13 +228,8 @@ impl MeshEndpoint {
         let server = certified.server(&credentials)?;
         let socket =
             UdpSocket::bind(address).map_err(|source| EndpointError::Bind { address, source })?;
-        let inner = quinn::Endpoint::new(
-            config,
-            server,
-            socket,
-            Arc::new(quinn::TokioRuntime),
-        )
-        .map_err(|source| EndpointError::Bind { address, source })?;
+        let inner = quinn::Endpoint::new(config, server, socket, Arc::new(quinn::TokioRuntime))
+            .map_err(|source| EndpointError::Bind { address, source })?;
         let (finished, accepted) = mpsc::channel(1);
         let acceptor = tokio::spawn(accept_all(inner.clone(), finished, names(alpn).into()));
         Ok(Self {

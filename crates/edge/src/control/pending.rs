@@ -5,7 +5,8 @@ use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sluice_types::ids::MeetingId;
-use sluice_types::mesh::control::{EdgeMessage, RoomDemand};
+use sluice_types::mesh::control::{EdgeMessage, RECORDS_SINCE, RoomDemand};
+use sluice_types::mesh::version::Version;
 use sluice_types::quality::{Attendance, QualitySample};
 use sluice_types::rest::PARTICIPANTS_MAX;
 use tokio::sync::Notify;
@@ -35,6 +36,8 @@ struct State {
     demand: BTreeMap<MeetingId, RoomDemand>,
     attendance: BTreeMap<MeetingId, Attendance>,
     samples: VecDeque<QualitySample>,
+    /// Whether the coordinator knows those two.
+    records: bool,
     draining: bool,
     draining_told: bool,
 }
@@ -51,7 +54,7 @@ impl Pending {
 
     pub(super) fn attendance(&self, news: Attendance) -> bool {
         let mut state = self.state();
-        if !state.connected {
+        if !state.connected || !state.records {
             return true;
         }
         let room = news.room.clone();
@@ -98,10 +101,11 @@ impl Pending {
         self.notify.notify_one();
     }
 
-    /// The line stands: nothing has been told on it.
-    pub(super) fn connected(&self) {
+    /// The line stands, in that version: nothing has been told on it.
+    pub(super) fn connected(&self, version: Version) {
         let mut state = self.state();
         state.connected = true;
+        state.records = version >= RECORDS_SINCE;
         state.draining_told = false;
         drop(state);
         self.notify.notify_one();
@@ -132,6 +136,9 @@ impl Pending {
         messages.extend(attendance.into_values().map(EdgeMessage::Attendance));
         let demand = mem::take(&mut state.demand);
         messages.extend(demand.into_values().map(EdgeMessage::Demand));
+        if !state.records {
+            return messages;
+        }
         let turn = state.samples.len().min(SAMPLES_PER_TURN);
         messages.extend(state.samples.drain(..turn).map(EdgeMessage::Quality));
         if !state.samples.is_empty() {
@@ -165,7 +172,7 @@ mod tests {
     #[test]
     fn the_latest_demand_of_a_room_is_told_once() {
         let pending = Pending::default();
-        pending.connected();
+        pending.connected(RECORDS_SINCE);
         for participants in [1, 2, 3] {
             pending.demand(demand("mtg_aaaaaaaa", participants));
         }
@@ -191,7 +198,7 @@ mod tests {
     fn who_came_and_went_is_told_in_order_or_whole() {
         let pending = Pending::default();
         assert!(pending.attendance(change("mtg_aaaaaaaa", 0, false)));
-        pending.connected();
+        pending.connected(RECORDS_SINCE);
         assert_eq!(pending.take(), [], "nothing is kept while the line is down");
         assert!(pending.attendance(change("mtg_aaaaaaaa", 1, false)));
         assert!(pending.attendance(change("mtg_aaaaaaaa", 2, false)));
@@ -213,20 +220,40 @@ mod tests {
     }
 
     #[test]
-    fn samples_outlast_a_line_and_the_latest_are_kept() {
+    fn a_coordinator_of_before_is_told_nothing_that_it_does_not_know() {
         let pending = Pending::default();
-        let sample = |at_ms| QualitySample {
+        pending.connected(Version(1));
+        assert!(pending.attendance(change("mtg_aaaaaaaa", 1, true)));
+        pending.quality(sample(1));
+        pending.demand(demand("mtg_aaaaaaaa", 1));
+        assert_eq!(
+            pending.take(),
+            [EdgeMessage::Demand(demand("mtg_aaaaaaaa", 1))]
+        );
+        // It is upgraded, and told what is left.
+        pending.disconnected();
+        pending.connected(RECORDS_SINCE);
+        assert_eq!(pending.take(), [EdgeMessage::Quality(sample(1))]);
+    }
+
+    fn sample(at_ms: u64) -> QualitySample {
+        QualitySample {
             room: "mtg_aaaaaaaa".parse().expect("a meeting id"),
             participant: ParticipantId::from_random([1; 10]),
             at_ms,
             by: Reporter::Edge,
             report: QualityReport::default(),
-        };
+        }
+    }
+
+    #[test]
+    fn samples_outlast_a_line_and_the_latest_are_kept() {
+        let pending = Pending::default();
         for at_ms in 0..SAMPLES as u64 + 5 {
             pending.quality(sample(at_ms));
         }
         pending.disconnected();
-        pending.connected();
+        pending.connected(RECORDS_SINCE);
         let mut told = Vec::new();
         loop {
             let turn = pending.take();
@@ -244,13 +271,13 @@ mod tests {
     fn demand_is_not_kept_across_lines_but_draining_is() {
         let pending = Pending::default();
         pending.demand(demand("mtg_aaaaaaaa", 1));
-        pending.connected();
+        pending.connected(RECORDS_SINCE);
         assert_eq!(pending.take(), []);
         pending.demand(demand("mtg_aaaaaaaa", 2));
         pending.drain();
         pending.disconnected();
         for _ in 0..2 {
-            pending.connected();
+            pending.connected(RECORDS_SINCE);
             assert_eq!(pending.take(), [EdgeMessage::Draining {}]);
             assert_eq!(pending.take(), []);
         }

@@ -219,5 +219,8 @@ async fn another_processs_certificate_is_not_taken_on() {
     let theirs = issued.and_then(|issued| Ok(issued.credentials()?));
     let refused = paris.renewal().renew(theirs.expect("good credentials"));
     let error = refused.expect_err("another's").to_string();
-    assert!(error.contains("tokyo-1") && error.contains("paris-1"), "{error}");
+    assert!(
+        error.contains("tokyo-1") && error.contains("paris-1"),
+        "{error}"
+    );
 }

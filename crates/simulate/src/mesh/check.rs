@@ -49,7 +49,9 @@ impl Simulation {
                         None => break,
                     }
                     if at == *start {
-                        return Some(format!("the tree of {root} in {room} leads from {at} to {at}"));
+                        return Some(format!(
+                            "the tree of {root} in {room} leads from {at} to {at}"
+                        ));
                     }
                 }
             }
@@ -137,7 +139,10 @@ impl Simulation {
         let seats = self.edges.iter().enumerate();
         let seats = seats.filter(|(host, _)| self.scene.net.is_alive(*host));
         let capacity: u32 = seats.map(|(_, edge)| edge.capacity).sum();
-        let inside = self.clients.iter().filter(|client| client.inside().is_some());
+        let inside = self
+            .clients
+            .iter()
+            .filter(|client| client.inside().is_some());
         inside.count() >= capacity as usize
     }
 

@@ -90,7 +90,12 @@ pub(super) enum Said {
 pub(super) enum CoordinatorEvent {
     Look(u64),
     Keep(Box<sluice_placement::registry::Looked>),
-    Tell(Vec<(sluice_placement::registry::Replanned, sluice_types::ids::Epoch)>),
+    Tell(
+        Vec<(
+            sluice_placement::registry::Replanned,
+            sluice_types::ids::Epoch,
+        )>,
+    ),
     Replan(std::collections::BTreeSet<MeetingId>),
     Silence,
 }

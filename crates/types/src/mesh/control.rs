@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, TrackId};
+use crate::mesh::version::Version;
 use crate::quality::{Attendance, QualitySample};
 use crate::room::{LeaveReason, MediaKind};
 
@@ -11,6 +12,9 @@ pub const ALPN: &[u8] = b"sluice-control/2";
 
 /// The names of all versions that are spoken, the newest first.
 pub const ALPNS: &[&[u8]] = &[ALPN, b"sluice-control/1"];
+
+/// Since which version an edge tells who is in a room and how calls go.
+pub const RECORDS_SINCE: Version = Version(2);
 
 /// What an edge says to the coordinator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,9 +28,10 @@ pub enum EdgeMessage {
     Demand(RoomDemand),
     /// The edge takes no new participants any more, and will go away.
     Draining {},
-    /// Who came to a room there and who went; of every room, whole, after `Welcome`.
+    /// Who came to a room there and who went; of every room, whole, after `Welcome`. Since
+    /// [`RECORDS_SINCE`].
     Attendance(Attendance),
-    /// How the call goes for one participant.
+    /// How the call goes for one participant. Since [`RECORDS_SINCE`].
     Quality(QualitySample),
 }
 

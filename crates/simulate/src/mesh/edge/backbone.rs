@@ -133,7 +133,10 @@ impl Backbone {
     }
 
     pub(super) fn packets_over(&self, peer: &EdgeId, relay: RelayId) -> u64 {
-        let incoming = self.links.get(peer).and_then(|link| link.incoming.get(&relay));
+        let incoming = self
+            .links
+            .get(peer)
+            .and_then(|link| link.incoming.get(&relay));
         incoming.map_or(0, |incoming| incoming.packets)
     }
 
@@ -321,7 +324,12 @@ impl EdgeHost {
         if lost {
             return;
         }
-        if let Some(link) = self.backbone.links.get_mut(peer).filter(|link| link.end == end) {
+        if let Some(link) = self
+            .backbone
+            .links
+            .get_mut(peer)
+            .filter(|link| link.end == end)
+        {
             link.note(&message, false);
         }
         scene.send(end, Carried::Backbone(message));
@@ -345,7 +353,10 @@ impl EdgeHost {
         let Some(link) = self.backbone.links.get_mut(peer) else {
             return;
         };
-        let room = link.outgoing.get(&relay).map_or(RoomKey(0), |(key, ..)| *key);
+        let room = link
+            .outgoing
+            .get(&relay)
+            .map_or(RoomKey(0), |(key, ..)| *key);
         match queued {
             super::media::ForRelay::Packet(kind, packet) => {
                 link.core.push(now, room, relay, kind, packet);

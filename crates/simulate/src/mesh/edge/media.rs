@@ -315,7 +315,9 @@ impl EdgeHost {
     pub(in crate::mesh) fn packet(&mut self, scene: &mut Scene, peer: PeerId, packet: &[u8]) {
         let media = &mut self.media;
         let outlet = &mut media.outlet;
-        media.forwarder.handle_media(scene.now, peer, packet, outlet);
+        media
+            .forwarder
+            .handle_media(scene.now, peer, packet, outlet);
         self.flush(scene);
     }
 

@@ -18,10 +18,10 @@ use self::backbone::Backbone;
 use self::control::Control;
 use self::media::Media;
 use self::rooms::RoomState;
+use super::Sabotage;
 use super::event::{Carried, EdgeEvent, HubEvent, Running};
 use super::network::End;
 use super::scene::Scene;
-use super::Sabotage;
 use crate::Invariant;
 
 /// How often the hub looks at timers.
@@ -216,7 +216,10 @@ impl EdgeHost {
         }
         let here: usize = self.rooms.values().map(|state| state.members.len()).sum();
         if here > self.capacity as usize {
-            let what = format!("{} has {here} participants and takes {}", self.id, self.capacity);
+            let what = format!(
+                "{} has {here} participants and takes {}",
+                self.id, self.capacity
+            );
             scene.watch.breaks(Invariant::CapacityKept, now, what);
         }
     }

@@ -1,12 +1,12 @@
 //! The one binary of Sluice.
 #![forbid(unsafe_code)]
 
-mod ask;
 mod bench;
 mod dev;
 mod doctor;
 mod keys;
 mod meeting;
+mod ops;
 mod pki;
 mod process;
 mod render;
@@ -54,7 +54,8 @@ enum Command {
     /// Look at how a meeting went for those who were in.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Meeting(meeting::MeetingArgs),
-    /// Check or draw the mesh that topology.toml and regions/ describe, or render its deployment.
+    /// Check, draw, plan or apply the mesh that topology.toml and regions/ describe, or render its
+    /// deployment.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Topology(topology::TopologyArgs),
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
+use reqwest::Method;
 use sluice_types::ids::{MeetingId, ParticipantId};
 use sluice_types::quality::{
     CandidateKind, CandidateProtocol, Direction, JoinTimes, MeetingQuality, NetworkPath,
@@ -12,7 +13,7 @@ use sluice_types::quality::{
 };
 use sluice_types::room::MediaKind;
 
-use crate::ask::CoordinatorArgs;
+use crate::ops::OpsArgs;
 
 /// What people notice: this share of packets lost, in millionths, and this score, in hundredths.
 const BAD_LOSS_PPM: u32 = 30_000;
@@ -42,7 +43,10 @@ struct InspectArgs {
     #[arg(long, default_value_t = 2_000)]
     reports: u32,
     #[command(flatten)]
-    coordinator: CoordinatorArgs,
+    ops: OpsArgs,
+    /// Print what the coordinator answers, as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the command. The exit code is 0 when the meeting was shown, else 1.
@@ -52,7 +56,8 @@ pub(crate) fn run(args: MeetingArgs) -> ExitCode {
     if let Some(participant) = &args.participant {
         path += &format!("&participant={participant}");
     }
-    args.coordinator.show(&path, show)
+    let asked = args.ops.ask(Method::GET, &path, None::<&()>);
+    crate::ops::show(asked, args.json, show)
 }
 
 fn show(out: &mut dyn Write, quality: &MeetingQuality) -> io::Result<()> {

@@ -4,12 +4,13 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use reqwest::Method;
 use sluice_types::ids::MeetingId;
 use sluice_types::rest::{MeetingExplanation, TreeExplanation};
 use sluice_types::room::MediaKind;
 use sluice_types::units::Bitrate;
 
-use crate::ask::CoordinatorArgs;
+use crate::ops::OpsArgs;
 
 /// Flags of `sluice room`.
 #[derive(Debug, Args)]
@@ -29,14 +30,18 @@ struct ExplainArgs {
     /// The meeting
     id: MeetingId,
     #[command(flatten)]
-    coordinator: CoordinatorArgs,
+    ops: OpsArgs,
+    /// Print what the coordinator answers, as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the command. The exit code is 0 when the meeting was explained, else 1.
 pub(crate) fn run(args: RoomArgs) -> ExitCode {
     let Command::Explain(args) = args.command;
     let path = format!("/v1/meetings/{}/explain", args.id);
-    args.coordinator.show(&path, show)
+    let asked = args.ops.ask(Method::GET, &path, None::<&()>);
+    crate::ops::show(asked, args.json, show)
 }
 
 fn show(out: &mut dyn Write, explanation: &MeetingExplanation) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sluice_meshnet::{MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
-use sluice_types::ids::{EdgeId, MeetingId};
+use sluice_types::ids::{EdgeId, MeetingId, RegionName};
 use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage, Registration};
 use sluice_types::quality::Attendance;
 use thiserror::Error;
@@ -13,6 +13,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::dns;
+use crate::lead;
+use crate::registry::News;
 use crate::state::{Shared, TO_EDGE, wall_ms};
 
 /// How long a registration may take.
@@ -120,23 +122,20 @@ async fn register(
         .register(now, registration, addresses.addresses.clone())
         .map_err(|error| error.to_string())?;
     let (line, queue) = mpsc::channel(TO_EDGE);
-    shared.add_line(edge.clone(), number, line);
     let heartbeat = shared.registry().topology().coordinator().heartbeat();
-    shared.tell(
-        &edge,
-        CoordinatorMessage::Welcome {
-            mesh: shared.registry().topology().name().to_owned(),
-            jwks: shared.signer.jwks().to_owned(),
-            heartbeat_ms: heartbeat.0,
-            public_url: shared.public_url.clone(),
-        },
-    );
-    shared.publish_directory();
-    // What was planned while the edge had no line.
-    let plans = shared.registry().plans_of(&edge);
-    for plan in plans {
-        shared.tell(&edge, CoordinatorMessage::Plan(plan));
+    let welcome = CoordinatorMessage::Welcome {
+        mesh: shared.registry().topology().name().to_owned(),
+        jwks: shared.signer().jwks().to_owned(),
+        heartbeat_ms: heartbeat.0,
+        public_url: shared.public_url(),
+    };
+    // Nothing comes before the welcome: nobody else knows of the line yet, and it is empty.
+    let _ = line.try_send(welcome);
+    shared.add_line(edge.clone(), number, line);
+    if let Some(term) = shared.leading() {
+        lead::announce(shared, &edge, term);
     }
+    shared.publish_directory();
     // Ways may have become shorter.
     shared.look_again();
     dns::keep_fresh(shared.clone(), edge.clone(), number, backbone, addresses);
@@ -170,7 +169,7 @@ async fn talk(
                             let mut registry = shared.registry();
                             let before = registry.participants(&room);
                             let replan = registry.demand(edge, demand);
-                            shared.webhooks.counted(&room, before, registry.participants(&room));
+                            counted(shared, &room, before, registry.participants(&room));
                             replan
                         };
                         shared.replan(replan.then_some(room));
@@ -198,8 +197,23 @@ fn attend(shared: &Shared, edge: &EdgeId, attendance: Attendance) {
         return;
     };
     for news in registry.attend(edge, attendance, wall_ms()) {
-        shared.webhooks.attended(&room, edge, &region, &news);
-        shared.quality.attended(&room, edge, &region, &news);
+        attended(shared, &room, edge, &region, &news);
+    }
+}
+
+/// Every coordinator keeps records of its own; the one that leads tells webhooks.
+fn attended(shared: &Shared, room: &MeetingId, edge: &EdgeId, region: &RegionName, news: &News) {
+    if shared.leading().is_some() {
+        shared.webhooks.attended(room, edge, region, news);
+    }
+    shared.quality.attended(room, edge, region, news);
+}
+
+/// Tells webhooks that the number of participants changed. Every coordinator hears it from the edge,
+/// and the one that leads tells it.
+fn counted(shared: &Shared, room: &MeetingId, before: u32, after: u32) {
+    if shared.leading().is_some() {
+        shared.webhooks.counted(room, before, after);
     }
 }
 
@@ -217,17 +231,15 @@ fn counts(shared: &Shared) -> Vec<(MeetingId, u32)> {
 
 /// Drops edges that were not heard of for long enough, and seats that nobody took.
 async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
-    let silence = shared
-        .registry()
-        .topology()
-        .coordinator()
-        .silent_after()
-        .duration();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(SILENCE_CHECK) => {}
         }
+        let silence = {
+            let registry = shared.registry();
+            registry.topology().coordinator().silent_after().duration()
+        };
         let now = shared.now();
         shared.registry().forget_old(now);
         let silent = shared.registry().silent(now, silence);
@@ -243,13 +255,12 @@ async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
             let rooms = shared.registry().drop_edge(&edge, number);
             if let (Some(region), true) = (region, rooms.is_some()) {
                 for (room, news) in shared.registry().lose_attendance(&edge, wall_ms()) {
-                    shared.webhooks.attended(&room, &edge, &region, &news);
-                    shared.quality.attended(&room, &edge, &region, &news);
+                    attended(&shared, &room, &edge, &region, &news);
                 }
             }
             for (room, before) in before {
                 let after = shared.registry().participants(&room);
-                shared.webhooks.counted(&room, before, after);
+                counted(&shared, &room, before, after);
             }
             shared.remove_line(&edge, number);
             shared.replan(rooms.unwrap_or_default());

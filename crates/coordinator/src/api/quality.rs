@@ -55,9 +55,9 @@ pub(super) async fn read(
         ));
     }
     let reading = shared.clone();
-    let read = blocking(&shared, move |store| {
+    let read = blocking(&shared, move |_| {
         let only = query.participant.as_ref();
-        reading.quality.read(store, &id, only, reports)
+        reading.quality.read(&id, only, reports)
     });
     Ok(Json(read.await?))
 }

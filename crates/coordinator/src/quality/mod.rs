@@ -1,6 +1,7 @@
-//! How calls went: what edges tell is gathered in memory, kept in the store a few times a minute, and
-//! read from both.
+//! How calls went: what edges tell is gathered in memory, kept in a file a few times a minute, and read
+//! from both.
 
+mod file;
 mod record;
 
 use std::collections::BTreeMap;
@@ -12,10 +13,12 @@ use sluice_types::mos;
 use sluice_types::quality::{Direction, MeetingQuality, QualitySample, Reporter};
 use sluice_types::room::MediaKind;
 
+use self::file::{Chunk, File};
 use self::record::Entry;
+use crate::config::CoordinatorConfig;
 use crate::registry::{News, Registry};
 use crate::state::{Shared, wall_ms};
-use crate::store::{QualityChunk, Store, StoreError};
+use crate::store::StoreError;
 
 /// How often what was gathered is kept. Of a coordinator that dies, so much is lost.
 const KEEP_EVERY: Duration = Duration::from_secs(15);
@@ -50,20 +53,28 @@ struct Gathered {
     people: BTreeMap<MeetingId, BTreeMap<ParticipantId, Person>>,
 }
 
-/// Records of quality on their way to the store.
+/// Records of quality, and where they are kept.
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    /// Nothing is recorded when it is off.
-    on: bool,
+    /// Without it nothing is recorded.
+    file: Option<File>,
     gathered: Mutex<Gathered>,
 }
 
 impl Recorder {
-    pub(crate) fn new(on: bool) -> Self {
-        Self {
-            on,
+    /// Records as the configuration says.
+    ///
+    /// # Errors
+    /// When the file cannot be used.
+    pub(crate) fn open(config: &CoordinatorConfig) -> Result<Self, StoreError> {
+        let file = match config.quality_retention {
+            Duration::ZERO => None,
+            _ => Some(File::open(&config.quality_store)?),
+        };
+        Ok(Self {
+            file,
             gathered: Mutex::default(),
-        }
+        })
     }
 
     fn gathered(&self) -> MutexGuard<'_, Gathered> {
@@ -78,7 +89,7 @@ impl Recorder {
         region: &RegionName,
         news: &News,
     ) {
-        if !self.on {
+        if self.file.is_none() {
             return;
         }
         let mut gathered = self.gathered();
@@ -117,7 +128,7 @@ impl Recorder {
 
     /// An edge tells of somebody who is there, or was a moment ago; of others it is not believed.
     pub(crate) fn measured(&self, registry: &Registry, edge: &EdgeId, mut sample: QualitySample) {
-        if !self.on || sample.report.check().is_err() {
+        if self.file.is_none() || sample.report.check().is_err() {
             return;
         }
         let mut gathered = self.gathered();
@@ -141,14 +152,17 @@ impl Recorder {
         gathered.append(&room, &Entry::measured(sample));
     }
 
-    /// Keeps what was gathered. What the store does not take is gathered on.
-    fn keep(&self, store: &dyn Store) -> Result<(), StoreError> {
+    /// Keeps what was gathered. What the file does not take is gathered on.
+    fn keep(&self) -> Result<(), StoreError> {
+        let Some(file) = &self.file else {
+            return Ok(());
+        };
         let now_ms = wall_ms();
         let chunks: Vec<_> = {
             let mut gathered = self.gathered();
             gathered.forget_left();
             gathered.bytes = 0;
-            let chunk = |(meeting, bytes)| QualityChunk {
+            let chunk = |(meeting, bytes)| Chunk {
                 meeting,
                 at_ms: now_ms,
                 bytes,
@@ -159,10 +173,10 @@ impl Recorder {
         if chunks.is_empty() {
             return Ok(());
         }
-        let kept = store.keep_quality(&chunks, MEETING_BYTES_MAX);
+        let kept = file.keep(&chunks, MEETING_BYTES_MAX);
         if kept.is_err() {
             let mut gathered = self.gathered();
-            for QualityChunk { meeting, bytes, .. } in chunks {
+            for Chunk { meeting, bytes, .. } in chunks {
                 gathered.put_back(meeting, bytes);
             }
         }
@@ -172,17 +186,17 @@ impl Recorder {
     /// How a meeting went, as far as it is kept or gathered.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the file cannot be read.
     pub(crate) fn read(
         &self,
-        store: &dyn Store,
         meeting: &MeetingId,
         only: Option<&ParticipantId>,
         reports_max: usize,
     ) -> Result<MeetingQuality, StoreError> {
         // First what is gathered: what is kept in between comes twice rather than not at all.
         let gathered = self.gathered().chunks.get(meeting).cloned();
-        let mut chunks = store.quality(meeting)?;
+        let file = self.file.as_ref();
+        let mut chunks = file.map_or_else(|| Ok(Vec::new()), |file| file.read(meeting))?;
         chunks.extend(gathered.filter(|new| chunks.last() != Some(new)));
         Ok(record::read(meeting, &chunks, only, reports_max))
     }
@@ -257,7 +271,7 @@ pub(crate) async fn run(shared: Shared) {
         }
         let shared = shared.clone();
         let turn = tokio::task::spawn_blocking(move || {
-            if let Err(error) = shared.quality.keep(&*shared.store) {
+            if let Err(error) = shared.quality.keep() {
                 tracing::warn!(%error, "records of quality cannot be kept now");
             }
             if due {
@@ -271,7 +285,7 @@ pub(crate) async fn run(shared: Shared) {
 
 /// The last of it, when the coordinator ends.
 pub(crate) fn keep_rest(shared: &Shared) {
-    if let Err(error) = shared.quality.keep(&*shared.store) {
+    if let Err(error) = shared.quality.keep() {
         tracing::warn!(%error, "the last records of quality are lost");
     }
 }
@@ -280,10 +294,10 @@ fn forget(shared: &Shared) {
     let retention = shared.config.quality_retention;
     let retention_ms = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
     let before_ms = wall_ms().saturating_sub(retention_ms);
-    match shared
-        .store
-        .forget_quality(before_ms, shared.config.quality_store_bytes)
-    {
+    let Some(file) = &shared.quality.file else {
+        return;
+    };
+    match file.forget(before_ms, shared.config.quality_store_bytes) {
         Ok(bytes) => metrics::gauge!("sluice_coordinator_quality_bytes").set(bytes as f64),
         Err(error) => tracing::warn!(%error, "old records of quality cannot be forgotten"),
     }

@@ -1,14 +1,16 @@
 //! One file, for one coordinator. Every write is on the disk before it returns.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use redb::{
-    AccessGuard, Database, ReadableDatabase, ReadableTable, StorageError, Table, TableDefinition,
-    WriteTransaction,
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use sluice_types::ids::{Epoch, MeetingId, Term};
+use sluice_types::mesh::control::{RelayTree, RoomPlan};
+use tokio::sync::{mpsc, watch};
+
+use super::{
+    Change, Page, Store, StoreError, StoredMeeting, StoredTopology, StoredWaiting, TOPOLOGIES_MAX,
 };
-use sluice_types::ids::{Epoch, MeetingId};
-
-use super::{Page, QualityChunk, Store, StoreError, StoredMeeting};
 
 const MEETINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meetings/1");
 
@@ -19,13 +21,10 @@ const BY_TENANT: TableDefinition<'_, (&str, u64, &str), bool> =
 
 const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys/1");
 const EPOCHS: TableDefinition<'_, &str, u64> = TableDefinition::new("epochs/1");
+const TOPOLOGIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("topologies/1");
 
-/// Meeting and time; and the same by time, with how many bytes each has.
-const QUALITY: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("quality/1");
-const QUALITY_BY_AGE: TableDefinition<'_, (u64, &str), u64> =
-    TableDefinition::new("quality-by-age/1");
-/// How many bytes each meeting has.
-const QUALITY_BYTES: TableDefinition<'_, &str, u64> = TableDefinition::new("quality-bytes/1");
+/// The last term under the empty name.
+const TERMS: TableDefinition<'_, &str, u64> = TableDefinition::new("terms/1");
 
 /// The name of the key that signs join tokens.
 const SIGNING_KEY: &str = "join-tokens";
@@ -35,6 +34,9 @@ const SIGNING_KEY_BEFORE: &str = "join-tokens-before";
 /// The embedded store.
 pub struct RedbStore {
     database: Database,
+    /// In which term it is open. Nobody else leads.
+    term: Term,
+    leading: watch::Sender<Option<Term>>,
 }
 
 fn failed(error: impl std::fmt::Display) -> StoreError {
@@ -50,7 +52,7 @@ fn place(meeting: &StoredMeeting) -> (&str, u64, &str) {
 }
 
 impl RedbStore {
-    /// Opens the file, or makes it.
+    /// Opens the file, or makes it, in a new term.
     ///
     /// # Errors
     /// When it cannot be opened, is no store, or is open elsewhere.
@@ -61,48 +63,29 @@ impl RedbStore {
         write.open_table(BY_TENANT).map_err(failed)?;
         write.open_table(KEYS).map_err(failed)?;
         write.open_table(EPOCHS).map_err(failed)?;
-        write.open_table(QUALITY).map_err(failed)?;
-        write.open_table(QUALITY_BY_AGE).map_err(failed)?;
-        write.open_table(QUALITY_BYTES).map_err(failed)?;
+        write.open_table(TOPOLOGIES).map_err(failed)?;
+        let term = {
+            let mut terms = write.open_table(TERMS).map_err(failed)?;
+            let last = terms.get("").map_err(failed)?.map(|term| term.value());
+            let term = next_term(last);
+            terms.insert("", term.0).map_err(failed)?;
+            term
+        };
         write.commit().map_err(failed)?;
-        Ok(Self { database })
+        Ok(Self {
+            database,
+            term,
+            leading: watch::Sender::new(Some(term)),
+        })
     }
+}
 
-    /// Signs with this key (PKCS #8) from the next start on; the one until now stays good, and the
-    /// one before that is forgotten.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn rotate_signing_key(&self, key: &[u8]) -> Result<(), StoreError> {
-        let write = self.database.begin_write().map_err(failed)?;
-        {
-            let mut keys = write.open_table(KEYS).map_err(failed)?;
-            let until_now = keys
-                .insert(SIGNING_KEY, key)
-                .map_err(failed)?
-                .map(|key| key.value().to_vec());
-            if let Some(until_now) = until_now {
-                keys.insert(SIGNING_KEY_BEFORE, &*until_now)
-                    .map_err(failed)?;
-            }
-        }
-        write.commit().map_err(failed)
-    }
-
-    /// The keys that join tokens may be signed with, the one in use first; at most two.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub fn signing_keys(&self) -> Result<Vec<Vec<u8>>, StoreError> {
-        let read = self.database.begin_read().map_err(failed)?;
-        let keys = read.open_table(KEYS).map_err(failed)?;
-        let mut found = Vec::new();
-        for name in [SIGNING_KEY, SIGNING_KEY_BEFORE] {
-            let key = keys.get(name).map_err(failed)?;
-            found.extend(key.map(|key| key.value().to_vec()));
-        }
-        Ok(found)
-    }
+/// The term after the last one. Never below the clock, so that a store that was restored from a
+/// backup does not begin with terms that edges have long left behind.
+pub(super) fn next_term(last: Option<u64>) -> Term {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    let clock = since_1970.unwrap_or_default().as_millis() as u64;
+    Term(last.map_or(clock, |last| (last + 1).max(clock)))
 }
 
 impl Store for RedbStore {
@@ -235,19 +218,57 @@ impl Store for RedbStore {
         Ok(key)
     }
 
-    fn signing_key_before(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.signing_keys()?.into_iter().nth(1))
+    fn rotate_signing_key(&self, key: &[u8]) -> Result<(), StoreError> {
+        let write = self.database.begin_write().map_err(failed)?;
+        {
+            let mut keys = write.open_table(KEYS).map_err(failed)?;
+            let until_now = keys
+                .insert(SIGNING_KEY, key)
+                .map_err(failed)?
+                .map(|key| key.value().to_vec());
+            if let Some(until_now) = until_now {
+                keys.insert(SIGNING_KEY_BEFORE, &*until_now)
+                    .map_err(failed)?;
+            }
+        }
+        write.commit().map_err(failed)
     }
 
-    fn next_epochs(&self, rooms: &[MeetingId]) -> Result<Vec<Epoch>, StoreError> {
-        if rooms.is_empty() {
+    fn signing_keys(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let keys = read.open_table(KEYS).map_err(failed)?;
+        let mut found = Vec::new();
+        for name in [SIGNING_KEY, SIGNING_KEY_BEFORE] {
+            let key = keys.get(name).map_err(failed)?;
+            found.extend(key.map(|key| key.value().to_vec()));
+        }
+        Ok(found)
+    }
+
+    fn leading(&self) -> watch::Receiver<Option<Term>> {
+        self.leading.subscribe()
+    }
+
+    fn changes(&self) -> Option<mpsc::Receiver<Change>> {
+        None
+    }
+
+    fn keep_plans(
+        &self,
+        term: Term,
+        plans: &[(MeetingId, &[RelayTree])],
+    ) -> Result<Vec<Epoch>, StoreError> {
+        if term != self.term {
+            return Err(StoreError::Deposed(term));
+        }
+        if plans.is_empty() {
             return Ok(Vec::new());
         }
         let write = self.database.begin_write().map_err(failed)?;
-        let mut given = Vec::with_capacity(rooms.len());
+        let mut given = Vec::with_capacity(plans.len());
         {
             let mut epochs = write.open_table(EPOCHS).map_err(failed)?;
-            for room in rooms {
+            for (room, _) in plans {
                 let last = epochs.get(room.as_str()).map_err(failed)?;
                 let next = last.map_or(0, |epoch| epoch.value()) + 1;
                 epochs.insert(room.as_str(), next).map_err(failed)?;
@@ -265,126 +286,49 @@ impl Store for RedbStore {
         Ok(last.map(|epoch| Epoch(epoch.value())))
     }
 
-    fn keep_quality(
-        &self,
-        chunks: &[QualityChunk],
-        meeting_bytes_max: u64,
-    ) -> Result<(), StoreError> {
+    fn plans(&self) -> Result<Vec<RoomPlan>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn topologies(&self) -> Result<Vec<StoredTopology>, StoreError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let table = read.open_table(TOPOLOGIES).map_err(failed)?;
+        let mut versions = Vec::new();
+        for entry in table.iter().map_err(failed)?.rev() {
+            let (_, value) = entry.map_err(failed)?;
+            versions.push(serde_json::from_slice(value.value())?);
+        }
+        Ok(versions)
+    }
+
+    fn keep_topology(&self, topology: &StoredTopology) -> Result<(), StoreError> {
+        let value = serde_json::to_vec(topology)?;
         let write = self.database.begin_write().map_err(failed)?;
         {
-            let mut records = Records::open(&write)?;
-            for chunk in chunks {
-                records.keep(chunk, meeting_bytes_max)?;
+            let mut table = write.open_table(TOPOLOGIES).map_err(failed)?;
+            let last = table.last().map_err(failed)?;
+            if topology.version != last.map_or(0, |(version, _)| version.value()) + 1 {
+                return Err(StoreError::Conflict);
+            }
+            table.insert(topology.version, &*value).map_err(failed)?;
+            if let Some(old) = topology.version.checked_sub(TOPOLOGIES_MAX as u64) {
+                table.remove(old).map_err(failed)?;
             }
         }
         write.commit().map_err(failed)
     }
 
-    fn quality(&self, meeting: &MeetingId) -> Result<Vec<Vec<u8>>, StoreError> {
-        let read = self.database.begin_read().map_err(failed)?;
-        let table = read.open_table(QUALITY).map_err(failed)?;
-        let id = meeting.as_str();
-        let range = table.range((id, 0)..=(id, u64::MAX)).map_err(failed)?;
-        let bytes = |entry: Result<(_, AccessGuard<'_, &[u8]>), StorageError>| {
-            Ok(entry.map_err(failed)?.1.value().to_vec())
-        };
-        range.map(bytes).collect()
-    }
-
-    fn forget_quality(&self, before_ms: u64, bytes_max: u64) -> Result<u64, StoreError> {
-        let write = self.database.begin_write().map_err(failed)?;
-        let left = {
-            let mut records = Records::open(&write)?;
-            let mut bytes = records.bytes()?;
-            while let Some((at_ms, meeting, size)) = records.oldest()? {
-                if at_ms >= before_ms && bytes <= bytes_max {
-                    break;
-                }
-                records.forget(&meeting, at_ms, size)?;
-                bytes -= size.min(bytes);
-            }
-            bytes
-        };
-        write.commit().map_err(failed)?;
-        Ok(left)
-    }
-}
-
-/// The tables of quality records, in one write.
-struct Records<'a> {
-    chunks: Table<'a, (&'static str, u64), &'static [u8]>,
-    by_age: Table<'a, (u64, &'static str), u64>,
-    sizes: Table<'a, &'static str, u64>,
-}
-
-impl<'a> Records<'a> {
-    fn open(write: &'a WriteTransaction) -> Result<Self, StoreError> {
-        Ok(Self {
-            chunks: write.open_table(QUALITY).map_err(failed)?,
-            by_age: write.open_table(QUALITY_BY_AGE).map_err(failed)?,
-            sizes: write.open_table(QUALITY_BYTES).map_err(failed)?,
-        })
-    }
-
-    fn size_of(&self, meeting: &str) -> Result<u64, StoreError> {
-        let size = self.sizes.get(meeting).map_err(failed)?;
-        Ok(size.map_or(0, |size| size.value()))
-    }
-
-    fn keep(&mut self, chunk: &QualityChunk, meeting_bytes_max: u64) -> Result<(), StoreError> {
-        let meeting = chunk.meeting.as_str();
-        let mut at_ms = chunk.at_ms;
-        while self.chunks.get((meeting, at_ms)).map_err(failed)?.is_some() {
-            at_ms += 1;
-        }
-        let size = chunk.bytes.len() as u64;
-        self.chunks
-            .insert((meeting, at_ms), &*chunk.bytes)
-            .map_err(failed)?;
-        self.by_age.insert((at_ms, meeting), size).map_err(failed)?;
-        let all = self.size_of(meeting)? + size;
-        self.sizes.insert(meeting, all).map_err(failed)?;
-        while self.size_of(meeting)? > meeting_bytes_max {
-            let range = self.chunks.range((meeting, 0)..=(meeting, u64::MAX));
-            let oldest = match range.map_err(failed)?.next() {
-                Some(entry) => {
-                    let (key, bytes) = entry.map_err(failed)?;
-                    (key.value().1, bytes.value().len() as u64)
-                }
-                None => break,
-            };
-            self.forget(meeting, oldest.0, oldest.1)?;
-        }
+    /// Nobody else is to be told.
+    fn keep_waiting(&self, _: &StoredWaiting) -> Result<(), StoreError> {
         Ok(())
     }
 
-    fn forget(&mut self, meeting: &str, at_ms: u64, size: u64) -> Result<(), StoreError> {
-        self.chunks.remove((meeting, at_ms)).map_err(failed)?;
-        self.by_age.remove((at_ms, meeting)).map_err(failed)?;
-        let left = self.size_of(meeting)?.saturating_sub(size);
-        if left == 0 {
-            self.sizes.remove(meeting).map_err(failed)?;
-        } else {
-            self.sizes.insert(meeting, left).map_err(failed)?;
-        }
-        Ok(())
+    fn waiting(&self) -> Result<Vec<StoredWaiting>, StoreError> {
+        Ok(Vec::new())
     }
 
-    fn oldest(&self) -> Result<Option<(u64, String, u64)>, StoreError> {
-        let Some((key, size)) = self.by_age.first().map_err(failed)? else {
-            return Ok(None);
-        };
-        let (at_ms, meeting) = key.value();
-        Ok(Some((at_ms, meeting.to_owned(), size.value())))
-    }
-
-    fn bytes(&self) -> Result<u64, StoreError> {
-        let mut bytes = 0;
-        for entry in self.sizes.iter().map_err(failed)? {
-            bytes += entry.map_err(failed)?.1.value();
-        }
-        Ok(bytes)
-    }
+    /// There is nobody else.
+    fn resign(&self) {}
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! A whole coordinator over real sockets of loopback: REST by HTTP, edges by the control protocol.
 
 mod edges;
+mod etcd;
 mod join;
 mod meetings;
 mod quality;
 mod residency;
+mod store;
 mod support;
 mod webhooks;

@@ -2,7 +2,9 @@
 //! no clock, and everything in it comes back from the edges after a restart.
 
 mod attendance;
+mod change;
 mod edge;
+mod foreign;
 mod look;
 mod mesh;
 mod outlook;
@@ -27,6 +29,7 @@ use sluice_types::units::Time;
 
 use self::attendance::Attendances;
 pub use self::attendance::News;
+pub use self::change::Cut;
 pub use self::edge::{EdgeState, RegistrationError};
 pub use self::look::{Kept, Looked, SETTLING, View};
 pub use self::mesh::Mesh;

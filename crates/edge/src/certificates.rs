@@ -146,7 +146,7 @@ mod tests {
         let settings = EdgeSettings {
             edge: Some("paris-1".parse().expect("an edge")),
             region: Some("paris".parse().expect("a region")),
-            coordinator: Some("127.0.0.1:1".to_owned()),
+            coordinator: Some(vec!["127.0.0.1:1".to_owned()]),
             mesh_dir: Some(dir.path().to_owned()),
             tls_cert: Some(files.cert.clone()),
             tls_key: Some(files.key.clone()),

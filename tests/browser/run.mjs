@@ -12,6 +12,7 @@ const ALL = [
   'e2ee',
   'layers',
   'limits',
+  'quality',
   'firefox',
   'tokens',
   'ops',

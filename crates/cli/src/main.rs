@@ -5,6 +5,7 @@ mod bench;
 mod dev;
 mod doctor;
 mod keys;
+mod meeting;
 mod ops;
 mod pki;
 mod process;
@@ -50,6 +51,9 @@ enum Command {
     /// Ask a running mesh about one meeting.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Room(room::RoomArgs),
+    /// Look at how a meeting went for those who were in.
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Meeting(meeting::MeetingArgs),
     /// Check, draw, plan or apply the mesh that topology.toml and regions/ describe, or render its
     /// deployment.
     #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Command::Pki(args) => pki::run(args),
         Command::Keys(args) => keys::run(args),
         Command::Room(args) => room::run(args),
+        Command::Meeting(args) => meeting::run(args),
         Command::Topology(args) => topology::run(args),
     }
 }

@@ -1,6 +1,7 @@
 //! Asking a running coordinator, as those who run the mesh.
 
-use std::io::{self, Write as _};
+use std::io::{self, Write};
+use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -138,5 +139,37 @@ impl OpsArgs {
             problem,
             ..failed(&reason)
         })
+    }
+}
+
+/// Shows an answer, as JSON or as `show` does. The exit code is 0 when there is one, else 1.
+pub(crate) fn show<T: Serialize>(
+    asked: Result<T, OpsError>,
+    as_json: bool,
+    show: impl FnOnce(&mut dyn Write, &T) -> io::Result<()>,
+) -> ExitCode {
+    let result = asked.map_err(|error| error.to_string());
+    let shown = result.and_then(|answer| {
+        let mut out = io::stdout().lock();
+        let written = if as_json {
+            serde_json::to_string_pretty(&answer)
+                .map_err(io::Error::other)
+                .and_then(|text| writeln!(out, "{text}"))
+        } else {
+            show(&mut out, &answer)
+        };
+        match written {
+            // A reader that has seen enough, such as `head`, is no failure.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.to_string()),
+            _ => Ok(()),
+        }
+    });
+    match shown {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error is the last place left to complain to.
+            let _ = writeln!(io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
     }
 }

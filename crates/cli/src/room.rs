@@ -41,30 +41,7 @@ pub(crate) fn run(args: RoomArgs) -> ExitCode {
     let Command::Explain(args) = args.command;
     let path = format!("/v1/meetings/{}/explain", args.id);
     let asked = args.ops.ask(Method::GET, &path, None::<&()>);
-    let result = asked.map_err(|error| error.to_string());
-    let shown = result.and_then(|explanation: MeetingExplanation| {
-        let mut out = io::stdout().lock();
-        let written = if args.json {
-            serde_json::to_string_pretty(&explanation)
-                .map_err(io::Error::other)
-                .and_then(|text| writeln!(out, "{text}"))
-        } else {
-            show(&mut out, &explanation)
-        };
-        match written {
-            // A reader that has seen enough, such as `head`, is no failure.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.to_string()),
-            _ => Ok(()),
-        }
-    });
-    match shown {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // Standard error is the last place left to complain to.
-            let _ = writeln!(io::stderr(), "error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    crate::ops::show(asked, args.json, show)
 }
 
 fn show(out: &mut dyn Write, explanation: &MeetingExplanation) -> io::Result<()> {

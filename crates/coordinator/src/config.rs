@@ -6,6 +6,7 @@ mod store;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use ipnet::IpNet;
@@ -127,6 +128,17 @@ pub struct CoordinatorSettings {
     /// File of the minutes that were used [default: usage.json beside the store]
     #[arg(long, env = "SLUICE_USAGE")]
     pub usage: Option<PathBuf>,
+    /// How long records of meetings' quality are kept, in hours, at most 8760; 0 keeps none
+    /// [default: 168]
+    #[arg(long, env = "SLUICE_QUALITY_RETENTION_H")]
+    pub quality_retention_h: Option<u32>,
+    /// File of these records [default: quality.redb beside `store`, or in /var/lib/sluice]
+    #[arg(long, env = "SLUICE_QUALITY_STORE")]
+    pub quality_store: Option<PathBuf>,
+    /// The most that all of them take, in MiB, 1 to 1048576; the oldest go first
+    /// [default: 1024]
+    #[arg(long, env = "SLUICE_QUALITY_STORE_MB")]
+    pub quality_store_mb: Option<u32>,
     /// Believe `as=ADDRESS` and X-Sluice-Dev-Client; only on a loopback listener [default: false]
     #[arg(long, env = "SLUICE_DEV_CLIENT_OVERRIDE")]
     pub dev_client_override: Option<bool>,
@@ -224,6 +236,12 @@ pub struct CoordinatorConfig {
     pub usage: PathBuf,
     /// The audit log.
     pub audit: AuditFiles,
+    /// See [`CoordinatorSettings::quality_retention_h`].
+    pub quality_retention: Duration,
+    /// See [`CoordinatorSettings::quality_store`].
+    pub quality_store: PathBuf,
+    /// See [`CoordinatorSettings::quality_store_mb`].
+    pub quality_store_bytes: u64,
     /// See [`CoordinatorSettings::dev_client_override`].
     pub dev_client_override: bool,
 }
@@ -319,6 +337,9 @@ impl CoordinatorSettings {
             audit: self.audit.or(other.audit),
             audit_bytes: self.audit_bytes.or(other.audit_bytes),
             audit_kept: self.audit_kept.or(other.audit_kept),
+            quality_retention_h: self.quality_retention_h.or(other.quality_retention_h),
+            quality_store: self.quality_store.or(other.quality_store),
+            quality_store_mb: self.quality_store_mb.or(other.quality_store_mb),
             dev_client_override: self.dev_client_override.or(other.dev_client_override),
         }
     }
@@ -373,11 +394,36 @@ impl CoordinatorSettings {
                 allowed: "each tenant once",
             });
         }
+        let within = |key, value: u32, range: std::ops::RangeInclusive<u32>, allowed| {
+            if range.contains(&value) {
+                return Ok(u64::from(value));
+            }
+            Err(ConfigError::Value {
+                key,
+                value: value.to_string(),
+                allowed,
+            })
+        };
+        let retention_h = within(
+            "quality_retention_h",
+            self.quality_retention_h.unwrap_or(168),
+            0..=8_760,
+            "0 to 8760",
+        )?;
+        let store_mb = within(
+            "quality_store_mb",
+            self.quality_store_mb.unwrap_or(1_024),
+            1..=1_048_576,
+            "1 to 1048576",
+        )?;
         let name = self.name.unwrap_or_else(host_name);
         let state_dir = match &self.store {
             Some(store) => store.parent().map(Path::to_owned).unwrap_or_default(),
             None => "/var/lib/sluice".into(),
         };
+        let quality_store = self
+            .quality_store
+            .unwrap_or_else(|| state_dir.join("quality.redb"));
         let store = StoreConfig::new(self.store, self.etcd)?;
         let usage = self.usage.unwrap_or_else(|| state_dir.join("usage.json"));
         let audit = AuditFiles {
@@ -415,6 +461,9 @@ impl CoordinatorSettings {
             tenants,
             usage,
             audit,
+            quality_retention: Duration::from_secs(retention_h * 3_600),
+            quality_store,
+            quality_store_bytes: store_mb * 1_024 * 1_024,
             dev_client_override,
         })
     }

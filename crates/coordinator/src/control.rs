@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use sluice_meshnet::{MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
-use sluice_types::ids::{EdgeId, MeetingId};
+use sluice_types::ids::{EdgeId, MeetingId, RegionName};
 use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage, Registration};
 use sluice_types::mesh::version::Version;
+use sluice_types::quality::Attendance;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -15,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::dns;
 use crate::feed::Happening;
 use crate::lead;
+use crate::registry::News;
 use crate::revocations;
-use crate::state::{Shared, TO_EDGE};
+use crate::state::{Shared, TO_EDGE, wall_ms};
 
 /// How long a registration may take.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -196,6 +198,10 @@ async fn talk(
                         };
                         shared.replan(replan.then_some(room));
                     }
+                    EdgeMessage::Attendance(attendance) => attend(shared, edge, attendance),
+                    EdgeMessage::Quality(sample) => {
+                        shared.quality.measured(&shared.registry(), edge, sample);
+                    }
                     EdgeMessage::Draining {} => {
                         tracing::info!(%edge, "an edge is draining");
                         let text = "takes nobody new and will go away";
@@ -206,6 +212,27 @@ async fn talk(
             }
         }
     }
+}
+
+/// An edge tells who came to a room there and who went.
+fn attend(shared: &Shared, edge: &EdgeId, attendance: Attendance) {
+    let room = attendance.room.clone();
+    // Told under the lock, or another edge's news could overtake it.
+    let mut registry = shared.registry();
+    let Some(region) = registry.edge(edge).map(|at| at.registration.region.clone()) else {
+        return;
+    };
+    for news in registry.attend(edge, attendance, wall_ms()) {
+        attended(shared, &room, edge, &region, &news);
+    }
+}
+
+/// Every coordinator keeps records of its own; the one that leads tells webhooks.
+fn attended(shared: &Shared, room: &MeetingId, edge: &EdgeId, region: &RegionName, news: &News) {
+    if shared.leading().is_some() {
+        shared.webhooks.attended(room, edge, region, news);
+    }
+    shared.quality.attended(room, edge, region, news);
 }
 
 /// Tells webhooks that the number of participants changed. Every coordinator hears it from the edge,
@@ -256,7 +283,13 @@ async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
 /// An edge is gone: its rooms are planned without it.
 fn drop_edge(shared: &Shared, edge: &EdgeId, number: u64) {
     let before = counts(shared);
+    let region = (shared.registry().edge(edge)).map(|at| at.registration.region.clone());
     let rooms = shared.registry().drop_edge(edge, number);
+    if let (Some(region), true) = (region, rooms.is_some()) {
+        for (room, news) in shared.registry().lose_attendance(edge, wall_ms()) {
+            attended(shared, &room, edge, &region, &news);
+        }
+    }
     for (room, before) in before {
         let after = shared.registry().participants(&room);
         counted(shared, &room, before, after);

@@ -1,11 +1,7 @@
 //! What does not change while the coordinator runs, as metrics: what the topology declares, which
-//! rules compare measurements with, and when certificates end.
+//! rules compare measurements with.
 
-use sluice_meshnet::expiry::first_end_s;
-use sluice_meshnet::pki::CredentialFiles;
 use sluice_types::topology::Topology;
-
-use crate::config::CoordinatorConfig;
 
 /// Exports the number of edges, and the round trip of each pair of edges that a link joins.
 pub(crate) fn export_topology(topology: &Topology) {
@@ -33,25 +29,6 @@ pub(crate) fn export_topology(topology: &Topology) {
                 )
                 .set(link.round_trip().duration().as_secs_f64());
             }
-        }
-    }
-}
-
-/// Exports when the certificates end that the process was started with.
-pub(crate) fn export_certificates(config: &CoordinatorConfig) {
-    let mesh = CredentialFiles::in_dir(&config.mesh_dir);
-    let public = config.tls.as_ref().map(|(cert, _)| ("public", cert));
-    for (of, path) in [("mesh", &mesh.cert), ("mesh_ca", &mesh.ca)]
-        .into_iter()
-        .chain(public)
-    {
-        match first_end_s(path) {
-            Ok(end) => metrics::gauge!(
-                "sluice_coordinator_certificate_expiry_timestamp_seconds", "of" => of
-            )
-            .set(end as f64),
-            // Those who use the file say what is wrong with it.
-            Err(error) => tracing::warn!(%error, of, "when a certificate ends is not known"),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod api;
 mod audit;
+mod certificates;
 pub mod config;
 mod control;
 mod declared;
@@ -12,6 +13,7 @@ mod feed;
 pub mod geoip;
 mod lead;
 mod planner;
+mod quality;
 mod quota;
 mod revocations;
 mod run;

@@ -19,12 +19,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::router;
 use crate::audit::{Audit, AuditError};
+use crate::certificates;
 use crate::config::{CoordinatorConfig, StoreConfig};
 use crate::control;
 use crate::declared;
 use crate::geoip::{GeoIp, GeoIpError};
 use crate::lead;
 use crate::planner;
+use crate::quality::{self, Recorder};
 use crate::quota::{self, Tenants, UsageError};
 use crate::registry::Registry;
 use crate::revocations;
@@ -125,7 +127,7 @@ pub async fn run(
     } = kept;
     let geoip = GeoIp::open(&config.geoip)?;
     declared::export_topology(&topology);
-    declared::export_certificates(&config);
+    certificates::export(&config);
     let admission = Admission::from(config.control_addresses.clone());
     let endpoint = MeshEndpoint::bind_guarded(
         config.control_listen,
@@ -134,6 +136,8 @@ pub async fn run(
         ALPNS,
         admission.clone(),
     )?;
+    let tls = certificates::public(&config).await?;
+    let renewals = vec![endpoint.renewal()];
     let hooks = match &config.webhooks {
         Some(path) => webhooks::read(path)?,
         None => Vec::new(),
@@ -141,7 +145,9 @@ pub async fn run(
     let (tell, events) = Webhooks::new(!hooks.is_empty());
     let told = events.map(|events| webhooks::run(hooks, store.clone(), events));
     let told = told.transpose()?;
+    let quality = Recorder::open(&config)?;
     let shared = Shared::new(Parts {
+        quality,
         config: config.clone(),
         webhooks: tell,
         topology_version: version,
@@ -168,12 +174,14 @@ pub async fn run(
     }
     tasks.spawn(watch_geoip(geoip));
     tasks.spawn(quota::meter(shared.clone()));
+    tasks.spawn(certificates::watch(config.clone(), renewals, tls.clone()));
+    tasks.spawn(quality::run(shared.clone()));
     if let Some(told) = told {
         tasks.spawn(told);
     }
     let edges = tokio::spawn(control::serve(endpoint, shared.clone(), shutdown.clone()));
     let handle = Handle::new();
-    let http = serve(&config, shared.clone(), handle.clone());
+    let http = serve(&config, tls, shared.clone(), handle.clone());
     tokio::pin!(http);
     tracing::info!(http = %config.http_listen, control = %config.control_listen, "the coordinator runs");
     let result = tokio::select! {
@@ -191,6 +199,7 @@ pub async fn run(
     tasks.shutdown().await;
     // Another goes on at once; a panic in it has been reported.
     let _ = tokio::task::spawn_blocking(move || {
+        quality::keep_rest(&shared);
         shared.tenants.keep();
         shared.audit.sync();
         store.resign();
@@ -290,6 +299,7 @@ async fn watch_geoip(geoip: GeoIp) {
 
 async fn serve(
     config: &CoordinatorConfig,
+    tls: Option<RustlsConfig>,
     shared: Shared,
     handle: Handle<SocketAddr>,
 ) -> Result<(), CoordinatorError> {
@@ -299,11 +309,8 @@ async fn serve(
     };
     let connections = Connections::new(config.connections);
     let service = router(shared).into_make_service_with_connect_info::<SocketAddr>();
-    match &config.tls {
-        Some((cert, key)) => {
-            let tls = RustlsConfig::from_pem_file(cert, key)
-                .await
-                .map_err(failed)?;
+    match tls {
+        Some(tls) => {
             let mut server = axum_server::bind_rustls(config.http_listen, tls)
                 .map(|tls| Gate::new(tls, connections));
             be_impatient(&mut server);

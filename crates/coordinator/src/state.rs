@@ -17,6 +17,7 @@ use crate::audit::Audit;
 use crate::config::CoordinatorConfig;
 use crate::feed::Feed;
 use crate::geoip::GeoIp;
+use crate::quality::Recorder;
 use crate::quota::Tenants;
 use crate::registry::{Plans, Registry};
 use crate::revocations::Revocations;
@@ -38,6 +39,7 @@ pub(crate) struct Inner {
     pub(crate) geoip: GeoIp,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) webhooks: Webhooks,
+    pub(crate) quality: Recorder,
     pub(crate) limiter: Limiter,
     pub(crate) tenants: Tenants,
     pub(crate) feed: Feed,
@@ -87,6 +89,7 @@ pub(crate) struct Parts {
     pub(crate) audit: Audit,
     pub(crate) admission: Admission,
     pub(crate) topology_version: u64,
+    pub(crate) quality: Recorder,
 }
 
 impl std::ops::Deref for Shared {
@@ -102,6 +105,7 @@ impl Shared {
         let urls = Urls::new(&parts.config, parts.registry.topology());
         let limiter = Limiter::new(parts.config.requests_per_address);
         Self(Arc::new(Inner {
+            quality: parts.quality,
             config: parts.config,
             leading: parts.store.leading(),
             store: parts.store,

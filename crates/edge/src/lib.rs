@@ -3,6 +3,7 @@
 //! A shell: it owns sockets and clocks, and the cores `sluice-sfu` and `sluice-relay` decide.
 
 pub mod backbone;
+mod certificates;
 pub mod config;
 pub mod control;
 pub mod http;

@@ -9,15 +9,16 @@ use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sluice_guard::{Connections, Gate, Rates, be_impatient};
-use sluice_meshnet::expiry::first_end_s;
 use sluice_meshnet::pki::CredentialFiles;
 use sluice_meshnet::{Admission, Credentials, MeshEndpoint, TransportSettings};
 use sluice_types::mesh::backbone;
 use sluice_types::mesh::control::{Heartbeat, Registration};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::backbone::{Backbone, BackboneSettings};
+use crate::certificates;
 use crate::config::EdgeConfig;
 use crate::control::{Control, ControlSettings};
 use crate::http::{App, router};
@@ -82,7 +83,7 @@ pub async fn run(
             edge: config.edge.to_string(),
         });
     }
-    export_certificates(&config, &files);
+    certificates::export(&config);
     // What ends only after clients were told.
     let stop = CancellationToken::new();
     let media = Media::start(MediaConfig {
@@ -113,6 +114,14 @@ pub async fn run(
         &[],
         admission.clone(),
     )?;
+    let tls = certificates::public(&config).await?;
+    let renewals = vec![backbone_endpoint.renewal(), control_endpoint.renewal()];
+    // It ends with the edge, and panics never.
+    let _certificates = AbortOnDropHandle::new(tokio::spawn(certificates::watch(
+        config.clone(),
+        renewals,
+        tls.clone(),
+    )));
     let heartbeat = Arc::<Mutex<Heartbeat>>::default();
     let measured = heartbeat.clone();
     let control = Control::start(
@@ -164,7 +173,7 @@ pub async fn run(
         sessions: Arc::new(Rates::new(ADDRESSES_REMEMBERED_MAX)),
     };
     let handle = Handle::new();
-    let http = serve(&config, app, handle.clone());
+    let http = serve(&config, tls, app, handle.clone());
     tokio::pin!(http);
     tracing::info!(edge = %config.edge, region = %config.region, http = %config.http_listen, "the edge runs");
     let mut hub_task = hub_task;
@@ -209,36 +218,20 @@ fn registration(config: &EdgeConfig) -> Registration {
     }
 }
 
-/// Exports when the certificates end that the process was started with.
-fn export_certificates(config: &EdgeConfig, mesh: &CredentialFiles) {
-    let public = config.tls.as_ref().map(|(cert, _)| ("public", cert));
-    for (of, path) in [("mesh", &mesh.cert), ("mesh_ca", &mesh.ca)]
-        .into_iter()
-        .chain(public)
-    {
-        match first_end_s(path) {
-            Ok(end) => metrics::gauge!(
-                "sluice_edge_certificate_expiry_timestamp_seconds", "of" => of
-            )
-            .set(end as f64),
-            // Those who use the file say what is wrong with it.
-            Err(error) => tracing::warn!(%error, of, "when a certificate ends is not known"),
-        }
-    }
-}
-
-async fn serve(config: &EdgeConfig, app: App, handle: Handle<SocketAddr>) -> Result<(), EdgeError> {
+async fn serve(
+    config: &EdgeConfig,
+    tls: Option<RustlsConfig>,
+    app: App,
+    handle: Handle<SocketAddr>,
+) -> Result<(), EdgeError> {
     let failed = |source| EdgeError::Http {
         address: config.http_listen,
         source,
     };
     let connections = Connections::new(config.connections);
     let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
-    match &config.tls {
-        Some((cert, key)) => {
-            let tls = RustlsConfig::from_pem_file(cert, key)
-                .await
-                .map_err(failed)?;
+    match tls {
+        Some(tls) => {
             let mut server = axum_server::bind_rustls(config.http_listen, tls)
                 .map(|tls| Gate::new(tls, connections));
             be_impatient(&mut server);

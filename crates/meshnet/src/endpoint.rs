@@ -1,7 +1,7 @@
 //! One UDP socket that dials and accepts connections of the mesh.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -125,11 +125,80 @@ impl TransportSettings {
     }
 }
 
+/// What handshakes are made with; replaced as a whole.
+struct Certified {
+    credentials: RwLock<Arc<Credentials>>,
+    transport: Arc<TransportConfig>,
+    alpn: Vec<Vec<u8>>,
+}
+
+impl Certified {
+    fn credentials(&self) -> Arc<Credentials> {
+        let current = self.credentials.read();
+        Arc::clone(&current.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How peers are accepted with `credentials`; `None` where only dialling is done.
+    fn server(
+        &self,
+        credentials: &Credentials,
+    ) -> Result<Option<quinn::ServerConfig>, CredentialsError> {
+        if self.alpn.is_empty() {
+            return Ok(None);
+        }
+        let alpn: Vec<_> = self.alpn.iter().map(Vec::as_slice).collect();
+        let crypto = Arc::new(credentials.server(&alpn)?);
+        let mut server = quinn::ServerConfig::with_crypto(crypto);
+        server.transport_config(Arc::clone(&self.transport));
+        Ok(Some(server))
+    }
+}
+
+/// A way to give an endpoint new credentials, wherever the endpoint itself has gone.
+#[derive(Clone)]
+pub struct Renewal {
+    inner: quinn::Endpoint,
+    identity: Identity,
+    certified: Arc<Certified>,
+}
+
+impl Renewal {
+    /// Handshakes from now on are made with these. Connections that stand go on.
+    ///
+    /// # Errors
+    /// When they are another process's, or TLS refuses them; those before stay in use.
+    pub fn renew(&self, credentials: Credentials) -> Result<(), CredentialsError> {
+        if *credentials.identity() != self.identity {
+            return Err(CredentialsError::Another {
+                found: credentials.identity().to_string(),
+                expected: self.identity.to_string(),
+            });
+        }
+        let server = self.certified.server(&credentials)?;
+        // A certificate and a key that do not belong together are found out where one is shown.
+        credentials.client(&[])?;
+        let place = self.certified.credentials.write();
+        *place.unwrap_or_else(PoisonError::into_inner) = Arc::new(credentials);
+        if server.is_some() {
+            self.inner.set_server_config(server);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Renewal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renewal")
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A UDP socket of the mesh with this process's credentials.
 pub struct MeshEndpoint {
     inner: quinn::Endpoint,
-    credentials: Credentials,
-    transport: Arc<TransportConfig>,
+    identity: Identity,
+    certified: Arc<Certified>,
     accepted: Mutex<mpsc::Receiver<MeshConnection>>,
     admission: Admission,
     _acceptor: AbortOnDropHandle<()>,
@@ -165,31 +234,27 @@ impl MeshEndpoint {
         alpn: &[&[u8]],
         admission: Admission,
     ) -> Result<Self, EndpointError> {
-        let transport = settings.config()?;
-        let server = if alpn.is_empty() {
-            None
-        } else {
-            let mut server = quinn::ServerConfig::with_crypto(Arc::new(credentials.server(alpn)?));
-            server.transport_config(Arc::clone(&transport));
-            Some(server)
-        };
+        let identity = credentials.identity().clone();
+        let config = endpoint_config(&credentials)?;
+        let credentials = Arc::new(credentials);
+        let certified = Arc::new(Certified {
+            credentials: RwLock::new(Arc::clone(&credentials)),
+            transport: settings.config()?,
+            alpn: alpn.iter().map(|name| name.to_vec()).collect(),
+        });
+        let server = certified.server(&credentials)?;
         let socket =
             UdpSocket::bind(address).map_err(|source| EndpointError::Bind { address, source })?;
-        let inner = quinn::Endpoint::new(
-            endpoint_config(&credentials)?,
-            server,
-            socket,
-            Arc::new(quinn::TokioRuntime),
-        )
-        .map_err(|source| EndpointError::Bind { address, source })?;
+        let inner = quinn::Endpoint::new(config, server, socket, Arc::new(quinn::TokioRuntime))
+            .map_err(|source| EndpointError::Bind { address, source })?;
         let (finished, accepted) = mpsc::channel(1);
         let spoken = names(alpn).into();
         let accepting = accept_all(inner.clone(), finished, spoken, admission.clone());
         let acceptor = tokio::spawn(accepting);
         Ok(Self {
             inner,
-            credentials,
-            transport,
+            identity,
+            certified,
             accepted: Mutex::new(accepted),
             admission,
             _acceptor: AbortOnDropHandle::new(acceptor),
@@ -207,7 +272,17 @@ impl MeshEndpoint {
     /// Whom this process's certificate speaks for.
     #[must_use]
     pub const fn identity(&self) -> &Identity {
-        self.credentials.identity()
+        &self.identity
+    }
+
+    /// A way to give it new credentials later.
+    #[must_use]
+    pub fn renewal(&self) -> Renewal {
+        Renewal {
+            inner: self.inner.clone(),
+            identity: self.identity.clone(),
+            certified: Arc::clone(&self.certified),
+        }
     }
 
     /// Dials `address`, where `expected` must answer, in one of the protocols in `alpn`: the one that
@@ -224,8 +299,9 @@ impl MeshEndpoint {
         expected: &Identity,
         alpn: &[&[u8]],
     ) -> Result<MeshConnection, ConnectError> {
-        let mut config = ClientConfig::new(Arc::new(self.credentials.client(alpn)?));
-        config.transport_config(Arc::clone(&self.transport));
+        let crypto = self.certified.credentials().client(alpn)?;
+        let mut config = ClientConfig::new(Arc::new(crypto));
+        config.transport_config(Arc::clone(&self.certified.transport));
         let connecting = self
             .inner
             .connect_with(config, address, &expected.dns_name())?;

@@ -11,13 +11,14 @@ pub mod expiry;
 mod identity;
 pub mod impair;
 pub mod pki;
+pub mod reload;
 mod restart;
 pub mod stream;
 pub mod tls;
 
 pub use admission::{Admission, Fingerprint, NoFingerprint, Revoked};
 pub use connection::MeshConnection;
-pub use endpoint::{Congestion, MeshEndpoint, TransportSettings};
+pub use endpoint::{Congestion, MeshEndpoint, Renewal, TransportSettings};
 pub use identity::{Identity, UnknownIdentity};
 pub use pki::MeshCa;
 pub use stream::{MessageReceiver, MessageSender};

@@ -174,6 +174,14 @@ pub enum CredentialsError {
     /// The certificate's name is nobody's.
     #[error("the certificate is nobody's in a mesh: {0}")]
     Identity(#[from] UnknownIdentity),
+    /// They are another process's.
+    #[error("the certificate is that of `{found}`; only one of `{expected}` is allowed")]
+    Another {
+        /// Whose it is.
+        found: String,
+        /// Whose it should be.
+        expected: String,
+    },
     /// TLS refuses them.
     #[error("TLS refuses the credentials: {0}")]
     Tls(#[from] rustls::Error),

@@ -6,6 +6,8 @@
 pub mod access;
 pub mod ids;
 pub mod mesh;
+pub mod mos;
+pub mod quality;
 pub mod rest;
 pub mod revocation;
 pub mod room;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::Role;
 use crate::ids::{EdgeId, MeetingId, ParticipantId, RegionName, ResumeToken, TrackId};
+use crate::quality::QualityReport;
 use crate::room::{
     LeaveReason, MediaKind, ParticipantRecord, Presence, PresenceChange, TrackInfo, TrackSource,
 };
@@ -181,6 +182,10 @@ pub enum ClientMessage {
     /// A candidate of the client. An ICE-lite edge needs none (RFC 8445, section 2.5).
     #[serde(rename = "ice.candidate")]
     Candidate(Candidate),
+    /// What the client measured of its call, every
+    /// [`REPORT_INTERVAL_MS`](crate::quality::REPORT_INTERVAL_MS).
+    #[serde(rename = "quality.report")]
+    Quality(QualityReport),
     /// A host removes a participant.
     #[serde(rename = "participant.remove")]
     Remove {

@@ -25,6 +25,11 @@ export const JOIN_TOKEN_S = 30;
  * @property {string} client an address of that region
  */
 
+/** The program under test. */
+export function binary() {
+  return resolve(process.env.SLUICE_BIN ?? join(ROOT, 'target/debug/sluice'));
+}
+
 /** A mesh on loopback, as `sluice dev` starts it. */
 export class Mesh {
   /** @type {import('node:child_process').ChildProcess} */
@@ -47,15 +52,14 @@ export class Mesh {
 
   /** Starts a mesh and waits until a call would succeed. */
   static async start() {
-    const binary = resolve(process.env.SLUICE_BIN ?? join(ROOT, 'target/debug/sluice'));
-    if (!existsSync(binary)) throw new Error(`${binary} is missing: cargo build --bin sluice`);
+    if (!existsSync(binary())) throw new Error(`${binary()} is missing: cargo build --bin sluice`);
     if (await isTaken())
       throw new Error(`something listens at ${COORDINATOR} already: end it first`);
     const dir = await mkdtemp(join(tmpdir(), 'sluice-browser-'));
     await shortTokens(dir);
     const ready = join(dir, 'ready.json');
     const child = spawn(
-      binary,
+      binary(),
       ['dev', '--topology', dir, '--regions', REGIONS.join(), '--ready-file', ready, '--logs', dir],
       { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] },
     );

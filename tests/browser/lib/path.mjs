@@ -14,6 +14,8 @@ export class Path {
   #sources = new Map();
   #bitsPerMs = Infinity;
   #freeAt = 0;
+  #lost = 0;
+  #chance = 1;
   port = 0;
 
   /** @param {number} target the edge's port */
@@ -33,6 +35,17 @@ export class Path {
   limit(kbps) {
     this.#bitsPerMs = kbps;
     this.#freeAt = performance.now();
+  }
+
+  /** Which share of packets towards the client is lost from now on, at random. @param {number} share */
+  lose(share) {
+    this.#lost = share;
+  }
+
+  /** The same in every run: a linear congruential generator (Numerical Recipes). */
+  #loses() {
+    this.#chance = (Math.imul(this.#chance, 1_664_525) + 1_013_904_223) >>> 0;
+    return this.#chance / 2 ** 32 < this.#lost;
   }
 
   close() {
@@ -73,6 +86,9 @@ export class Path {
         // It is closed: nobody waits for the packet.
       }
     };
+    // Media is lost (RFC 7983: RTP and RTCP begin with two set bits); checks and handshakes are not, so
+    // that there is a call to measure.
+    if (packet[0] >= 128 && packet[0] < 192 && this.#loses()) return;
     const now = performance.now();
     const start = Math.max(now, this.#freeAt);
     if (start - now > QUEUE_MS) return;

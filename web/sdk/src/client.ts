@@ -3,6 +3,7 @@ import { Coordinator, type JoinProgress, type JoinTarget } from './coordinator.t
 import { Encryption, encryptableCodec, type E2eeOptions } from './e2ee/encryption.ts';
 import { Aborted, type MediaError } from './errors.ts';
 import type { PublishOptions } from './encodings.ts';
+import { JoinClock } from './join-clock.ts';
 import { LocalMedia, type MediaOptions } from './local-media.ts';
 import { browserPlatform, type Platform } from './platform.ts';
 import type { Admission } from './protocol.ts';
@@ -19,6 +20,8 @@ export type JoinOptions = (JoinTarget | { admission: () => Promise<Admission> })
     e2ee?: E2eeOptions;
     /** A device to start with cannot be had; the join goes on without it. */
     onMediaError?: (error: MediaError) => void;
+    /** Whether the edge is told every ten seconds how the call goes; `true` when absent. */
+    reportQuality?: boolean;
   };
 
 /** The way into a meeting. */
@@ -43,6 +46,7 @@ export class SluiceClient {
    * @throws Aborted when `signal` said so.
    */
   async join(options: JoinOptions): Promise<Room> {
+    const clock = new JoinClock(this.#platform);
     const publish = options.publish ?? {};
     const codec = options.e2ee && encryptableCodec(publish.codec);
     const encryption =
@@ -56,7 +60,10 @@ export class SluiceClient {
     const source = this.#source(options);
     try {
       const [admission, problems] = await Promise.all([
-        source.next(),
+        source.next().then((admission) => {
+          clock.mark('admitted_ms');
+          return admission;
+        }),
         local.start(options.media ?? {}),
       ]);
       for (const problem of problems) options.onMediaError?.(problem);
@@ -64,7 +71,11 @@ export class SluiceClient {
       // Devices start while the coordinator is asked, since both take their time; what the role
       // turns out not to publish is let go of again.
       if (admission.role === 'viewer') local.stop();
-      const room = new Room(this.#platform, source, admission, local, encryption);
+      const room = new Room(this.#platform, source, admission, local, {
+        clock,
+        encryption,
+        reportQuality: options.reportQuality ?? true,
+      });
       const giveUp = (): void => room.leave();
       options.signal?.addEventListener('abort', giveUp);
       await room.enter().finally(() => options.signal?.removeEventListener('abort', giveUp));

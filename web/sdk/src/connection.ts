@@ -9,6 +9,7 @@ import {
   asSluiceError,
   type SluiceError,
 } from './errors.ts';
+import { JoinClock } from './join-clock.ts';
 import { delay, type Platform } from './platform.ts';
 import type { Admission, LeaveReason } from './protocol.ts';
 import { reachable } from './reachable.ts';
@@ -57,6 +58,7 @@ export class Connection {
   readonly #parts: SessionParts;
   readonly #port: ConnectionPort;
   #admission: Admission;
+  #clock: JoinClock;
   #session: Session | undefined;
   #state: ConnectionState = 'joining';
   #rejoining = false;
@@ -69,12 +71,14 @@ export class Connection {
     source: AdmissionSource,
     admission: Admission,
     parts: SessionParts,
+    clock: JoinClock,
     port: ConnectionPort,
   ) {
     this.#platform = platform;
     this.#source = source;
     this.#admission = admission;
     this.#parts = parts;
+    this.#clock = clock;
     this.#port = port;
   }
 
@@ -85,6 +89,11 @@ export class Connection {
   /** What let the client in. */
   get admission(): Admission {
     return this.#admission;
+  }
+
+  /** When the steps of the join in force were done. */
+  get clock(): JoinClock {
+    return this.#clock;
   }
 
   /** The session in force, if there is one. */
@@ -129,7 +138,7 @@ export class Connection {
   async #enter(endpoints: readonly string[]): Promise<void> {
     this.#session?.close(false);
     this.#port.onSession();
-    const session: Session = new Session(this.#platform, this.#admission, this.#parts, {
+    const session: Session = new Session(this.#platform, this.#admission, this.#parts, this.#clock, {
       onStatus: () => this.#updateState(),
       onLost: (why) => {
         if (session !== this.#session) return;
@@ -201,6 +210,7 @@ export class Connection {
   }
 
   async #joinAnew(moved: readonly string[]): Promise<void> {
+    this.#clock = new JoinClock(this.#platform);
     const fresh = this.#admission.expires_at * 1_000 - TOKEN_MARGIN_MS > this.#platform.wallClock();
     if (fresh) {
       try {
@@ -213,6 +223,7 @@ export class Connection {
     }
     if (this.#isOver()) return;
     this.#admission = await this.#source.next();
+    this.#clock.mark('admitted_ms');
     if (this.#isOver()) return;
     await this.#enter(signalEndpoints(this.#admission));
   }

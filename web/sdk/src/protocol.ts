@@ -104,6 +104,55 @@ export interface ParticipantView {
   path: string[];
 }
 
+/** When each step of a join was done, in milliseconds since the client set out. */
+export interface JoinTimes {
+  admitted_ms?: number;
+  signalling_ms?: number;
+  answered_ms?: number;
+  connected_ms?: number;
+  first_media_ms?: number;
+}
+
+/** What the client's candidate is (RFC 8839, section 5.1). */
+export type CandidateKind = 'host' | 'srflx' | 'prflx' | 'relay';
+
+/** The way between a client and its edge. */
+export interface NetworkPath {
+  kind: CandidateKind;
+  protocol: 'udp' | 'tcp';
+}
+
+/** One track over an interval. */
+export interface TrackQuality {
+  direction: 'in' | 'out';
+  track_id?: string;
+  participant_id?: string;
+  kind: MediaKind;
+  source?: TrackSource;
+  layer?: string;
+  bitrate_bps: number;
+  /** Of a million packets. */
+  loss_ppm: number;
+  jitter_ms?: number;
+  /** In the jitter buffer. */
+  playout_ms?: number;
+  frame_rate?: number;
+  height?: number;
+  freezes?: number;
+  freeze_ms?: number;
+  paused?: boolean;
+}
+
+/** What a client measured of its call over an interval. */
+export interface QualityReport {
+  interval_ms: number;
+  round_trip_ms?: number;
+  available_bps?: number;
+  network?: NetworkPath;
+  join?: JoinTimes;
+  tracks: TrackQuality[];
+}
+
 /** What a client says to its edge. */
 export type ClientMessage =
   | {
@@ -118,6 +167,7 @@ export type ClientMessage =
   | { type: 'participant.leave' }
   | ({ type: 'presence.update' } & Partial<Presence>)
   | { type: 'subscription.update'; tracks: Subscription[] }
+  | ({ type: 'quality.report' } & QualityReport)
   | { type: 'participant.remove'; participant_id: string }
   | { type: 'ping' };
 

@@ -5,10 +5,12 @@ import type { Encryption } from './e2ee/encryption.ts';
 import type { E2eeKey } from './e2ee/keys.ts';
 import { Emitter } from './emitter.ts';
 import { NotAllowed, type SluiceError } from './errors.ts';
+import type { JoinClock } from './join-clock.ts';
 import type { DeviceChoice, LocalMedia } from './local-media.ts';
 import type { Participant } from './participant.ts';
 import type { Platform } from './platform.ts';
 import type { Admission, LeaveReason, TrackSource, WaitingParticipant } from './protocol.ts';
+import { QualityReports } from './quality-reports.ts';
 import { ROSTER_EVENTS, Roster, type RosterEvents } from './roster.ts';
 import { StatsReader, type RoomStats } from './stats.ts';
 import { Subscriptions, type TrackWish } from './subscriptions.ts';
@@ -28,6 +30,16 @@ export interface RoomEvents extends RosterEvents {
   error: SluiceError;
 }
 
+/** What comes with a join besides its media. */
+export interface RoomParts {
+  /** Began when the client set out. */
+  clock: JoinClock;
+  /** End to end; absent when there is none. */
+  encryption: Encryption | undefined;
+  /** Whether the edge is told how the call goes. */
+  reportQuality: boolean;
+}
+
 /** A meeting that the client is in. */
 export class Room extends Emitter<RoomEvents> {
   readonly #source: AdmissionSource;
@@ -37,7 +49,11 @@ export class Room extends Emitter<RoomEvents> {
   readonly #data: DataChannels;
   readonly #encryption: Encryption | undefined;
   readonly #stats = new StatsReader();
+  /** As `#stats`, for what the edge is told. */
+  readonly #measured = new StatsReader();
   readonly #connection: Connection;
+
+  readonly #reports: QualityReports | undefined;
 
   /** @internal Rooms come from `SluiceClient.join`. */
   constructor(
@@ -45,7 +61,7 @@ export class Room extends Emitter<RoomEvents> {
     source: AdmissionSource,
     admission: Admission,
     local: LocalMedia,
-    encryption?: Encryption,
+    { clock, encryption, reportQuality }: RoomParts,
   ) {
     super();
     const roster = this.#roster;
@@ -64,11 +80,18 @@ export class Room extends Emitter<RoomEvents> {
     }
     const subscriptions = this.#subscriptions;
     const parts = { local, roster, subscriptions, data: this.#data, encryption };
-    this.#connection = new Connection(platform, source, admission, parts, {
-      onState: (state) => this.emit('connectionState', state),
+    if (reportQuality) this.#reports = this.#reportsOver(platform);
+    this.#connection = new Connection(platform, source, admission, parts, clock, {
+      onState: (state) => {
+        if (state === 'connected') this.#reports?.start();
+        else this.#reports?.stop();
+        this.emit('connectionState', state);
+      },
       onSession: () => {
         roster.detachAll();
         this.#stats.reset();
+        this.#measured.reset();
+        this.#reports?.reset();
       },
       onOver: () => {
         roster.detachAll();
@@ -218,10 +241,7 @@ export class Room extends Emitter<RoomEvents> {
 
   /** Figures of the transport and of every track, over the time since the call before. */
   async stats(): Promise<RoomStats> {
-    const { session } = this.#connection;
-    if (!session) return this.#stats.empty();
-    const published = session.published;
-    return this.#stats.read(await session.getStats(), published, this.#roster.participants);
+    return (await this.#read(this.#stats)) ?? this.#stats.empty();
   }
 
   /**
@@ -230,6 +250,21 @@ export class Room extends Emitter<RoomEvents> {
    */
   enter(): Promise<void> {
     return this.#connection.open();
+  }
+
+  async #read(reader: StatsReader): Promise<RoomStats | undefined> {
+    const { session } = this.#connection;
+    if (!session) return undefined;
+    const published = session.published;
+    return reader.read(await session.getStats(), published, this.#roster.participants);
+  }
+
+  #reportsOver(platform: Platform): QualityReports {
+    return new QualityReports(platform, {
+      read: () => this.#read(this.#measured),
+      clock: () => this.#connection.clock,
+      send: (report) => this.#connection.session?.send({ type: 'quality.report', ...report }),
+    });
   }
 
   #decryption(participantId: string, works: boolean): void {

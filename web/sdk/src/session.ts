@@ -2,6 +2,7 @@ import type { DataChannels } from './data-channels.ts';
 import type { Encryption } from './e2ee/encryption.ts';
 import { EdgeError, type SluiceError } from './errors.ts';
 import { IceGuard } from './ice-guard.ts';
+import type { JoinClock } from './join-clock.ts';
 import { Link } from './link.ts';
 import type { LocalMedia } from './local-media.ts';
 import { Negotiator } from './negotiator.ts';
@@ -50,6 +51,7 @@ export class Session {
   readonly #roster: Roster;
   readonly #subscriptions: Subscriptions;
   readonly #data: DataChannels;
+  readonly #clock: JoinClock;
   readonly #port: SessionPort;
   readonly #link: Link;
   readonly #peer: PeerLike;
@@ -61,13 +63,20 @@ export class Session {
   #answered = false;
   #closed = false;
 
-  constructor(platform: Platform, admission: Admission, parts: SessionParts, port: SessionPort) {
+  constructor(
+    platform: Platform,
+    admission: Admission,
+    parts: SessionParts,
+    clock: JoinClock,
+    port: SessionPort,
+  ) {
     const { local, roster, subscriptions, data, encryption } = parts;
     this.#platform = platform;
     this.#local = local;
     this.#roster = roster;
     this.#subscriptions = subscriptions;
     this.#data = data;
+    this.#clock = clock;
     this.#port = port;
     this.#link = new Link(platform);
     this.#peer = platform.peer({
@@ -82,11 +91,14 @@ export class Session {
       published: () => local.published(),
       onPublished: (tracks) => this.#onPublished(tracks),
       onOffered: (tracks) => this.#decrypt(encryption, tracks),
-      onReceived: (tracks) => roster.receive(tracks, () => this.#peer.getTransceivers()),
+      onReceived: (tracks) => this.#receive(tracks),
       onFailure: (error) => port.onLost(error),
     });
     this.#guard = new IceGuard(platform, this.#peer, {
-      onMedia: () => port.onStatus(),
+      onMedia: (up) => {
+        if (up) clock.mark('connected_ms');
+        port.onStatus();
+      },
       onRestart: () => this.#restartIce(),
       onGiveUp: () => port.onLost(undefined),
     });
@@ -128,6 +140,7 @@ export class Session {
       tracks: this.#local.published(),
       presence: this.#local.presence,
     });
+    this.#clock.mark('signalling_ms');
     this.#linked = true;
     this.#subscriptions.linkUp((message) => this.#link.send(message));
     this.#port.onStatus();
@@ -203,8 +216,17 @@ export class Session {
     this.#local.described();
     if (this.#answered) return;
     this.#answered = true;
+    this.#clock.mark('answered_ms');
     if (this.#linked) this.#negotiator.linkUp();
     this.#port.onStatus();
+  }
+
+  #receive(tracks: ReceivedTrack[]): void {
+    this.#roster.receive(tracks, () => this.#peer.getTransceivers());
+    const mids = new Set(tracks.map((track) => track.mid));
+    for (const { mid, receiver } of this.#peer.getTransceivers()) {
+      if (mid !== null && mids.has(mid)) this.#clock.watch(receiver.track);
+    }
   }
 
   #decrypt(encryption: Encryption | undefined, tracks: readonly ReceivedTrack[]): void {

@@ -23,6 +23,10 @@ export interface TrackStats {
   height?: number;
   /** How often the picture froze, since the track began. */
   freezes?: number;
+  /** For how long altogether, in milliseconds. */
+  freezeMs?: number;
+  /** How long it waits in the jitter buffer, in milliseconds. */
+  playoutMs?: number;
   /** 0 to 1. */
   audioLevel?: number;
   /**
@@ -44,6 +48,8 @@ export interface CandidateStats {
   type: string;
   /** `udp` or `tcp`. */
   protocol: string;
+  /** Between the client and a TURN server: `udp`, `tcp` or `tls`. */
+  relayProtocol?: string;
   address?: string;
   port?: number;
 }
@@ -92,6 +98,10 @@ interface Entry {
   frameWidth?: number;
   frameHeight?: number;
   freezeCount?: number;
+  totalFreezesDuration?: number;
+  jitterBufferDelay?: number;
+  jitterBufferEmittedCount?: number;
+  relayProtocol?: string;
   audioLevel?: number;
   qualityLimitationReason?: string;
   rid?: string;
@@ -116,12 +126,16 @@ interface Sample {
   bytes: number;
   packets: number;
   lost: number;
+  /** Seconds that everything played waited, and how much was played. */
+  waited: number;
+  played: number;
 }
 
 interface Delta {
   bitrateBps: number;
   packets: number;
   lost: number;
+  playoutMs?: number;
 }
 
 /** Turns the browser's counters into rates. */
@@ -202,11 +216,15 @@ export class StatsReader {
       bytes: (entry.bytesReceived ?? 0) + (entry.bytesSent ?? 0),
       packets: entry.packetsReceived ?? entry.packetsSent ?? 0,
       lost: entry.packetsLost ?? 0,
+      waited: entry.jitterBufferDelay ?? 0,
+      played: entry.jitterBufferEmittedCount ?? 0,
     };
     samples.set(entry.id, sample);
     const before = this.#samples.get(entry.id);
     if (!before || sample.at <= before.at) return { bitrateBps: 0, packets: 0, lost: 0 };
+    const played = sample.played - before.played;
     return {
+      ...(played > 0 && { playoutMs: ((sample.waited - before.waited) * 1_000) / played }),
       bitrateBps: Math.max(0, ((sample.bytes - before.bytes) * 8_000) / (sample.at - before.at)),
       packets: Math.max(0, sample.packets - before.packets),
       // Late packets make the counter fall.
@@ -240,6 +258,10 @@ function common(
     ...(entry.frameWidth !== undefined && { width: entry.frameWidth }),
     ...(entry.frameHeight !== undefined && { height: entry.frameHeight }),
     ...(entry.freezeCount !== undefined && { freezes: entry.freezeCount }),
+    ...(entry.totalFreezesDuration !== undefined && {
+      freezeMs: entry.totalFreezesDuration * 1_000,
+    }),
+    ...(delta.playoutMs !== undefined && { playoutMs: delta.playoutMs }),
     ...(entry.audioLevel !== undefined && { audioLevel: entry.audioLevel }),
     ...(layer && { layer }),
     ...(entry.qualityLimitationReason !== undefined && {
@@ -290,6 +312,7 @@ function candidate(entry: Entry | undefined): CandidateStats | undefined {
   return {
     type: entry.candidateType ?? 'host',
     protocol: entry.protocol ?? 'udp',
+    ...(entry.relayProtocol !== undefined && { relayProtocol: entry.relayProtocol }),
     ...(entry.address !== undefined && { address: entry.address }),
     ...(entry.port !== undefined && { port: entry.port }),
   };

@@ -2,7 +2,6 @@
 
 pub(crate) mod engine;
 pub(crate) mod meeting;
-mod mos;
 mod report;
 
 use std::time::Duration;

@@ -4,10 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
+use sluice_types::mos;
 
+use super::Load;
 use super::engine::Counted;
 use super::meeting::JoinTimes;
-use super::{Load, mos};
 
 /// The 50th, 99th and 99.9th percentile.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
@@ -112,7 +113,7 @@ impl LoadReport {
             .map(|stream| {
                 let all = (stream.received + stream.lost).max(1);
                 let loss = stream.lost as f64 / all as f64;
-                mos::audio(Duration::from_secs_f64(delay.p50 / 1_000.0), loss)
+                mos::audio(Duration::from_secs_f64(delay.p50 / 1_000.0), None, loss)
             })
             .collect();
         let receivers = counted

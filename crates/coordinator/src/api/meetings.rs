@@ -21,7 +21,7 @@ use crate::planner;
 use crate::registry::residency;
 use crate::state::{Shared, wall_ms};
 use crate::store::{Page, StoredMeeting};
-use crate::webhooks::EventKind;
+use crate::webhooks::{EventKind, rfc3339};
 
 /// How many meetings one page has, unless the caller says.
 const PAGE: usize = 50;
@@ -119,12 +119,6 @@ fn check(
     } else {
         Err(Problem::fields(errors))
     }
-}
-
-fn rfc3339(ms: u64) -> String {
-    Timestamp::from_millisecond(i64::try_from(ms).unwrap_or(i64::MAX))
-        .map(|at| at.to_string())
-        .unwrap_or_default()
 }
 
 fn view(shared: &Shared, meeting: StoredMeeting, host_key: Option<HostKey>) -> Meeting {

@@ -12,6 +12,7 @@ mod openapi;
 mod ops;
 mod page;
 mod problem;
+mod quality;
 mod revocations;
 mod topology;
 mod waiting;
@@ -46,6 +47,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/v1/meetings/{id}/join", post(join::join))
         .route("/v1/meetings/{id}/whip", post(join::whip))
         .route("/v1/meetings/{id}/explain", get(explain::explain))
+        .route("/v1/meetings/{id}/quality", get(quality::read))
         .route("/v1/meetings/{id}/waiting", get(waiting::list))
         .route(
             "/v1/meetings/{id}/waiting/{participant}/admit",

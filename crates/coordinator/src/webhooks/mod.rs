@@ -11,9 +11,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sluice_types::ids::{MeetingId, ParticipantId, base32};
+use sluice_types::ids::{EdgeId, MeetingId, ParticipantId, RegionName, base32};
 use sluice_types::rest::JoinResponse;
 use tokio::sync::mpsc;
+
+use crate::registry::News;
 
 pub(crate) use self::deliver::run;
 pub use self::settings::{Webhook, WebhookError, read};
@@ -55,6 +57,12 @@ pub enum EventKind {
     /// Somebody got a join token.
     #[serde(rename = "participant.admitted")]
     ParticipantAdmitted,
+    /// Somebody is in.
+    #[serde(rename = "participant.joined")]
+    ParticipantJoined,
+    /// Somebody is in no more.
+    #[serde(rename = "participant.left")]
+    ParticipantLeft,
 }
 
 /// Something that happened.
@@ -70,6 +78,13 @@ pub(crate) struct Event {
     /// Whose meeting; looked up before it is sent, when it is not known.
     tenant: Option<String>,
     data: Value,
+}
+
+/// A time as in RFC 3339.
+pub(crate) fn rfc3339(ms: u64) -> String {
+    Timestamp::from_millisecond(i64::try_from(ms).unwrap_or(i64::MAX))
+        .map(|at| at.to_string())
+        .unwrap_or_default()
 }
 
 /// Where events are handed in. Clones share it; without webhooks it does nothing.
@@ -153,6 +168,46 @@ impl Webhooks {
             }
             JoinResponse::Waiting(_) => {}
         }
+    }
+
+    /// Somebody came to an edge, or went.
+    pub(crate) fn attended(
+        &self,
+        meeting: &MeetingId,
+        edge: &EdgeId,
+        region: &RegionName,
+        news: &News,
+    ) {
+        let (kind, data) = match news {
+            News::Joined(attendee) => {
+                let data = json!({
+                    "participant_id": attendee.participant,
+                    "name": attendee.name,
+                    "role": attendee.role,
+                    "edge": edge,
+                    "region": region,
+                    "joined_at": rfc3339(attendee.joined_at_ms),
+                });
+                (EventKind::ParticipantJoined, data)
+            }
+            // For others it never left.
+            News::Moved(_) => return,
+            News::Left {
+                participant,
+                reason,
+                at_ms,
+            } => {
+                let data = json!({
+                    "participant_id": participant,
+                    "reason": reason,
+                    "edge": edge,
+                    "region": region,
+                    "left_at": rfc3339(*at_ms),
+                });
+                (EventKind::ParticipantLeft, data)
+            }
+        };
+        self.tell(kind, meeting, None, data);
     }
 
     /// The host spoke about somebody who waits.

@@ -6,6 +6,7 @@ mod edges;
 mod etcd;
 mod join;
 mod meetings;
+mod quality;
 mod quotas;
 mod residency;
 mod revocations;

@@ -16,11 +16,13 @@ use sluice_meshnet::{
     Fingerprint, Identity, MeshCa, MeshConnection, MeshEndpoint, MessageReceiver, MessageSender,
     TransportSettings,
 };
-use sluice_types::access::JoinClaims;
-use sluice_types::ids::{EdgeId, MeetingId};
+use sluice_types::access::{JoinClaims, Role};
+use sluice_types::ids::{EdgeId, MeetingId, ParticipantId};
 use sluice_types::mesh::control::{
     ALPN, CoordinatorMessage, EdgeMessage, Heartbeat, Registration, RoomDemand,
 };
+use sluice_types::quality::{Attendance, AttendanceChange, Attendee};
+use sluice_types::room::LeaveReason;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -265,6 +267,26 @@ impl TestCoordinator {
         answer.body
     }
 
+    /// A meeting's record, once it is as wanted.
+    pub(crate) async fn until_quality(
+        &self,
+        meeting: &Value,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let path = format!("/v1/meetings/{}/quality", text(&meeting["id"]));
+        let mut last = Value::Null;
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while tokio::time::Instant::now() < deadline {
+            last = self.api(Method::GET, &path, Value::Null).await.body;
+            if wanted(&last) {
+                return last;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{what}: not within {PATIENCE:?}; last: {last:#}");
+    }
+
     /// Connects as an edge with the certificate of `certified`.
     async fn connect(&self, certified: &str) -> (MeshEndpoint, MeshConnection, Fingerprint) {
         let identity = Identity::Edge(certified.parse().expect("an edge"));
@@ -425,6 +447,20 @@ impl FakeEdge {
         .await;
     }
 
+    pub(crate) async fn attendance(
+        &mut self,
+        room: &Value,
+        whole: bool,
+        changes: &[AttendanceChange],
+    ) {
+        self.say(EdgeMessage::Attendance(Attendance {
+            room: text(room).parse().expect("a meeting"),
+            whole,
+            changes: changes.to_vec(),
+        }))
+        .await;
+    }
+
     /// The next message that is wanted; others are passed over.
     pub(crate) async fn until(
         &mut self,
@@ -446,6 +482,29 @@ impl FakeEdge {
         timeout(PATIENCE, looking)
             .await
             .expect("the message comes in time")
+    }
+}
+
+/// The `n`th participant.
+pub(crate) fn attendee(n: u8, name: &str, joined_at_ms: u64) -> Attendee {
+    Attendee {
+        participant: ParticipantId::from_random([n; 10]),
+        name: name.to_owned(),
+        role: Role::Speaker,
+        joined_at_ms,
+    }
+}
+
+pub(crate) fn joined(attendee: &Attendee) -> AttendanceChange {
+    AttendanceChange::Joined(attendee.clone())
+}
+
+/// Left at a time of its own.
+pub(crate) fn left(attendee: &Attendee, reason: LeaveReason) -> AttendanceChange {
+    AttendanceChange::Left {
+        participant: attendee.participant.clone(),
+        reason,
+        at_ms: 1_700_000_005_000,
     }
 }
 

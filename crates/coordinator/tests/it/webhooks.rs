@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::support::{PATIENCE, TestCoordinator, text};
+use sluice_types::room::LeaveReason;
+
+use crate::support::{PATIENCE, TestCoordinator, attendee, joined, left, text};
 
 const SECRET: &str = "hooksecret-hooksecret-hooksecret-1";
 
@@ -159,6 +161,64 @@ async fn a_meetings_events_come_in_their_order_from_its_creation_to_its_end() {
     }
     coordinator.api(Method::DELETE, &path, Value::Null).await;
     assert_eq!(receiver.taken().await.0, "meeting.ended");
+}
+
+#[tokio::test]
+async fn whoever_comes_and_goes_is_told_of_by_name() {
+    let mut receiver = Receiver::start(&[]).await;
+    let kinds = "events = [\"participant.joined\", \"participant.left\"]";
+    let (coordinator, _dir) = coordinator(&receiver.hook(kinds)).await;
+    let meeting = coordinator.meeting(json!({})).await;
+    let mut west = coordinator.edge("west").await;
+    let mut east = coordinator.edge("east").await;
+    let ada = attendee(1, "Ada", 1_700_000_000_000);
+    let bo = attendee(2, "Bo", 1_700_000_001_000);
+    let came = [joined(&ada), joined(&bo), left(&bo, LeaveReason::Removed)];
+    west.attendance(&meeting["id"], false, &came).await;
+    let (kind, body) = receiver.taken().await;
+    assert_eq!(kind, "participant.joined");
+    assert_eq!(body["meeting_id"], meeting["id"]);
+    assert_eq!(
+        body["data"],
+        json!({
+            "participant_id": ada.participant, "name": "Ada", "role": "speaker",
+            "edge": "west-1", "region": "west", "joined_at": "2023-11-14T22:13:20Z",
+        })
+    );
+    assert_eq!(receiver.taken().await.1["data"]["name"], "Bo");
+    let (kind, body) = receiver.taken().await;
+    assert_eq!(kind, "participant.left");
+    assert_eq!(
+        body["data"],
+        json!({
+            "participant_id": bo.participant, "reason": "removed",
+            "edge": "west-1", "region": "west", "left_at": "2023-11-14T22:13:25Z",
+        })
+    );
+    // A line that was lost, and a move to another edge, are no news.
+    west.attendance(&meeting["id"], true, &[joined(&ada)]).await;
+    west.beat().await;
+    let moved = attendee(1, "Ada", 1_700_000_009_000);
+    coordinator
+        .until_quality(&meeting, "the first stay", |quality| {
+            quality["participants"][0]["stays"][0]["edge"] == "west-1"
+        })
+        .await;
+    east.attendance(&meeting["id"], false, &[joined(&moved)])
+        .await;
+    coordinator
+        .until_quality(&meeting, "two stays", |quality| {
+            quality["participants"][0]["stays"][1]["edge"] == "east-1"
+        })
+        .await;
+    let replaced = [left(&ada, LeaveReason::Replaced)];
+    west.attendance(&meeting["id"], false, &replaced).await;
+    let gone = [left(&ada, LeaveReason::Left)];
+    east.attendance(&meeting["id"], false, &gone).await;
+    let (kind, body) = receiver.taken().await;
+    assert_eq!(kind, "participant.left");
+    assert_eq!(body["data"]["edge"], "east-1");
+    assert_eq!(body["data"]["reason"], "left");
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use sluice_meshnet::MeshEndpoint;
 use sluice_types::mesh::control::{CoordinatorMessage, Heartbeat, Registration, RoomDemand};
+use sluice_types::quality::{Attendance, QualitySample};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -154,6 +155,22 @@ impl Control {
     pub fn demand(&self, demand: RoomDemand) {
         for line in &self.lines {
             line.demand(demand.clone());
+        }
+    }
+
+    /// Tells every coordinator who came and went; `false` when so much waits somewhere that the whole
+    /// must be told instead. While a line is down nothing is kept, as of demand.
+    pub fn attendance(&self, attendance: Attendance) -> bool {
+        let lines = self.lines.iter();
+        // Every line is told, also after one that has too much to say.
+        lines.fold(true, |all, line| line.attendance(attendance.clone()) && all)
+    }
+
+    /// Tells every coordinator how a call goes. What was measured while a line is down is kept, the
+    /// latest of it.
+    pub fn quality(&self, sample: QualitySample) {
+        for line in &self.lines {
+            line.quality(sample.clone());
         }
     }
 

@@ -166,7 +166,7 @@ impl Session {
             heartbeat_ms,
             "registered with the coordinator"
         );
-        shared.pending.connected();
+        shared.pending.connected(connection.version());
         // Beside one another: a hub that is behind holds up what it is told, and no heartbeat.
         let result = tokio::select! {
             result = speak(shared, sender, heartbeat_ms) => result,

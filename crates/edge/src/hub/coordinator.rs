@@ -57,6 +57,7 @@ impl Hub {
             if let Some(state) = self.rooms.get_mut(&id) {
                 state.told = None;
             }
+            self.tell_whole_attendance(&id);
             self.touched.insert(id);
         }
     }

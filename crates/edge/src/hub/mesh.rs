@@ -40,11 +40,20 @@ impl Hub {
 
     pub(super) fn take_media(&mut self, event: MediaEvent) {
         match event {
-            MediaEvent::Connected { .. } | MediaEvent::Restored { .. } => {}
+            MediaEvent::Connected {
+                room, participant, ..
+            } => self.media_connected(&room, &participant),
+            MediaEvent::Restored { .. } => {}
+            MediaEvent::Quality {
+                room,
+                participant,
+                report,
+            } => self.take_edge_report(&room, &participant, *report),
             MediaEvent::Lost { room, participant } => self.media_lost(&room, &participant),
             MediaEvent::FirstPacket { track } => {
-                if let Some((_, _, since)) = self.published.get(&track) {
+                if let Some((room, participant, since)) = self.published.get(&track).cloned() {
                     metrics::histogram!("sluice_edge_first_media_seconds").record(since.elapsed());
+                    self.first_media(&room, &participant);
                 }
             }
             MediaEvent::KeyFrameWanted { track, encoding } => {

@@ -9,6 +9,7 @@ mod coordinator;
 mod data;
 mod drain;
 mod mesh;
+mod quality;
 mod rooms;
 mod session;
 
@@ -31,6 +32,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 pub use self::command::{Hello, HubCommand, HubHandle, Published, Refusal, SocketHandle, ToSocket};
+use self::quality::Measured;
 use crate::backbone::{Backbone, BackboneEvent};
 use crate::config::EdgeConfig;
 use crate::control::{Control, ControlEvent, LineNumber};
@@ -73,6 +75,7 @@ struct Member {
     /// It never had one: WHIP.
     socketless: bool,
     resume_digest: [u8; 32],
+    measured: Measured,
 }
 
 /// A room and what belongs to it at this edge.

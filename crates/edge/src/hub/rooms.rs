@@ -73,6 +73,7 @@ impl Hub {
             } => {
                 tracing::info!(meeting = %id, %participant, ?reason, "left");
                 self.close(id, &participant);
+                self.depart(id, &participant, reason);
             }
             Output::RemoveRemote { participant } => self.mesh.remove_participant(id, &participant),
         }

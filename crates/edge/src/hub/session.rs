@@ -5,11 +5,12 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use sluice_sfu::room::{Joining, Room};
 use sluice_types::access::JoinClaims;
 use sluice_types::ids::{MeetingId, ParticipantId, ResumeToken};
+use sluice_types::quality::Attendee;
 use sluice_types::room::LeaveReason;
 use sluice_types::signal::{ClientMessage, ErrorCode, PublishedMid, PublishedTrack, ServerEvent};
 
 use super::command::{Hello, HubCommand, Published, Refusal, SocketHandle, ToSocket};
-use super::{Hub, Member, RoomState};
+use super::{Hub, Measured, Member, RoomState};
 use crate::media::SdpError;
 
 fn sdp_code(error: &SdpError) -> ErrorCode {
@@ -144,6 +145,7 @@ impl Hub {
         socket: Option<SocketHandle>,
         hello: Hello,
     ) -> Result<(String, Vec<PublishedTrack>, ResumeToken), (ErrorCode, String)> {
+        let since = Instant::now();
         let (id, participant) = (&claims.meeting_id, &claims.participant_id);
         if self.draining {
             return Err((ErrorCode::Draining, "this edge is going away".to_owned()));
@@ -174,21 +176,30 @@ impl Hub {
                 socketless: socket.is_none(),
                 socket,
                 resume_digest,
+                measured: Measured::answered(since),
             },
         );
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
+        let at_ms = now.as_millis() as u64;
         state.room.join(Joining {
             participant: participant.clone(),
             name: claims.name.clone(),
             role: claims.role,
             grants: claims.grants,
             presence: hello.presence,
-            at_ms: now.as_millis() as u64,
+            at_ms,
             resume_token: resume_token.clone(),
         });
         self.touched.insert(id.clone());
+        let attendee = Attendee {
+            participant: participant.clone(),
+            name: claims.name.clone(),
+            role: claims.role,
+            joined_at_ms: at_ms,
+        };
+        self.attend(id, attendee);
         metrics::counter!("sluice_edge_joins_total").increment(1);
         tracing::info!(meeting = %id, %participant, role = claims.role.as_str(), "joined");
         Ok((answered.sdp, answered.published, resume_token))
@@ -308,6 +319,7 @@ impl Hub {
                 .get_mut(room)
                 .and_then(|state| state.room.subscribe(participant, tracks).err())
                 .map(|refused| (refused.code(), refused.to_string())),
+            ClientMessage::Quality(report) => self.take_client_report(room, participant, report),
             ClientMessage::Remove { participant_id } => self
                 .rooms
                 .get_mut(room)

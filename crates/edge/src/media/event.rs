@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sluice_sfu::forward::{EncodingId, EncodingSet};
 use sluice_types::ids::{MeetingId, ParticipantId, TrackId};
+use sluice_types::quality::QualityReport;
 
 /// Something that happened at a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +80,15 @@ pub enum MediaEvent {
         track: TrackId,
         /// Whether it is paused now.
         paused: bool,
+    },
+    /// How the call goes for a participant.
+    Quality {
+        /// Its room.
+        room: MeetingId,
+        /// Who.
+        participant: ParticipantId,
+        /// What was measured at the edge.
+        report: Box<QualityReport>,
     },
     /// Who speaks in a room changed.
     Speakers {

@@ -1,9 +1,13 @@
 //! Who is let in, and as whom.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use sluice_meshnet::connection::CloseCode;
 use sluice_meshnet::endpoint::ConnectError;
+use sluice_meshnet::pki::CredentialFiles;
+use sluice_meshnet::reload::keep_renewed;
 use sluice_meshnet::stream::StreamError;
 use sluice_meshnet::{Credentials, Identity, MeshCa, MeshEndpoint, TransportSettings};
 use sluice_types::ids::RelayId;
@@ -142,4 +146,81 @@ async fn an_expired_certificate_is_refused() {
         .await
         .expect_err("expired");
     assert!(error.to_string().contains("xpired"), "{error}");
+}
+
+/// A certificate and key of an edge in a directory of its own.
+fn issue(ca: &MeshCa, name: &str, dir: &Path) {
+    ca.issue(&edge(name), Duration::from_secs(3_600))
+        .and_then(|issued| issued.save(dir))
+        .expect("a certificate");
+}
+
+#[tokio::test]
+async fn new_certificates_are_used_from_the_next_handshake_on_and_no_connection_is_dropped() {
+    let (before, after) = (MeshCa::generate("test"), MeshCa::generate("test"));
+    let (before, after) = (before.expect("a CA"), after.expect("a CA"));
+    let paris = endpoint(&before, &edge("paris-1"), 1200);
+    let tokyo = endpoint(&before, &edge("tokyo-1"), 1200);
+    let dialled = within(paris.connect(address(&tokyo), &edge("tokyo-1"), &[ALPN]))
+        .await
+        .expect("connected");
+    let accepted = within(tokyo.accept()).await.expect("accepted");
+    let (mut to_tokyo, _from) = dialled
+        .open_messages::<BackboneMessage, BackboneMessage>()
+        .await
+        .expect("a stream");
+    to_tokyo.send(&key_frame(1)).await.expect("sent");
+    let (_to, mut from_paris) = within(accepted.accept_messages::<BackboneMessage, _>())
+        .await
+        .expect("the stream");
+
+    let dir = tempfile::tempdir().expect("a directory");
+    issue(&before, "tokyo-1", dir.path());
+    let files = CredentialFiles::in_dir(dir.path());
+    let (told, mut hears) = tokio::sync::mpsc::unbounded_channel();
+    let watching = tokio::spawn(keep_renewed(
+        files.clone(),
+        vec![tokyo.renewal()],
+        move |renewed| drop(told.send(renewed.map_err(|error| error.to_string()))),
+    ));
+    // The key belongs to another certificate until that one is there too.
+    let fresh = tempfile::tempdir().expect("a directory");
+    issue(&after, "tokyo-1", fresh.path());
+    let theirs = CredentialFiles::in_dir(fresh.path());
+    fs::copy(&theirs.key, &files.key).expect("copied");
+    let half = within(hears.recv()).await.expect("it is looked at");
+    assert!(half.is_err(), "{half:?}");
+    fs::copy(&theirs.cert, &files.cert).expect("copied");
+    fs::copy(&theirs.ca, &files.ca).expect("copied");
+    while within(hears.recv()).await.expect("looked at").is_err() {}
+
+    // What stands goes on, with both messages in their order.
+    to_tokyo.send(&key_frame(2)).await.expect("sent");
+    for relay in [1, 2] {
+        let message = within(from_paris.recv()).await.expect("read");
+        assert_eq!(message, Some(key_frame(relay)));
+    }
+    // Newcomers need the other authority now.
+    let sydney = endpoint(&after, &edge("sydney-1"), 1200);
+    within(sydney.connect(address(&tokyo), &edge("tokyo-1"), &[ALPN]))
+        .await
+        .expect("of the new CA");
+    let oslo = endpoint(&before, &edge("oslo-1"), 1200);
+    let refused = within(oslo.connect(address(&tokyo), &edge("tokyo-1"), &[ALPN])).await;
+    assert!(refused.is_err(), "of the CA before");
+    watching.abort();
+}
+
+#[tokio::test]
+async fn another_processs_certificate_is_not_taken_on() {
+    let ca = MeshCa::generate("test").expect("a CA");
+    let paris = endpoint(&ca, &edge("paris-1"), 1200);
+    let issued = ca.issue(&edge("tokyo-1"), Duration::from_secs(3_600));
+    let theirs = issued.expect("a certificate").credentials();
+    let refused = paris.renewal().renew(theirs.expect("good credentials"));
+    let error = refused.expect_err("another's").to_string();
+    assert!(
+        error.contains("tokyo-1") && error.contains("paris-1"),
+        "{error}"
+    );
 }

@@ -1,6 +1,7 @@
 //! What the coordinator knows of its edges and rooms right now. Pure state: it owns no socket and
 //! no clock, and everything in it comes back from the edges after a restart.
 
+mod attendance;
 mod change;
 mod edge;
 mod foreign;
@@ -13,6 +14,7 @@ mod room;
 #[cfg(test)]
 mod tests;
 pub mod traffic;
+mod way;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -21,9 +23,12 @@ use std::time::Duration;
 use crate::Candidate;
 use sluice_types::ids::{EdgeId, Epoch, MeetingId, ParticipantId};
 use sluice_types::mesh::control::{EdgeAddress, Heartbeat, Registration, RelayTree, RoomDemand};
+use sluice_types::quality::Attendance;
 use sluice_types::topology::Topology;
 use sluice_types::units::{Bitrate, Time};
 
+use self::attendance::Attendances;
+pub use self::attendance::News;
 pub use self::change::Cut;
 pub use self::edge::{EdgeState, RegistrationError};
 pub use self::look::{Kept, Looked, SETTLING, View};
@@ -42,17 +47,19 @@ pub struct Registry {
     topology: Topology,
     edges: BTreeMap<EdgeId, EdgeState>,
     rooms: BTreeMap<MeetingId, RoomState>,
+    attendances: Attendances,
     next_connection: u64,
 }
 
 impl Registry {
     /// Nobody is registered yet.
     #[must_use]
-    pub const fn new(topology: Topology) -> Self {
+    pub fn new(topology: Topology) -> Self {
         Self {
             topology,
             edges: BTreeMap::new(),
             rooms: BTreeMap::new(),
+            attendances: Attendances::default(),
             next_connection: 0,
         }
     }
@@ -221,6 +228,16 @@ impl Registry {
         };
         room.needs.insert(edge.clone(), need);
         is_new || before.is_none_or(|before| before.bitrate != bitrate)
+    }
+
+    /// An edge tells who came to a room and who went; gives what is new of it.
+    pub fn attend(&mut self, edge: &EdgeId, attendance: Attendance, now_ms: u64) -> Vec<News> {
+        self.attendances.tell(edge, attendance, now_ms)
+    }
+
+    /// An edge that was dropped has lost everybody; gives who that was.
+    pub fn lose_attendance(&mut self, edge: &EdgeId, now_ms: u64) -> Vec<(MeetingId, News)> {
+        self.attendances.lose(edge, now_ms)
     }
 
     /// Forgets what nobody came back for.

@@ -4,6 +4,7 @@ use sluice_types::units::Time;
 
 use slab::Slab;
 
+use super::quality::Block;
 use super::source::Source;
 use super::speakers::{Voice, VoiceOf};
 use super::{
@@ -66,7 +67,24 @@ impl Forwarder {
                 self.peers[from.0].downlink.estimator.remb(bitrate);
                 self.estimate_changed(now, from, outbox);
             }
-            Control::Reception { .. } => {}
+            Control::Reception {
+                ssrc,
+                total_lost,
+                highest,
+                jitter,
+                last_report,
+                delay,
+                ..
+            } => {
+                let block = Block {
+                    total_lost,
+                    highest,
+                    jitter,
+                    last_report,
+                    delay,
+                };
+                self.handle_reception(now, from, ssrc, block);
+            }
         });
     }
 
@@ -108,7 +126,7 @@ impl Forwarder {
         }
     }
 
-    fn sink_of(&self, peer: PeerId, wanted: u32) -> Option<SinkId> {
+    pub(super) fn sink_of(&self, peer: PeerId, wanted: u32) -> Option<SinkId> {
         self.peers[peer.0].sinks.iter().copied().find(
             |sink| matches!(self.sinks[sink.0].target, Target::Peer { ssrc, .. } if ssrc == wanted),
         )
@@ -201,7 +219,7 @@ impl Forwarder {
         for (key, peer) in &self.peers {
             self.bytes.clear();
             for sink in &peer.sinks {
-                let sink = &self.sinks[sink.0];
+                let sink = &mut self.sinks[sink.0];
                 let clock = sink.latest().and_then(|(latest, _)| {
                     let encodings = &self.sources[sink.source.0].encodings;
                     let clock = encodings[latest.encoding.index()].reception.clock_at(now)?;
@@ -214,6 +232,7 @@ impl Forwarder {
                     (sink.target, clock, sink.packets)
                 {
                     rtcp::sender_report(&mut self.bytes, ssrc, clock, sink.packets, sink.bytes);
+                    sink.heard.reported(now, clock.ntp.middle());
                 }
                 // A datagram's worth at a time.
                 if self.bytes.len() > 1_000 {

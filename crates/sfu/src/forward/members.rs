@@ -24,6 +24,7 @@ impl Forwarder {
             last_ssrc: 0,
             downlink: Downlink::default(),
             next_allocation: Time::ZERO,
+            round_trip: None,
         }))
     }
 

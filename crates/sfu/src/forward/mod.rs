@@ -18,6 +18,7 @@ mod numbering;
 mod offers;
 mod pacing;
 mod passing;
+mod quality;
 mod reception;
 mod repair;
 mod replay;
@@ -39,6 +40,7 @@ use self::downlink::Downlink;
 pub use self::encoding::EncodingId;
 use self::feedback::Arrivals;
 use self::history::Pool;
+pub use self::quality::{Losses, PeerQuality, SinkQuality, StreamQuality};
 pub use self::selection::Choice;
 use self::sink::Sink;
 pub use self::sink::{EncodingSet, Target};
@@ -181,6 +183,8 @@ struct Peer {
     last_ssrc: u32,
     downlink: Downlink,
     next_allocation: Time,
+    /// To it and back, by its latest receiver report.
+    round_trip: Option<Duration>,
 }
 
 /// The state of one media worker.

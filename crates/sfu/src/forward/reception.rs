@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sluice_types::units::Time;
 
+use super::quality::Losses;
 use crate::rtcp::{ReportBlock, SenderClock};
 use sluice_types::sequence::Unroller;
 
@@ -42,6 +43,9 @@ pub(super) struct Reception {
     unroller: Unroller,
     first: Option<u64>,
     received: u64,
+    /// Those that came by themselves, and those expected, when their losses were last taken.
+    originals: u64,
+    taken: (u64, u64),
     reported: (u64, u64),
     jitter_q4: u64,
     transit: Option<i64>,
@@ -58,6 +62,8 @@ impl Reception {
             unroller: Unroller::default(),
             first: None,
             received: 0,
+            originals: 0,
+            taken: (0, 0),
             reported: (0, 0),
             jitter_q4: 0,
             transit: None,
@@ -87,6 +93,7 @@ impl Reception {
             }
         }
         self.received += 1;
+        self.originals += u64::from(original);
         if original && expected.is_none_or(|expected| number >= expected) {
             self.measure_jitter(now, timestamp);
         }
@@ -181,10 +188,30 @@ impl Reception {
             total_lost: expected.saturating_sub(self.received).min(0x7f_ffff) as u32,
             // The unroller starts one cycle up; reports count cycles from zero.
             highest: (highest - (1 << 16)) as u32,
-            jitter: (self.jitter_q4 >> 4) as u32,
+            jitter: self.jitter_ticks(),
             last_report,
             delay,
         })
+    }
+
+    /// What did not come by itself since this was asked last.
+    pub(super) fn take_losses(&mut self) -> Losses {
+        let (Some(first), Some(highest)) = (self.first, self.unroller.highest()) else {
+            return Losses::default();
+        };
+        let expected = highest + 1 - first.min(highest);
+        let (expected_before, originals_before) =
+            std::mem::replace(&mut self.taken, (expected, self.originals));
+        let since = expected - expected_before.min(expected);
+        Losses {
+            expected: since,
+            lost: since.saturating_sub(self.originals - originals_before),
+        }
+    }
+
+    /// The jitter, in units of the stream's clock.
+    pub(super) const fn jitter_ticks(&self) -> u32 {
+        (self.jitter_q4 >> 4) as u32
     }
 
     /// The highest unrolled sequence number so far.

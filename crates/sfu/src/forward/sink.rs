@@ -8,13 +8,14 @@ use sluice_types::units::Time;
 
 use super::encoding::{EncodingId, Passing};
 use super::numbering::Numbering;
+use super::quality::Heard;
 use super::selection::{Choice, Selection};
 use super::{LinkId, PeerId, SourceId};
 use crate::layer::Counters;
 
 /// Where a sink's sequence numbers start: low enough that SRTP's rollover counter starts at zero
 /// on both sides, high enough for packets that come before the first one that was forwarded.
-const FIRST_INDEX: u64 = 1_024;
+pub(super) const FIRST_INDEX: u64 = 1_024;
 
 /// How many sent packets of a video are remembered for retransmission: as many as are kept.
 const SENT: usize = super::history::PACKETS_MAX;
@@ -124,6 +125,7 @@ pub(super) struct Sink {
     budget: (Time, u32),
     pub(super) packets: u32,
     pub(super) bytes: u32,
+    pub(super) heard: Heard,
 }
 
 impl Sink {
@@ -158,6 +160,7 @@ impl Sink {
             budget: (Time::ZERO, 0),
             packets: 0,
             bytes: 0,
+            heard: Heard::default(),
         }
     }
 

@@ -20,6 +20,12 @@ pub enum Control<'a> {
         ssrc: u32,
         /// Lost since the last report, in 256ths.
         fraction_lost: u8,
+        /// Lost since the start; late and repeated packets may make it less than nothing.
+        total_lost: i32,
+        /// The highest sequence number, with the cycles before it in the upper half.
+        highest: u32,
+        /// The jitter, in units of the stream's clock.
+        jitter: u32,
         /// The middle of the NTP time of the last sender report; 0 before one came.
         last_report: u32,
         /// How long ago that came, in 65,536ths of a second.
@@ -137,6 +143,10 @@ fn read_reports<'a>(blocks: &'a [u8], count: u8, said: &mut impl FnMut(Control<'
         said(Control::Reception {
             ssrc: word(block, 0)?,
             fraction_lost: block[4],
+            // 24 bits with a sign.
+            total_lost: ((word(block, 4)? << 8) as i32) >> 8,
+            highest: word(block, 8)?,
+            jitter: word(block, 12)?,
             last_report: word(block, 16)?,
             delay: word(block, 20)?,
         });

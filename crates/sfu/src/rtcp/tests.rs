@@ -62,6 +62,9 @@ fn reception_is_read_as_written() {
         [Control::Reception {
             ssrc: 9,
             fraction_lost: 64,
+            total_lost: 1_000,
+            highest: 70_000,
+            jitter: 33,
             last_report: 0x3344_5566,
             delay: 65_536
         }]

@@ -250,6 +250,8 @@ impl Coordinator {
                 }
             }
             EdgeMessage::Draining {} => self.registry.drain(&edge),
+            // The simulation has nobody to show records to.
+            EdgeMessage::Attendance(_) | EdgeMessage::Quality(_) => {}
             EdgeMessage::Hello(_) => {}
         }
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, Term, TrackId};
 use crate::mesh::version::Version;
+use crate::quality::{Attendance, QualitySample};
 use crate::revocation::Revocation;
 use crate::room::{LeaveReason, MediaKind};
 
@@ -16,6 +17,8 @@ pub const ALPNS: &[&[u8]] = &[ALPN, b"sluice-control/1"];
 
 /// The first version with [`CoordinatorMessage::Lead`].
 pub const LEADS: Version = Version(2);
+/// Since which version an edge tells who is in a room and how calls go.
+pub const RECORDS_SINCE: Version = Version(2);
 
 /// What an edge says to the coordinator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +32,11 @@ pub enum EdgeMessage {
     Demand(RoomDemand),
     /// The edge takes no new participants any more, and will go away.
     Draining {},
+    /// Who came to a room there and who went; of every room, whole, after `Welcome`. Since
+    /// [`RECORDS_SINCE`].
+    Attendance(Attendance),
+    /// How the call goes for one participant. Since [`RECORDS_SINCE`].
+    Quality(QualitySample),
 }
 
 /// Who an edge is and where it is reached.

@@ -9,6 +9,7 @@ mod network;
 mod obey;
 mod outbox;
 mod peer;
+mod quality;
 mod report;
 mod strangers;
 mod table;
@@ -306,6 +307,7 @@ impl Worker {
             let since = now.since(self.next_chores) + CHORES_INTERVAL;
             self.next_chores = now + CHORES_INTERVAL;
             self.look_after_consent(now);
+            self.measure_quality(now);
             self.make_report(since);
         }
     }

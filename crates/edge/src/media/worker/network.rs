@@ -178,6 +178,7 @@ impl Worker {
                 let now = self.now();
                 let (forwarder, mut outbox) = self.forward();
                 forwarder.refresh(now, forward, &mut outbox);
+                self.begin_to_measure(place);
             }
             Ok(Some(DtlsEvent::Closed)) => {
                 self.flush_dtls(place);

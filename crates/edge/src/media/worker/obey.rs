@@ -55,6 +55,8 @@ impl Worker {
                     since: Instant::now(),
                     consent: now,
                     lost: false,
+                    measured: now,
+                    measure_at: None,
                 });
             }
             Command::RestartIce { peer, ice } => {

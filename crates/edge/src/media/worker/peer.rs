@@ -53,6 +53,9 @@ pub(super) struct Peer {
     /// When a check last passed (RFC 7675: consent).
     pub(super) consent: Time,
     pub(super) lost: bool,
+    /// When its quality was last measured, and when it is next; `None` before its media is up.
+    pub(super) measured: Time,
+    pub(super) measure_at: Option<Time>,
 }
 
 impl Peer {

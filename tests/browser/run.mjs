@@ -14,6 +14,7 @@ const ALL = [
   'limits',
   'firefox',
   'tokens',
+  'ops',
 ];
 
 for (const spec of process.env.SLUICE_SPECS?.split(',') ?? ALL) await import(`./specs/${spec}.mjs`);

@@ -1,4 +1,5 @@
 //! Tests over real sockets, on loopback.
 
+mod floods;
 mod media;
 mod mesh;

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::registry::Plans;
+use crate::revocations;
 use crate::state::Shared;
 use crate::store::{Change, StoreError};
 use crate::tokens::Signer;
@@ -113,10 +114,12 @@ fn take(shared: &Shared, change: Change) -> Result<(), StoreError> {
         Change::Plan(_) | Change::NoPlan(_) => {}
         Change::Topology => topology::adopt_newest(shared)?,
         Change::SigningKeys => adopt_signing_keys(shared)?,
+        Change::Revocations => revocations::adopt(shared)?,
         Change::Waiting(waiting) => adopt_waiting(shared, &waiting),
         Change::Anything => {
             topology::adopt_newest(shared)?;
             adopt_signing_keys(shared)?;
+            revocations::adopt(shared)?;
             for waiting in shared.store.waiting()? {
                 adopt_waiting(shared, &waiting);
             }

@@ -45,10 +45,10 @@ class Bidi {
     });
   }
 
-  /** @param {string} url @returns {Promise<Bidi>} */
-  static connect(url) {
+  /** Firefox wants to be called as it calls itself. @param {string} url @param {string} host @returns {Promise<Bidi>} */
+  static connect(url, host) {
     return new Promise((resolve, reject) => {
-      const socket = new WebSocket(url);
+      const socket = new WebSocket(url, { headers: { host } });
       socket.once('open', () => resolve(new Bidi(socket)));
       socket.once('error', reject);
     });
@@ -97,8 +97,8 @@ export async function openFirefox({ prepare, program, reach } = {}) {
     await rm(profile, { recursive: true, force: true, maxRetries: 5 });
   };
   try {
-    const url = `${await listening(child)}/session`;
-    const bidi = await Bidi.connect(reach ? await reach(new URL(url)) : url);
+    const url = new URL(`${await listening(child)}/session`);
+    const bidi = await Bidi.connect(reach ? await reach(url) : url.href, url.host);
     await bidi.send('session.new', { capabilities: {} });
     const { contexts } = await bidi.send('browsingContext.getTree', {});
     return tab(bidi, contexts[0].context, end);

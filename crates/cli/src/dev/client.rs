@@ -1,9 +1,10 @@
 //! What `sluice dev` asks of the mesh that it started.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
+
+use crate::ops::api_token;
 
 use super::{API_KEY, API_SECRET, COORDINATOR, DevEdge};
 
@@ -16,10 +17,7 @@ const TOKEN_S: u64 = 60;
 pub(super) struct Client(reqwest::Client);
 
 fn token() -> Option<String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
-    let claims = json!({ "iss": API_KEY, "exp": now + TOKEN_S });
-    let key = EncodingKey::from_secret(API_SECRET.as_bytes());
-    jsonwebtoken::encode(&Header::default(), &claims, &key).ok()
+    api_token(&format!("{API_KEY}:{API_SECRET}"), TOKEN_S).ok()
 }
 
 impl Client {

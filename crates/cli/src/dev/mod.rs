@@ -19,6 +19,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::children::Children;
 use self::client::Client;
+use crate::ops::api_token;
 use crate::process::{failed, start_logs};
 
 /// Fixed, so that guides and scripts can rely on them.
@@ -34,6 +35,9 @@ const EDGES_MAX: usize = 9;
 
 /// How long everything may take to be ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long the link to the live page is good, in seconds.
+const LIVE_TOKEN_S: u64 = 24 * 3_600;
 
 /// How often the picture is drawn.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -230,6 +234,7 @@ fn start_coordinator(
         ("--public-url", COORDINATOR.to_owned()),
         ("--turn-override", TURN.to_owned()),
         ("--requests-per-address", "10000".to_owned()),
+        ("--connections-per-address", "10000".to_owned()),
         ("--dev-client-override", "true".to_owned()),
     ];
     if args.geoip.exists() {
@@ -273,6 +278,9 @@ fn start_edge(
             "--initial-mtu",
             topology.policy().initial_mtu_bytes().to_string(),
         ),
+        // Everybody comes from one address.
+        ("--connections-per-address", "10000".to_owned()),
+        ("--sessions-per-address", "10000".to_owned()),
         ("--dev", "true".to_owned()),
     ];
     let via = wan.via(&edge.id);
@@ -341,6 +349,11 @@ async fn watch(
         logs.display()
     ));
     say(format_args!("{header}"));
+    if let Ok(token) = api_token(&format!("{API_KEY}:{API_SECRET}"), LIVE_TOKEN_S) {
+        say(format_args!(
+            "The mesh, live: {COORDINATOR}/ops/#token={token}\n"
+        ));
+    }
     let on_terminal = std::io::stdout().is_terminal();
     let mut shown = String::new();
     loop {

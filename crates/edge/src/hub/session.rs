@@ -170,6 +170,7 @@ impl Hub {
             participant.clone(),
             Member {
                 session,
+                claims: Box::new(claims.clone()),
                 socketless: socket.is_none(),
                 socket,
                 resume_digest,

@@ -126,8 +126,9 @@ impl EdgeHost {
                 }
                 self.forget_room(scene, &room);
             }
-            // The one coordinator here always leads.
+            // The one coordinator here always leads, and takes nothing back.
             CoordinatorMessage::Lead { .. }
+            | CoordinatorMessage::Revoked { .. }
             | CoordinatorMessage::Welcome { .. }
             | CoordinatorMessage::Refuse { .. }
             | CoordinatorMessage::Jwks { .. } => {}

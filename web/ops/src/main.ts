@@ -96,7 +96,12 @@ class Live {
       h(
         'main',
         {},
-        h('div', { class: 'world' }, this.#world.element as unknown as Node, legend()),
+        h(
+          'div',
+          { class: 'left' },
+          h('div', { class: 'world' }, this.#world.element, legend()),
+          section('What happens', this.#log),
+        ),
         h(
           'aside',
           {},
@@ -108,7 +113,6 @@ class Live {
           { class: 'below' },
           section('Links', this.#links),
           section('Edges', this.#edges),
-          section('What happens', this.#log),
         ),
       ),
     );

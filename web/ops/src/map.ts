@@ -3,12 +3,15 @@
 import coastlines from '../../../crates/cli/src/topology/land.txt?raw';
 import { milliseconds, plural, rate, share } from './format.ts';
 import { course, HEIGHT, land, middle, path, project, WIDTH, type Place } from './geometry.ts';
-import type { Edge, MeshMap, Room } from './protocol.ts';
+import type { Edge, MeshMap, Region, Room } from './protocol.ts';
 import { s } from './svg.ts';
 import { health, type LinkFigures } from './traffic.ts';
 
 /** As many trees are told apart by colour; then colours come again. */
 export const TREE_COLOURS = 8;
+
+/** Regions that are nearer to one another than this, in units, are named to their sides. */
+const CROWDED = 40;
 
 /** Units between the lines of two trees that share a hop. */
 const LANE = 3.2;
@@ -113,11 +116,23 @@ export class WorldMap {
           s('title', {}, title),
           s('circle', { cx: x, cy: y, r: radius }),
           people > 0 ? s('text', { x, y: y + 3, class: 'count' }, String(people)) : '',
-          s('text', { x, y: y + radius + 9, class: 'name' }, region.display_name),
+          name(region, map.regions, radius),
         ),
       );
     }
   }
+}
+
+/** A region's name below it, or at its side when another is near. */
+function name(region: Region, all: Region[], radius: number): SVGTextElement {
+  const { x, y } = project(region);
+  const near = all.find((other) => {
+    const { x: there, y: below } = project(other);
+    return other !== region && Math.hypot(there - x, below - y) < CROWDED;
+  });
+  if (!near) return s('text', { x, y: y + radius + 9, class: 'name' }, region.display_name);
+  const [dx, side] = near.longitude < region.longitude ? [radius + 4, 'east'] : [-radius - 4, 'west'];
+  return s('text', { x: x + dx, y: y + 3, class: `name ${side}` }, region.display_name);
 }
 
 function describe({ link, measured }: LinkFigures): string {

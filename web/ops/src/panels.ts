@@ -123,7 +123,7 @@ export function edges(all: Edge[], map: MeshMap): HTMLElement {
   return table(['Edge', 'In', 'Load', ''], rows, 'The topology has no edges.');
 }
 
-const WORDS = { none: 'no connection', good: 'good', fair: 'fair', bad: 'ailing' } as const;
+const WORDS = { none: 'down', good: 'good', fair: 'fair', bad: 'ailing' } as const;
 const KINDS = { none: 'faint', good: 'ok', fair: 'warn', bad: 'fault' } as const;
 
 export function links(all: LinkFigures[]): HTMLElement {

@@ -119,7 +119,11 @@ fn simulate(args: &SimulateArgs) -> Result<bool, String> {
             (worlds.iter().map(|w| w.outcome.clone()).collect(), worlds)
         }
     };
-    let level = if args.level == Level::Mesh { "mesh" } else { "world" };
+    let level = if args.level == Level::Mesh {
+        "mesh"
+    } else {
+        "world"
+    };
     let report = Report {
         level,
         first_seed: from,
@@ -166,7 +170,9 @@ fn meshes(args: &SimulateArgs, from: u64, count: u64) -> Result<Vec<Outcome>, St
             scope.spawn(work);
         }
     });
-    let mut outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut outcomes = outcomes
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
     outcomes.sort_by_key(|outcome| outcome.seed);
     Ok(outcomes)
 }
@@ -200,7 +206,10 @@ fn summed(outcomes: Vec<Outcome>, wall_seconds: f64) -> Report {
         report.virtual_seconds += outcome.virtual_ms as f64 / 1e3;
         report.faults.add(&outcome.faults);
         if let Some(broken) = &outcome.broken {
-            *report.invariants_broken.entry(broken.invariant).or_insert(0) += 1;
+            *report
+                .invariants_broken
+                .entry(broken.invariant)
+                .or_insert(0) += 1;
             report.broken.push(outcome);
         }
     }
@@ -269,7 +278,11 @@ fn say(report: &Report, args: &SimulateArgs) {
         }
     }
     match report.broken.first() {
-        Some(first) => line(format!("again: sluice simulate{} --seed {}", again(args), first.seed)),
+        Some(first) => line(format!(
+            "again: sluice simulate{} --seed {}",
+            again(args),
+            first.seed
+        )),
         None => line("nothing was broken".to_owned()),
     }
 }

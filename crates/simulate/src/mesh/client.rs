@@ -339,7 +339,11 @@ impl Client {
             }
             ServerEvent::ParticipantJoined { participant } => {
                 let id = participant.participant_id.clone();
-                if self.view.insert(id.clone(), Seen::of(&participant)).is_some() {
+                if self
+                    .view
+                    .insert(id.clone(), Seen::of(&participant))
+                    .is_some()
+                {
                     return Err(format!("{id} joined twice"));
                 }
             }

@@ -56,7 +56,10 @@ pub(super) struct Coordinator {
 
 impl Coordinator {
     pub(super) fn start(scene: &mut Scene, run: u32, topology: &Topology) -> Self {
-        scene.after(SILENCE_CHECK, Event::Coordinator(run, CoordinatorEvent::Silence));
+        scene.after(
+            SILENCE_CHECK,
+            Event::Coordinator(run, CoordinatorEvent::Silence),
+        );
         scene.after(LOOK, Event::Coordinator(run, CoordinatorEvent::Look(0)));
         Self {
             run,
@@ -157,16 +160,13 @@ impl Coordinator {
         scene.after(wait, Event::Coordinator(self.run, tell));
     }
 
-    fn tell_plans(
-        &mut self,
-        scene: &mut Scene,
-        store: &Store,
-        plans: Vec<(Replanned, Epoch)>,
-    ) {
+    fn tell_plans(&mut self, scene: &mut Scene, store: &Store, plans: Vec<(Replanned, Epoch)>) {
         for (replanned, epoch) in plans {
             let room = replanned.room.clone();
             if !store.ended.contains(&room) {
-                scene.watch.planned(scene.now, &room, epoch, &replanned.trees);
+                scene
+                    .watch
+                    .planned(scene.now, &room, epoch, &replanned.trees);
             }
             for (edge, message) in self.registry.announce(replanned, epoch) {
                 self.tell(scene, &edge, message);

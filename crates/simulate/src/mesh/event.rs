@@ -19,7 +19,7 @@ pub(super) enum Carried {
 }
 
 /// A host during one of its runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Running {
     pub(super) host: HostIx,
     pub(super) run: u32,
@@ -90,7 +90,12 @@ pub(super) enum Said {
 pub(super) enum CoordinatorEvent {
     Look(u64),
     Keep(Box<sluice_placement::registry::Looked>),
-    Tell(Vec<(sluice_placement::registry::Replanned, sluice_types::ids::Epoch)>),
+    Tell(
+        Vec<(
+            sluice_placement::registry::Replanned,
+            sluice_types::ids::Epoch,
+        )>,
+    ),
     Replan(std::collections::BTreeSet<MeetingId>),
     Silence,
 }
@@ -100,6 +105,8 @@ pub(super) enum CoordinatorEvent {
 pub(super) enum HubEvent {
     PeerUp(EdgeId, End),
     PeerReplaced(EdgeId, End),
+    PeerSilent(EdgeId),
+    PeerHeard(EdgeId),
     PeerDown(EdgeId),
     Message(EdgeId, BackboneMessage),
     FirstPacket(EdgeId, RelayId),

@@ -46,7 +46,10 @@ pub(super) fn topology(dice: &mut Dice) -> Result<Topology, String> {
             links.insert((a.min(b) as usize, a.max(b) as usize));
         }
     }
-    let names: Vec<_> = chosen.iter().map(|(name, ..)| format!("{name:?}")).collect();
+    let names: Vec<_> = chosen
+        .iter()
+        .map(|(name, ..)| format!("{name:?}"))
+        .collect();
     let mut mesh = format!(
         "name = \"simulated\"\nregions = [{}]\n\n[policy]\nlatency_stretch = 1.{}\nfan_out_max = {}\nhops_max = 5\n\n[coordinator]\npublic_url = \"https://meet.example.net\"\nheartbeat_ms = 1000\nsilent_after_ms = 3000\n",
         names.join(", "),

@@ -104,7 +104,11 @@ impl<M> Network<M> {
             delay,
             jitter: delay.mul_f64(dice.below(30) as f64 / 100.0),
             // Every third path loses nothing.
-            loss_permille: if dice.below(3) == 0 { 0 } else { dice.below(40) },
+            loss_permille: if dice.below(3) == 0 {
+                0
+            } else {
+                dice.below(40)
+            },
             cuts: 0,
         };
         let count = self.hosts.len();
@@ -117,8 +121,17 @@ impl<M> Network<M> {
         let count = self.hosts.len();
         for at in [a * count + b, b * count + a] {
             let cuts = &mut self.paths[at].cuts;
-            *cuts = if cut { *cuts + 1 } else { cuts.saturating_sub(1) };
+            *cuts = if cut {
+                *cuts + 1
+            } else {
+                cuts.saturating_sub(1)
+            };
         }
+    }
+
+    /// Whether anybody is cut off from anybody.
+    pub(super) fn has_cuts(&self) -> bool {
+        self.paths.iter().any(|path| path.cuts > 0)
     }
 
     fn path(&self, from: HostIx, to: HostIx) -> &Path {

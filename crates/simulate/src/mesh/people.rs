@@ -77,7 +77,8 @@ impl Simulation {
         if client.stay != stay || !client.has_socket {
             return;
         }
-        self.scene.note(|| format!("{stay:?} is told {:?}", message.event));
+        self.scene
+            .note(|| format!("{stay:?} is told {:?}", message.event));
         match client.told(message) {
             Ok(Some(revision)) => self.say(stay.client, Said::Answer { revision }),
             Ok(None) => {}
@@ -121,12 +122,12 @@ impl Simulation {
                     return;
                 }
                 client.at = At::Outside;
-                let alive = scene.net.is_alive(edge.host) && scene.net.run_of(edge.host) == edge.run;
+                let alive =
+                    scene.net.is_alive(edge.host) && scene.net.run_of(edge.host) == edge.run;
                 let hello = client.hello();
                 if alive && self.edges[edge.host].join(scene, stay, hello) {
                     self.clients[number].at = At::Inside(edge);
-                    self.scene
-                        .after(SENDS, Event::Ask(number, Ask::Send(stay)));
+                    self.scene.after(SENDS, Event::Ask(number, Ask::Send(stay)));
                 } else {
                     self.scene.after(AGAIN, again);
                 }

@@ -27,6 +27,7 @@ pub(super) struct Watch {
     pub(super) packets: u64,
     received: HashMap<(Stay, u32), Received>,
     last: HashMap<(Stay, u32), Time>,
+    relayed: HashMap<(Running, u64), HashSet<(u32, u32)>>,
     messages: HashMap<(Stay, ParticipantId), u64>,
     followed: BTreeMap<(HostIx, MeetingId), Epoch>,
     plans: BTreeMap<(MeetingId, Epoch), Vec<RelayTree>>,
@@ -67,6 +68,21 @@ impl Watch {
         self.last.insert((stay, track), now);
     }
 
+    /// An edge sends a packet over a relay that goes out, the `number`th of its run. A packet that came
+    /// around would be sent again.
+    pub(super) fn relayed(&mut self, now: Time, edge: Running, number: u64, packet: &[u8]) {
+        let Some(mark) = mark(packet) else {
+            return;
+        };
+        if !self.relayed.entry((edge, number)).or_default().insert(mark) {
+            let what = format!(
+                "edge {} sends packet {mark:x?} again over one relay",
+                edge.host
+            );
+            self.breaks(Invariant::NoLoops, now, what);
+        }
+    }
+
     /// When a participant last got a packet of a track.
     pub(super) fn last(&self, stay: Stay, track: u32) -> Option<Time> {
         self.last.get(&(stay, track)).copied()
@@ -76,9 +92,15 @@ impl Watch {
     pub(super) fn data(&mut self, now: Time, stay: Stay, message: &DataMessage) {
         let number = message.payload.first_chunk::<8>().copied();
         let number = number.map_or(0, u64::from_be_bytes);
-        let last = self.messages.entry((stay, message.from.clone())).or_default();
+        let last = self
+            .messages
+            .entry((stay, message.from.clone()))
+            .or_default();
         if number <= *last {
-            let what = format!("{stay:?} got message {number} of {} after {last}", message.from);
+            let what = format!(
+                "{stay:?} got message {number} of {} after {last}",
+                message.from
+            );
             return self.breaks(Invariant::NoDuplicates, now, what);
         }
         *last = number;
@@ -89,7 +111,10 @@ impl Watch {
         let before = self.followed.entry((edge.host, room.clone())).or_default();
         // An edge that follows none has nothing to say.
         if epoch < *before && epoch != Epoch::default() {
-            let what = format!("edge {} follows epoch {epoch} of {room} after {before}", edge.host);
+            let what = format!(
+                "edge {} follows epoch {epoch} of {room} after {before}",
+                edge.host
+            );
             return self.breaks(Invariant::EpochsRise, now, what);
         }
         *before = epoch.max(*before);
@@ -114,7 +139,11 @@ impl Watch {
         self.plans.insert(key, trees.to_vec());
         for tree in trees {
             if let Some(what) = unsound(tree) {
-                self.breaks(Invariant::NoLoops, now, format!("epoch {epoch} of {room}: {what}"));
+                self.breaks(
+                    Invariant::NoLoops,
+                    now,
+                    format!("epoch {epoch} of {room}: {what}"),
+                );
             }
         }
     }
@@ -143,14 +172,19 @@ pub(crate) fn unsound(tree: &RelayTree) -> Option<String> {
         let mut parents = parents.clone();
         parents.push(&branch.parent);
         if above.insert(&branch.edge, parents).is_some() {
-            return Some(format!("{} is in the tree of {} twice", branch.edge, tree.root));
+            return Some(format!(
+                "{} is in the tree of {} twice",
+                branch.edge, tree.root
+            ));
         }
     }
     for branch in &tree.branches {
         let Some(backup) = &branch.backup else {
             continue;
         };
-        let below = above.get(backup).is_none_or(|parents| parents.contains(&&branch.edge));
+        let below = above
+            .get(backup)
+            .is_none_or(|parents| parents.contains(&&branch.edge));
         if below || *backup == branch.edge {
             return Some(format!(
                 "in the tree of {} the backup {backup} of {} is below it or nowhere",

@@ -58,7 +58,10 @@ impl Simulation {
         for (id, planned) in self.planner.rooms() {
             seen += 1;
             let Some(room) = number_of.get(id) else {
-                return Some((Invariant::PlansAreSound, format!("{id} is planned and unknown")));
+                return Some((
+                    Invariant::PlansAreSound,
+                    format!("{id} is planned and unknown"),
+                ));
             };
             let edges: BTreeSet<_> = room
                 .edges()
@@ -78,7 +81,10 @@ impl Simulation {
             }
         }
         if seen != self.rooms.iter().filter(|room| !room.is_empty()).count() {
-            return Some((served, format!("{seen} rooms are planned, and others are there")));
+            return Some((
+                served,
+                format!("{seen} rooms are planned, and others are there"),
+            ));
         }
         for (number, edge) in (0u16..).zip(&self.edges) {
             let counted = participants.get(&number).copied().unwrap_or(0);
@@ -93,7 +99,8 @@ impl Simulation {
         loads.into_iter().find_map(|((from, to), bps)| {
             let load = self.planner.load(&from, &to).as_bps();
             (load != bps).then(|| {
-                let what = format!("{from} to {to} is said to carry {load} bit/s, trees put {bps} on it");
+                let what =
+                    format!("{from} to {to} is said to carry {load} bit/s, trees put {bps} on it");
                 (Invariant::PlansAreSound, what)
             })
         })
@@ -109,7 +116,9 @@ impl Simulation {
         let graph = self.planner.graph();
         let bps = self.planner.planned_bitrate(room, &tree.root);
         for branch in &tree.branches {
-            let ends = graph.region_of(&branch.parent).zip(graph.region_of(&branch.edge));
+            let ends = graph
+                .region_of(&branch.parent)
+                .zip(graph.region_of(&branch.edge));
             if let Some((from, to)) = ends.filter(|(from, to)| from != to) {
                 let load = loads.entry((from.clone(), to.clone())).or_insert(0);
                 *load += bps.map_or(0, |bps| bps.as_bps());

@@ -93,7 +93,11 @@ impl Room {
     /// Whether the room needs something else than it was planned with.
     pub(super) fn differs(&self) -> bool {
         let mut here = self.here.iter();
-        self.left || here.any(|here| here.planned.is_none_or(|planned| differ(planned, here.sends())))
+        self.left
+            || here.any(|here| {
+                here.planned
+                    .is_none_or(|planned| differ(planned, here.sends()))
+            })
     }
 
     /// What the room needs now is what it is planned with.

@@ -20,7 +20,10 @@ fn plans_stay_sound_whatever_fails() {
         let report = SMALL.run(seed, &mut |_, _| {});
         assert_eq!(report.outcome.broken, None, "seed {seed}");
         let faults = report.outcome.faults;
-        assert!(faults.edge_crashes > 5 && faults.links_cut > 5, "seed {seed}");
+        assert!(
+            faults.edge_crashes > 5 && faults.links_cut > 5,
+            "seed {seed}"
+        );
     }
 }
 

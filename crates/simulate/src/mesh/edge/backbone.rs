@@ -31,6 +31,9 @@ const ATTEMPT_AGAIN: Duration = Duration::from_millis(300);
 /// After how long a silence the other end counts as gone.
 const IDLE: Duration = Duration::from_secs(3);
 
+/// After how long without a datagram it counts as silent.
+const SILENCE: Duration = Duration::from_millis(400);
+
 /// The longest datagram, in bytes.
 const DATAGRAM_BYTES: usize = 1_150;
 
@@ -53,6 +56,7 @@ struct Link {
     end: End,
     dialled: bool,
     core: Connection,
+    silent: bool,
     /// When its timer is set for.
     timer: Time,
     incoming: BTreeMap<RelayId, Incoming>,
@@ -133,7 +137,10 @@ impl Backbone {
     }
 
     pub(super) fn packets_over(&self, peer: &EdgeId, relay: RelayId) -> u64 {
-        let incoming = self.links.get(peer).and_then(|link| link.incoming.get(&relay));
+        let incoming = self
+            .links
+            .get(peer)
+            .and_then(|link| link.incoming.get(&relay));
         incoming.map_or(0, |incoming| incoming.packets)
     }
 
@@ -265,10 +272,15 @@ impl EdgeHost {
             event = HubEvent::PeerReplaced(peer.clone(), end);
         }
         scene.look_after(end);
+        let hop = HopSettings {
+            silence: Some(SILENCE),
+            ..HopSettings::default()
+        };
         let link = Link {
             end,
             dialled,
-            core: Connection::new(HopSettings::default(), scene.now),
+            core: Connection::new(hop, scene.now),
+            silent: false,
             timer: Time::ZERO,
             incoming: BTreeMap::new(),
             outgoing: BTreeMap::new(),
@@ -321,7 +333,12 @@ impl EdgeHost {
         if lost {
             return;
         }
-        if let Some(link) = self.backbone.links.get_mut(peer).filter(|link| link.end == end) {
+        if let Some(link) = self
+            .backbone
+            .links
+            .get_mut(peer)
+            .filter(|link| link.end == end)
+        {
             link.note(&message, false);
         }
         scene.send(end, Carried::Backbone(message));
@@ -345,7 +362,10 @@ impl EdgeHost {
         let Some(link) = self.backbone.links.get_mut(peer) else {
             return;
         };
-        let room = link.outgoing.get(&relay).map_or(RoomKey(0), |(key, ..)| *key);
+        let room = link
+            .outgoing
+            .get(&relay)
+            .map_or(RoomKey(0), |(key, ..)| *key);
         match queued {
             super::media::ForRelay::Packet(kind, packet) => {
                 link.core.push(now, room, relay, kind, packet);
@@ -411,7 +431,23 @@ impl EdgeHost {
         self.settle(scene);
     }
 
+    /// Tells the hub when the peer falls silent, and when it is heard again.
+    fn listen(&mut self, scene: &mut Scene, peer: &EdgeId) {
+        let Some(link) = self.backbone.links.get_mut(peer) else {
+            return;
+        };
+        let silent = link.core.is_silent();
+        if std::mem::replace(&mut link.silent, silent) != silent {
+            let event = match silent {
+                true => HubEvent::PeerSilent(peer.clone()),
+                false => HubEvent::PeerHeard(peer.clone()),
+            };
+            self.wake_hub(scene, event);
+        }
+    }
+
     fn deliver_all(&mut self, scene: &mut Scene, peer: &EdgeId) {
+        self.listen(scene, peer);
         while let Some(link) = self.backbone.links.get_mut(peer)
             && let Some(bytes) = link.core.poll_delivery()
         {

@@ -315,7 +315,9 @@ impl EdgeHost {
     pub(in crate::mesh) fn packet(&mut self, scene: &mut Scene, peer: PeerId, packet: &[u8]) {
         let media = &mut self.media;
         let outlet = &mut media.outlet;
-        media.forwarder.handle_media(scene.now, peer, packet, outlet);
+        media
+            .forwarder
+            .handle_media(scene.now, peer, packet, outlet);
         self.flush(scene);
     }
 
@@ -375,6 +377,9 @@ impl EdgeHost {
         let mut peers = BTreeSet::new();
         for (link, what) in said.relayed {
             if let Some((peer, relay)) = self.media.links.get(&link).cloned() {
+                if let ForRelay::Packet(_, packet) = &what {
+                    scene.watch.relayed(scene.now, self.me, link.0, packet);
+                }
                 self.queue(scene.now, &peer, relay, what);
                 peers.insert(peer);
             }

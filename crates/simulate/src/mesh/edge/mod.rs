@@ -18,10 +18,10 @@ use self::backbone::Backbone;
 use self::control::Control;
 use self::media::Media;
 use self::rooms::RoomState;
+use super::Sabotage;
 use super::event::{Carried, EdgeEvent, HubEvent, Running};
 use super::network::End;
 use super::scene::Scene;
-use super::Sabotage;
 use crate::Invariant;
 
 /// How often the hub looks at timers.
@@ -144,6 +144,8 @@ impl EdgeHost {
                     self.up.insert(peer.clone(), end);
                     self.mesh.peer_replaced(now, &peer);
                 }
+                HubEvent::PeerSilent(peer) => self.mesh.peer_silent(now, &peer),
+                HubEvent::PeerHeard(peer) => self.mesh.peer_heard(now, &peer),
                 HubEvent::PeerDown(peer) => {
                     self.up.remove(&peer);
                     self.mesh.peer_down(now, &peer);
@@ -201,6 +203,7 @@ impl EdgeHost {
         let now = scene.now;
         scene.edge_after(TICK, self.me, EdgeEvent::Tick);
         self.mesh.handle_timeout(now);
+        scene.watch.changed = true;
         let due = |state: &RoomState| state.room.poll_timeout().is_some_and(|at| at <= now);
         let due: Vec<_> = self.rooms.iter().filter(|(_, state)| due(state)).collect();
         let due: Vec<_> = due.into_iter().map(|(id, _)| id.clone()).collect();
@@ -216,7 +219,10 @@ impl EdgeHost {
         }
         let here: usize = self.rooms.values().map(|state| state.members.len()).sum();
         if here > self.capacity as usize {
-            let what = format!("{} has {here} participants and takes {}", self.id, self.capacity);
+            let what = format!(
+                "{} has {here} participants and takes {}",
+                self.id, self.capacity
+            );
             scene.watch.breaks(Invariant::CapacityKept, now, what);
         }
     }

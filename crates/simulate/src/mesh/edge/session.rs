@@ -43,7 +43,10 @@ pub(super) struct Member {
 impl Member {
     /// Replaces what the participant should receive; gives the sinks that end at once.
     pub(super) fn set_wanted(&mut self, tracks: Vec<(ParticipantId, TrackInfo)>) -> Vec<SinkId> {
-        self.wanted = tracks.into_iter().map(|(_, track)| track.track_id).collect();
+        self.wanted = tracks
+            .into_iter()
+            .map(|(_, track)| track.track_id)
+            .collect();
         let before = std::mem::take(&mut self.lines);
         let mut gone = Vec::new();
         for (track, line) in before {
@@ -169,7 +172,11 @@ impl EdgeHost {
 
     /// Where packets of a stay go in, while it lasts.
     pub(in crate::mesh) fn peer_of(&self, stay: Stay, hello: &Hello) -> Option<PeerId> {
-        let member = self.rooms.get(&hello.room)?.members.get(&hello.participant)?;
+        let member = self
+            .rooms
+            .get(&hello.room)?
+            .members
+            .get(&hello.participant)?;
         (member.stay == stay).then_some(member.peer)
     }
 
@@ -274,7 +281,9 @@ impl EdgeHost {
             if wish.is_some() {
                 self.media.set_wish(scene.now, sink, wish);
             }
-            let line = self.member(room, participant).and_then(|m| m.lines.get_mut(&track));
+            let line = self
+                .member(room, participant)
+                .and_then(|m| m.lines.get_mut(&track));
             if let Some(line) = line {
                 line.sink = Some(sink);
             }

@@ -63,8 +63,8 @@ pub enum Sabotage {
     LoseSubscriptions,
     /// Edges tell their children nothing that changes in a roster.
     LoseRosterChanges,
-    /// Edges forget which plans they followed.
-    ForgetEpochs,
+    /// Edges forget which plan they follow, and go back to the first one.
+    FollowOldPlans,
     /// The coordinator gives epochs again.
     RepeatEpochs,
     /// Edges read plans so that trees lead back to where they came from.
@@ -78,7 +78,7 @@ impl Sabotage {
         ("lose-unsubscribes", Self::LoseUnsubscribes),
         ("lose-subscriptions", Self::LoseSubscriptions),
         ("lose-roster-changes", Self::LoseRosterChanges),
-        ("forget-epochs", Self::ForgetEpochs),
+        ("follow-old-plans", Self::FollowOldPlans),
         ("repeat-epochs", Self::RepeatEpochs),
         ("plan-in-circles", Self::PlanInCircles),
     ];

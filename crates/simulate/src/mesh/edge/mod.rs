@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use sluice_relay::mesh::{Mesh, Output};
 use sluice_types::ids::{EdgeId, MeetingId, RegionName};
+use sluice_types::mesh::control::RoomPlan;
 
 use self::backbone::Backbone;
 use self::control::Control;
 use self::media::Media;
 use self::rooms::RoomState;
-use super::Sabotage;
 use super::event::{Carried, EdgeEvent, HubEvent, Running};
 use super::network::End;
 use super::scene::Scene;
@@ -47,7 +47,8 @@ pub(super) struct EdgeHost {
     up: BTreeMap<EdgeId, End>,
     control: Control,
     pub(super) capacity: u32,
-    ticks: u64,
+    /// The first plan that came, for [`Sabotage::FollowOldPlans`].
+    first: Option<RoomPlan>,
 }
 
 impl EdgeHost {
@@ -78,7 +79,7 @@ impl EdgeHost {
             up: BTreeMap::new(),
             control: Control::default(),
             capacity,
-            ticks: 0,
+            first: None,
         }
     }
 
@@ -212,10 +213,6 @@ impl EdgeHost {
                 state.room.handle_timeout(now);
             }
             self.touched.insert(id);
-        }
-        self.ticks += 1;
-        if scene.breaks(Sabotage::ForgetEpochs) && self.ticks.is_multiple_of(40) {
-            self.mesh = Mesh::new(self.id.clone(), self.region.clone());
         }
         let here: usize = self.rooms.values().map(|state| state.members.len()).sum();
         if here > self.capacity as usize {

@@ -45,7 +45,7 @@ impl Hospital {
         let settings = EdgeSettings {
             edge: Some("paris-1".parse().expect("an edge")),
             region: Some("paris".parse().expect("a region")),
-            coordinator: Some("127.0.0.1:9".to_owned()),
+            coordinator: Some(vec!["127.0.0.1:9".to_owned()]),
             mesh_dir: Some(mesh_dir),
             http_listen: Some(SocketAddr::new(loopback, free_port())),
             media_listen: Some(loopback),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, TrackId};
+use crate::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, Term, TrackId};
 use crate::room::{LeaveReason, MediaKind};
 
 /// The ALPN protocol name of a control connection of the newest version.
@@ -168,6 +168,12 @@ pub enum CoordinatorMessage {
         room: MeetingId,
         /// Why; `None` when only the plan no longer has this edge.
         reason: Option<LeaveReason>,
+    },
+    /// This coordinator plans from now on. Directories, plans, and ends without a reason count only
+    /// from the coordinator that said the highest term.
+    Lead {
+        /// Its term.
+        term: Term,
     },
 }
 

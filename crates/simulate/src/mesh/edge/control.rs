@@ -121,7 +121,9 @@ impl EdgeHost {
                 }
                 self.forget_room(scene, &room);
             }
-            CoordinatorMessage::Welcome { .. }
+            // The one coordinator here always leads.
+            CoordinatorMessage::Lead { .. }
+            | CoordinatorMessage::Welcome { .. }
             | CoordinatorMessage::Refuse { .. }
             | CoordinatorMessage::Jwks { .. } => {}
         }

@@ -19,6 +19,7 @@ use self::backbone::Backbone;
 use self::control::Control;
 use self::media::Media;
 use self::rooms::RoomState;
+use super::Sabotage;
 use super::event::{Carried, EdgeEvent, HubEvent, Running};
 use super::network::End;
 use super::scene::Scene;

@@ -4,9 +4,12 @@
 
 mod backbone;
 mod control;
+mod link;
 mod media;
+mod outlet;
 mod rooms;
 mod session;
+mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -19,7 +22,6 @@ use self::backbone::Backbone;
 use self::control::Control;
 use self::media::Media;
 use self::rooms::RoomState;
-use super::Sabotage;
 use super::event::{Carried, EdgeEvent, HubEvent, Running};
 use super::network::End;
 use super::scene::Scene;

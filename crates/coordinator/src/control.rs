@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sluice_meshnet::{MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
 use sluice_types::ids::{EdgeId, MeetingId};
-use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage, Registration};
+use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage, LEADS, Registration};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -92,7 +92,8 @@ async fn serve_edge(connection: &MeshConnection, shared: &Shared) -> Result<(), 
         }
     };
     tracing::info!(%edge, "an edge is registered");
-    let result = talk(&edge, shared, sender, receiver, line).await;
+    let has_terms = connection.version() >= LEADS;
+    let result = talk(&edge, shared, has_terms, sender, receiver, line).await;
     // Only the line is lost, perhaps: the edge counts until it was silent for too long.
     shared.remove_line(&edge, number);
     result
@@ -143,6 +144,7 @@ async fn register(
 async fn talk(
     edge: &EdgeId,
     shared: &Shared,
+    has_terms: bool,
     mut sender: MessageSender<CoordinatorMessage>,
     mut receiver: MessageReceiver<EdgeMessage>,
     mut line: mpsc::Receiver<CoordinatorMessage>,
@@ -150,7 +152,11 @@ async fn talk(
     loop {
         tokio::select! {
             message = line.recv() => {
-                sender.send(&message.ok_or(LineError::Replaced)?).await?;
+                let message = message.ok_or(LineError::Replaced)?;
+                // An edge of an older version would not understand it, and has one coordinator.
+                if has_terms || !matches!(message, CoordinatorMessage::Lead { .. }) {
+                    sender.send(&message).await?;
+                }
             }
             message = receiver.recv() => {
                 match message?.ok_or(LineError::Closed)? {

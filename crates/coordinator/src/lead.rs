@@ -59,6 +59,7 @@ async fn take_over(shared: &Shared, term: Term) {
 
 fn begin(shared: &Shared) -> Result<(), StoreError> {
     adopt_plans(shared)?;
+    shared.registry().disown_plans();
     // What it planned in an earlier term, others may have planned anew.
     let fresh = Plans::new(shared.registry().topology());
     *shared.plans() = fresh;

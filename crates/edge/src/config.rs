@@ -285,6 +285,7 @@ impl EdgeSettings {
                     })
             })
             .collect::<Result<_, _>>()?;
+        let coordinators = check_coordinators(self.coordinator.unwrap_or_default())?;
         let silence_ms = self.backbone_silence_ms.unwrap_or(400);
         within(
             "backbone_silence_ms",
@@ -292,20 +293,6 @@ impl EdgeSettings {
             100..=3_000,
             "100 to 3000",
         )?;
-        let mut coordinators = self.coordinator.unwrap_or_default();
-        coordinators.retain(|name| !name.is_empty());
-        let names = coordinators.len();
-        let distinct: BTreeSet<_> = coordinators.iter().collect();
-        if coordinators.is_empty() {
-            return Err(ConfigError::Missing("coordinator"));
-        }
-        if distinct.len() < names || names > COORDINATORS_MAX {
-            return Err(ConfigError::Value {
-                key: "coordinator",
-                value: coordinators.join(","),
-                allowed: "1 to 9 coordinators, each once",
-            });
-        }
         let drain_ms = self.drain_ms.unwrap_or(500);
         within("drain_ms", drain_ms, 0..=600_000, "0 to 600000")?;
         Ok(EdgeConfig {
@@ -339,6 +326,22 @@ impl EdgeSettings {
             dev: self.dev.unwrap_or(false),
         })
     }
+}
+
+fn check_coordinators(mut names: Vec<String>) -> Result<Vec<String>, ConfigError> {
+    names.retain(|name| !name.is_empty());
+    let distinct: BTreeSet<_> = names.iter().collect();
+    if names.is_empty() {
+        return Err(ConfigError::Missing("coordinator"));
+    }
+    if distinct.len() < names.len() || names.len() > COORDINATORS_MAX {
+        return Err(ConfigError::Value {
+            key: "coordinator",
+            value: names.join(","),
+            allowed: "1 to 9 coordinators, each once",
+        });
+    }
+    Ok(names)
 }
 
 /// `"a:7400"`, or `["a:7400", "b:7400"]`.

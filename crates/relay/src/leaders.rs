@@ -4,7 +4,7 @@
 //! or cut off from the others, may not know yet that another took over: the edge knows as soon as
 //! it has heard the other, and follows the highest term from then on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_types::ids::Term;
 
@@ -12,6 +12,9 @@ use sluice_types::ids::Term;
 #[derive(Debug, Clone, Default)]
 pub struct Leaders {
     said: BTreeMap<usize, Term>,
+    /// Lines to coordinators of a version that knows of no terms. Such a one shares nothing with
+    /// others: it is alone.
+    without_terms: BTreeSet<usize>,
     highest: Term,
 }
 
@@ -25,14 +28,19 @@ impl Leaders {
     /// A line was made anew, or is lost: nothing was said on it yet.
     pub fn forget(&mut self, line: usize) {
         self.said.remove(&line);
+        self.without_terms.remove(&line);
     }
 
-    /// Whether plans count that come on this line. A coordinator that knows of no terms leads as
-    /// long as no other does.
+    /// The coordinator on a line will never say a term.
+    pub fn lead_without_terms(&mut self, line: usize) {
+        self.without_terms.insert(line);
+    }
+
+    /// Whether plans count that come on this line.
     #[must_use]
     pub fn follows(&self, line: usize) -> bool {
         let said = self.said.get(&line).copied().unwrap_or_default();
-        said >= self.highest
+        said >= self.highest || self.without_terms.contains(&line)
     }
 
     /// The highest term that was ever said.
@@ -51,7 +59,7 @@ mod tests {
     #[test]
     fn who_lost_the_lead_is_not_followed_even_when_the_new_leaders_line_is_lost() {
         let mut leaders = Leaders::default();
-        assert!(leaders.follows(0), "one that knows of no terms");
+        assert!(leaders.follows(0), "nobody has said a term");
         leaders.lead(0, Term(5));
         assert!(leaders.follows(0));
         assert!(!leaders.follows(1));
@@ -65,6 +73,17 @@ mod tests {
         assert!(leaders.follows(0));
         leaders.forget(0);
         assert!(!leaders.follows(0), "a new line has to say it first");
+    }
+
+    #[test]
+    fn a_coordinator_of_an_older_version_is_followed_when_the_mesh_goes_back_to_it() {
+        let mut leaders = Leaders::default();
+        leaders.lead(0, Term(5));
+        leaders.forget(0);
+        leaders.lead_without_terms(0);
+        assert!(leaders.follows(0));
+        leaders.forget(0);
+        assert!(!leaders.follows(0));
     }
 
     proptest! {

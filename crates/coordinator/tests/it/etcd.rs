@@ -79,6 +79,21 @@ impl Etcd {
         }
     }
 
+    /// Which member the others follow.
+    pub(crate) async fn leader(&self) -> usize {
+        for (member, endpoint) in self.endpoints.iter().enumerate() {
+            let client = etcd_client::Client::connect([endpoint], None).await;
+            let status = client.expect("a client").status().await.expect("an answer");
+            let own = status
+                .header()
+                .map_or(0, etcd_client::ResponseHeader::member_id);
+            if status.leader() == own {
+                return member;
+            }
+        }
+        unreachable!("members that answer have a leader")
+    }
+
     /// Kills a member.
     pub(crate) fn kill(&mut self, member: usize) {
         let member = &mut self.members[member];

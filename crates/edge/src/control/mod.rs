@@ -48,6 +48,8 @@ pub enum ControlEvent {
         jwks: String,
         /// The coordinator's public HTTP endpoint, for the page.
         public_url: String,
+        /// It says in which term it leads; one of an older version never does.
+        has_terms: bool,
     },
     /// The line is lost; it is being dialled again.
     Disconnected,

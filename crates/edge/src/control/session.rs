@@ -9,7 +9,9 @@ use sluice_meshnet::connection::CloseCode;
 use sluice_meshnet::endpoint::ConnectError;
 use sluice_meshnet::stream::StreamError;
 use sluice_meshnet::{Identity, MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
-use sluice_types::mesh::control::{ALPNS, CoordinatorMessage, EdgeMessage, ROOMS_REPORTED_MAX};
+use sluice_types::mesh::control::{
+    ALPNS, CoordinatorMessage, EdgeMessage, LEADS, ROOMS_REPORTED_MAX,
+};
 use thiserror::Error;
 use tokio::net::lookup_host;
 use tokio::sync::mpsc;
@@ -141,6 +143,7 @@ async fn register(shared: &Shared, connection: &MeshConnection) -> Result<Sessio
                 mesh,
                 jwks,
                 public_url,
+                has_terms: connection.version() >= LEADS,
             },
         }),
         CoordinatorMessage::Refuse { reason } => Err(SessionError::Refused { reason }),

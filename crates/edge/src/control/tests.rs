@@ -169,6 +169,7 @@ fn connected() -> ControlEvent {
         mesh: "test".into(),
         jwks: "{}".into(),
         public_url: "http://127.0.0.1:7400".into(),
+        has_terms: true,
     }
 }
 

@@ -18,8 +18,12 @@ impl Hub {
                 mesh,
                 jwks,
                 public_url,
+                has_terms,
             } => {
                 self.leaders.forget(line);
+                if !has_terms {
+                    self.leaders.lead_without_terms(line);
+                }
                 self.keyring.replace(&mesh, &jwks);
                 *self
                     .coordinator_url

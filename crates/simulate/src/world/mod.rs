@@ -83,6 +83,8 @@ pub struct Report {
     pub changed: u64,
     /// Plans that could not keep to every limit.
     pub beyond_limits: u64,
+    /// Links that the planner takes to carry something else, in the end, than what trees put on them.
+    pub misaccounted_links: u64,
 }
 
 /// Somebody.
@@ -185,6 +187,7 @@ impl Simulation {
                 planned: 0,
                 changed: 0,
                 beyond_limits: 0,
+                misaccounted_links: 0,
             },
         }
     }
@@ -214,6 +217,7 @@ impl Simulation {
         if self.report.outcome.broken.is_none() {
             self.report.outcome.settled_ms = Some(0);
         }
+        self.report.misaccounted_links = self.misaccounted();
         self.report.outcome.virtual_ms = self.now.as_millis();
         progress(all, all);
         self.report

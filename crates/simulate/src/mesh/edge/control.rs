@@ -112,6 +112,7 @@ impl EdgeHost {
             CoordinatorMessage::Plan(plan) => {
                 let plan = self.sabotaged(scene, plan);
                 self.mesh.apply_plan(&plan);
+                self.report(scene);
             }
             CoordinatorMessage::End { room, reason } => {
                 if let (Some(reason), Some(state)) = (reason, self.rooms.get_mut(&room)) {

@@ -256,8 +256,14 @@ fn say(report: &Report, args: &SimulateArgs) {
     ));
     for world in &report.worlds {
         line(format!(
-            "seed {}: {} participants placed, {} rooms planned, {} plans changed, {} beyond a limit",
-            world.outcome.seed, world.placed, world.planned, world.changed, world.beyond_limits,
+            "seed {}: {} participants placed, {} rooms planned, {} plans changed, {} beyond a limit, \
+             {} links misaccounted",
+            world.outcome.seed,
+            world.placed,
+            world.planned,
+            world.changed,
+            world.beyond_limits,
+            world.misaccounted_links,
         ));
     }
     if report.level == "mesh" {

@@ -80,11 +80,17 @@ impl Mesh {
             .collect();
         let surplus: Vec<_> = tree.open.difference(&needed).cloned().collect();
         let opened: Vec<_> = needed.difference(&tree.open).cloned().collect();
-        let source = tree.joined.clone().filter(|_| tree.complete);
+        // Until the parent has spoken, what it could send may be what comes from here. The one before is
+        // asked for what is new, and goes on with what it sends.
+        let source = match tree.confirmed {
+            true => tree.joined.clone(),
+            false => tree.former.clone(),
+        };
         let unrouted: Vec<_> = needed
             .iter()
-            .filter(|track| {
-                tree.ingress.get(*track).map(|ingress| &ingress.peer) != source.as_ref()
+            .filter(|track| match tree.ingress.get(*track) {
+                Some(ingress) => tree.confirmed && Some(&ingress.peer) != source.as_ref(),
+                None => true,
             })
             .cloned()
             .collect();

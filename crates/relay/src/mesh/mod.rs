@@ -193,6 +193,9 @@ struct Tree {
     /// Since when that has been waited for, and a connection to the parent.
     waiting: Option<Time>,
     unreachable: Option<Time>,
+    /// The parent's whole roster was of a lower revision than what is known here, so that it could not
+    /// say who is gone.
+    doubted: bool,
     /// The edges from the root to this edge's parent; at the root empty.
     path: Vec<Hop>,
     /// The highest version that the root has written, as far as it is known here.

@@ -111,9 +111,12 @@ impl Mesh {
             BackboneMessage::Join {
                 room,
                 root,
+                epoch,
                 data_after,
-                ..
-            } => self.take_child(from, &room, &root, data_after),
+            } => {
+                self.take_child(from, &room, &root, data_after);
+                self.step_aside(&room, &root, from, epoch);
+            }
             BackboneMessage::Leave { room, root } => self.lose_child(now, from, &room, &root),
             BackboneMessage::Roster {
                 room,

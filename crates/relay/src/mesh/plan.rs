@@ -231,10 +231,27 @@ impl Mesh {
         }
     }
 
+    /// Asks the parent that was joined for the whole roster.
+    pub(super) fn join_once_more(&mut self, room: &MeetingId, root: &EdgeId) {
+        let epoch = self.epoch(room).unwrap_or_default();
+        let Some(tree) = self.tree(room, root) else {
+            return;
+        };
+        if let Some(parent) = tree.joined.clone() {
+            let join = BackboneMessage::Join {
+                room: room.clone(),
+                root: root.clone(),
+                epoch,
+                data_after: tree.data.after(),
+            };
+            self.send(&parent, join);
+        }
+    }
+
     /// A roster that does not come is asked of the backup where that can be reached, else once more
     /// of the parent, which takes a second join as it took the first.
     pub(super) fn look_elsewhere(&mut self, now: Time) {
-        let (mut joins, mut turns) = (Vec::new(), Vec::new());
+        let (mut again, mut turns) = (Vec::new(), Vec::new());
         for (id, room) in &mut self.rooms {
             for (root, tree) in &mut room.trees {
                 let parent = tree.joined.clone().filter(|_| !tree.confirmed);
@@ -253,18 +270,12 @@ impl Mesh {
                 if let Some(backup) = tree.backup.clone().filter(|backup| reachable(&backup)) {
                     turns.push((id.clone(), root.clone(), backup, parent));
                 } else {
-                    let join = BackboneMessage::Join {
-                        room: id.clone(),
-                        root: root.clone(),
-                        epoch: room.epoch,
-                        data_after: tree.data.after(),
-                    };
-                    joins.push((parent, join));
+                    again.push((id.clone(), root.clone()));
                 }
             }
         }
-        for (parent, join) in joins {
-            self.send(&parent, join);
+        for (room, root) in again {
+            self.join_once_more(&room, &root);
         }
         for (room, root, backup, parent) in turns {
             self.set_parent(&room, &root, backup, Some(parent));

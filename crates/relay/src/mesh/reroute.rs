@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use sluice_types::ids::{EdgeId, MeetingId, RelayId, TrackId};
+use sluice_types::ids::{EdgeId, Epoch, MeetingId, RelayId, TrackId};
 use sluice_types::mesh::backbone::BackboneMessage;
 use sluice_types::mesh::control::Branch;
 use sluice_types::room::MediaKind;
@@ -117,6 +117,31 @@ impl Mesh {
         }
         for (relay, encoding) in self.interrupted(room, root, to) {
             self.send(to, BackboneMessage::KeyFrame { relay, encoding });
+        }
+    }
+
+    /// A parent follows a newer plan, in which it receives from here: two edges that follow one another
+    /// get nothing. The new plan is on its way; until it is here, this edge receives from the parent
+    /// before, or from its backup.
+    pub(super) fn step_aside(
+        &mut self,
+        room: &MeetingId,
+        root: &EdgeId,
+        child: &EdgeId,
+        epoch: Epoch,
+    ) {
+        let newer = self.epoch(room).is_some_and(|own| epoch > own);
+        let Some(tree) = self.tree_mut(room, root).filter(|_| newer) else {
+            return;
+        };
+        if tree.joined.as_ref() != Some(child) {
+            return;
+        }
+        let known = [tree.former.clone(), tree.backup.clone()];
+        let instead = known.into_iter().flatten().find(|edge| edge != child);
+        if let Some(instead) = instead {
+            tree.planned = None;
+            self.set_parent(room, root, instead, None);
         }
     }
 

@@ -129,8 +129,13 @@ impl Mesh {
         change: Change,
     ) {
         let own = self.edge.clone();
-        // A path through here would be a loop; it can only come of two plans being mixed.
+        // A path through here would be a loop; it can only come of two plans being mixed. Whoever follows
+        // this edge cannot feed it: another parent is looked for unless a plan comes soon.
         if change.path.iter().any(|hop| hop.edge == own) {
+            let tree = self.tree_mut(room, root);
+            if let Some(tree) = tree.filter(|tree| tree.joined.as_ref() == Some(from)) {
+                tree.confirmed = false;
+            }
             return;
         }
         let Some(tree) = self.tree_mut(room, root).filter(|tree| {
@@ -148,8 +153,14 @@ impl Mesh {
             .into_iter()
             .filter(|departure| tree.depart(departure))
             .collect();
-        // A parent that knows less than this edge cannot say who is gone.
-        if change.complete && change.revision >= tree.revision {
+        // A parent that knows less than this edge cannot say who is gone, unless it is the root, which may
+        // have started anew. When it knows more, it is asked.
+        let knows = change.revision >= tree.revision || from == root;
+        let ask = !change.complete && knows && std::mem::take(&mut tree.doubted);
+        if change.complete {
+            tree.doubted = !knows;
+        }
+        if change.complete && knows {
             let gone: Vec<_> = tree
                 .roster
                 .values()
@@ -191,6 +202,9 @@ impl Mesh {
         self.refresh_interest(now, room, root);
         if change.complete {
             self.release_former(room, root);
+        }
+        if ask {
+            self.join_once_more(room, root);
         }
     }
 

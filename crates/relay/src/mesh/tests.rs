@@ -622,6 +622,101 @@ fn a_former_relay_ends_even_when_the_track_is_silent() {
     assert_eq!(world.at("c").poll_timeout(), None);
 }
 
+/// What a root's edge of that run says of itself, whole, to a child.
+fn whole(root: &str, path: &[&str], revision: u64, there: &[(u8, u64)]) -> BackboneMessage {
+    let hop = |name: &&str| sluice_types::mesh::backbone::Hop {
+        edge: edge(name),
+        region: name.parse().expect("a region"),
+    };
+    BackboneMessage::Roster {
+        room: room(),
+        root: edge(root),
+        path: path.iter().map(hop).collect(),
+        revision,
+        complete: true,
+        participants: (there.iter())
+            .map(|&(n, version)| record(root, n, version, false))
+            .collect(),
+        left: Vec::new(),
+    }
+}
+
+#[test]
+fn whoever_was_at_a_root_before_it_started_anew_is_gone() {
+    let mut world = chain();
+    assert_eq!(world.roster("b", "a"), [1]);
+    // Started within the time in which nobody missed it, it has nobody yet, and no version.
+    let now = world.now;
+    let empty = whole("a", &["a"], 0, &[]);
+    world.at("b").handle_message(now, &edge("a"), empty);
+    world.settle();
+    assert_eq!(world.roster("b", "a"), []);
+    assert_eq!(world.roster("c", "a"), []);
+}
+
+#[test]
+fn a_parent_that_knew_too_little_is_asked_when_it_knows_more() {
+    let mut world = chain();
+    // Both the root and the parent started anew.
+    let now = world.now;
+    let empty = whole("a", &["a", "b"], 0, &[]);
+    world.at("c").handle_message(now, &edge("b"), empty);
+    assert_eq!(world.roster("c", "a"), [1], "it might know less");
+    let mut news = whole("a", &["a", "b"], 9, &[(3, 9)]);
+    if let BackboneMessage::Roster { complete, .. } = &mut news {
+        *complete = false;
+    }
+    world.at("c").handle_message(now, &edge("b"), news);
+    world.take_outputs(&edge("c"));
+    let asked = world.wire.drain(..).any(|(_, to, message)| {
+        to == edge("b")
+            && matches!(message, BackboneMessage::Join { root, .. } if root == edge("a"))
+    });
+    assert!(asked);
+    let all = whole("a", &["a", "b"], 9, &[(3, 9)]);
+    world.at("c").handle_message(now, &edge("b"), all);
+    world.settle();
+    assert_eq!(world.roster("c", "a"), [9]);
+}
+
+#[test]
+fn of_two_that_plans_turned_around_the_one_with_the_older_steps_aside() {
+    let mut world = World::new(&["a", "b", "c"]);
+    let before: &[TreeSketch<'_>] = &[("a", &[("b", "a", None), ("c", "b", Some("a"))])];
+    world.plan(&plan(1, before));
+    world
+        .at("a")
+        .local_participant(&room(), record("a", 1, 1, true));
+    world.settle();
+    world.at("c").want(Time::ZERO, &room(), &track(1));
+    world.settle();
+    world.flow();
+    // b has heard that it receives from c now; c, and with it the coordinator's word, is late.
+    let after = plan(2, &[("a", &[("c", "a", None), ("b", "c", Some("a"))])]);
+    world.at("b").apply_plan(&after);
+    world.settle();
+    world.flow();
+    let parents = |world: &mut World, name: &str| -> Vec<_> {
+        let followed = world.at(name).parents();
+        followed.map(|(_, _, parent, _)| parent.clone()).collect()
+    };
+    assert_eq!(parents(&mut world, "c"), [edge("a")]);
+    assert_eq!(world.copies("c", &track(1)), 1);
+    assert_eq!(
+        world
+            .routes
+            .keys()
+            .filter(|(to, ..)| *to == edge("c"))
+            .count(),
+        1
+    );
+    world.at("c").apply_plan(&after);
+    world.settle();
+    world.flow();
+    assert_eq!(parents(&mut world, "b"), [edge("c")]);
+    assert_eq!(world.roster("b", "a"), [1]);
+}
+
 #[test]
 fn an_older_plan_changes_nothing() {
     let mut world = chain();

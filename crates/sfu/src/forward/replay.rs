@@ -49,6 +49,10 @@ impl Forwarder {
         let (Some(first), Some(last)) = (at.key_frame, at.reception.highest()) else {
             return false;
         };
+        // What came too long ago may be what the sink has had.
+        let lately = at
+            .last
+            .is_some_and(|last| now.since(last) <= Duration::from_secs(u64::from(AGE_MAX_S)));
         let whole = last - first < PACKETS_MAX
             && (first..=last).all(|number| at.history.packet(number).is_some());
         let timestamp = |number| at.history.packet(number).map(|kept| kept.header.timestamp);
@@ -56,7 +60,7 @@ impl Forwarder {
             (Some(first), Some(last)) => last.wrapping_sub(first) <= AGE_MAX_S * 90_000,
             _ => false,
         };
-        if !whole || !recent || !self.sources[source.0].is_alive(now, encoding) {
+        if !whole || !lately || !recent || !self.sources[source.0].is_alive(now, encoding) {
             return false;
         }
         let lent = self.sources[source.0].encodings[encoding.index()]

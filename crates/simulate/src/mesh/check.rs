@@ -13,34 +13,50 @@ use crate::Invariant;
 /// How long ago the last packet of a track that is sent may have come.
 const FRESH: Duration = Duration::from_millis(1_200);
 
+/// How long edges may follow each other around while their plans differ: until they have noticed, and
+/// found another parent.
+const LOOP_MAX: Duration = Duration::from_secs(4);
+
 impl Simulation {
     /// What must hold after every step.
     pub(super) fn check(&mut self) {
         if !std::mem::take(&mut self.scene.watch.changed) {
             return;
         }
-        if let Some(what) = self.find_loop() {
-            let now = self.scene.now;
-            self.scene.watch.breaks(Invariant::NoLoops, now, what);
+        let (now, found) = (self.scene.now, self.find_loops());
+        self.loops.retain(|tree, _| found.contains_key(tree));
+        for (tree, what) in found {
+            let since = *self.loops.entry(tree).or_insert(now);
+            if now.since(since) > LOOP_MAX {
+                self.scene.watch.breaks(Invariant::NoLoops, now, what);
+            }
         }
     }
 
-    /// A circle of edges each of which feeds the next with a root's roster.
-    fn find_loop(&self) -> Option<String> {
+    /// Trees of roots that could feed them in which edges follow each other around. Nothing travels in a
+    /// circle even then, see [`super::watch::Watch::relayed`].
+    fn find_loops(&self) -> BTreeMap<(MeetingId, EdgeId), String> {
+        let mut found = BTreeMap::new();
+        // Whoever is cut off from a root turns to others that are, and finds nothing better.
+        if self.scene.net.has_cuts() {
+            return found;
+        }
         let mut follows: BTreeMap<(&MeetingId, &EdgeId), BTreeMap<&EdgeId, &EdgeId>> =
             BTreeMap::new();
-        for (host, edge) in self.edges.iter().enumerate() {
-            if !self.scene.net.is_alive(host) {
-                continue;
-            }
-            for (room, root, parent, complete) in edge.mesh.parents() {
-                if complete {
+        let alive = |(host, _): &(usize, _)| self.scene.net.is_alive(*host);
+        for (_, edge) in self.edges.iter().enumerate().filter(alive) {
+            for (room, root, parent, confirmed) in edge.mesh.parents() {
+                if confirmed {
                     let tree = follows.entry((room, root)).or_default();
                     tree.insert(&edge.id, parent);
                 }
             }
         }
         for ((room, root), tree) in follows {
+            let host = self.scene.by_id.get(root);
+            if !host.is_some_and(|&host| self.scene.net.is_alive(host)) {
+                continue;
+            }
             for start in tree.keys() {
                 let mut at = *start;
                 for _ in 0..=tree.len() {
@@ -49,14 +65,14 @@ impl Simulation {
                         None => break,
                     }
                     if at == *start {
-                        return Some(format!(
-                            "the tree of {root} in {room} leads from {at} to {at}"
-                        ));
+                        let what = format!("the tree of {root} in {room} leads from {at} to {at}");
+                        found.insert((room.clone(), root.clone()), what);
+                        break;
                     }
                 }
             }
         }
-        None
+        found
     }
 
     fn is_inside(&self, client: &Client) -> Option<Running> {

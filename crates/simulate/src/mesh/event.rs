@@ -19,7 +19,7 @@ pub(super) enum Carried {
 }
 
 /// A host during one of its runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Running {
     pub(super) host: HostIx,
     pub(super) run: u32,
@@ -105,6 +105,8 @@ pub(super) enum CoordinatorEvent {
 pub(super) enum HubEvent {
     PeerUp(EdgeId, End),
     PeerReplaced(EdgeId, End),
+    PeerSilent(EdgeId),
+    PeerHeard(EdgeId),
     PeerDown(EdgeId),
     Message(EdgeId, BackboneMessage),
     FirstPacket(EdgeId, RelayId),

@@ -26,6 +26,8 @@ pub(super) enum Fault {
     /// Hosts can no longer reach each other, or can again.
     Cut {
         pairs: Vec<(HostIx, HostIx)>,
+        /// They are all edges of two regions.
+        link: bool,
         cut: bool,
     },
 }
@@ -55,9 +57,10 @@ pub(super) fn plan(scene: &mut Scene, from: Duration, over: Duration) -> Duratio
             6..8 => isolate(&mut scene.dice, host, coordinator),
             _ => Fault::CrashCoordinator { restart: broken },
         };
-        if let Fault::Cut { pairs, .. } = &fault {
+        if let Fault::Cut { pairs, link, .. } = &fault {
             let mended = Fault::Cut {
                 pairs: pairs.clone(),
+                link: *link,
                 cut: false,
             };
             scene.after(at + broken, Event::Fault(mended));
@@ -81,7 +84,11 @@ fn cut(scene: &mut Scene, host: HostIx) -> Fault {
             }
         }
     }
-    Fault::Cut { pairs, cut: true }
+    Fault::Cut {
+        pairs,
+        link: true,
+        cut: true,
+    }
 }
 
 /// An edge is cut off from the coordinator, or from everybody.
@@ -93,6 +100,7 @@ fn isolate(dice: &mut Dice, host: HostIx, coordinator: HostIx) -> Fault {
     let pairs = others.filter(|&other| other != host);
     Fault::Cut {
         pairs: pairs.map(|other| (host, other)).collect(),
+        link: false,
         cut: true,
     }
 }

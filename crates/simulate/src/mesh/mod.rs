@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sluice_placement::world::Dice;
+use sluice_types::ids::{EdgeId, MeetingId};
 use sluice_types::topology::Topology;
 use sluice_types::units::Time;
 
@@ -62,8 +63,8 @@ pub enum Sabotage {
     LoseSubscriptions,
     /// Edges tell their children nothing that changes in a roster.
     LoseRosterChanges,
-    /// Edges forget which plans they followed.
-    ForgetEpochs,
+    /// Edges forget which plan they follow, and go back to the first one.
+    FollowOldPlans,
     /// The coordinator gives epochs again.
     RepeatEpochs,
     /// Edges read plans so that trees lead back to where they came from.
@@ -77,7 +78,7 @@ impl Sabotage {
         ("lose-unsubscribes", Self::LoseUnsubscribes),
         ("lose-subscriptions", Self::LoseSubscriptions),
         ("lose-roster-changes", Self::LoseRosterChanges),
-        ("forget-epochs", Self::ForgetEpochs),
+        ("follow-old-plans", Self::FollowOldPlans),
         ("repeat-epochs", Self::RepeatEpochs),
         ("plan-in-circles", Self::PlanInCircles),
     ];
@@ -102,6 +103,8 @@ struct Simulation {
     clients: Vec<Client>,
     faults: Faults,
     events: u64,
+    /// Since when edges follow each other around, by room and root.
+    loops: BTreeMap<(MeetingId, EdgeId), Time>,
     /// When the last fault is mended, and people rest.
     quiet: Time,
 }
@@ -148,6 +151,7 @@ impl Simulation {
             clients,
             faults: Faults::default(),
             events: 0,
+            loops: BTreeMap::new(),
             quiet: Time::ZERO + mended.max(from + RESTLESS),
             scene,
         }
@@ -293,12 +297,12 @@ impl Simulation {
                 let run = scene.net.run_of(coordinator);
                 self.coordinator = Coordinator::start(scene, run, &self.topology);
             }
-            Fault::Cut { pairs, cut } => {
-                let one = pairs.first().map(|(a, _)| *a);
-                match (cut, pairs.iter().all(|(a, _)| Some(*a) == one)) {
-                    (true, true) => self.faults.edges_cut_off += 1,
-                    (true, false) => self.faults.links_cut += 1,
-                    (false, _) => {}
+            Fault::Cut { pairs, link, cut } => {
+                if cut && !pairs.is_empty() {
+                    match link {
+                        true => self.faults.links_cut += 1,
+                        false => self.faults.edges_cut_off += 1,
+                    }
                 }
                 for (a, b) in pairs {
                     scene.net.cut(a, b, cut);

@@ -129,6 +129,11 @@ impl<M> Network<M> {
         }
     }
 
+    /// Whether anybody is cut off from anybody.
+    pub(super) fn has_cuts(&self) -> bool {
+        self.paths.iter().any(|path| path.cuts > 0)
+    }
+
     fn path(&self, from: HostIx, to: HostIx) -> &Path {
         &self.paths[from * self.hosts.len() + to]
     }

@@ -1,4 +1,8 @@
 use super::*;
+use crate::Invariant;
+
+/// How many seeds each of the tests below runs that look for what breaks.
+const SEEDS: u64 = 50;
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
@@ -7,10 +11,81 @@ fn the_same_seed_gives_the_same_run() {
     }
 }
 
+#[track_caller]
+fn nothing_breaks_from(first: u64) {
+    let mut faults = Faults::default();
+    for seed in first..first + SEEDS {
+        let outcome = run(seed, None, None);
+        assert_eq!(
+            outcome.broken, None,
+            "again: sluice simulate --seed {seed} --trace trace.txt"
+        );
+        faults.add(&outcome.faults);
+    }
+    // Nothing breaks where nothing fails.
+    assert!(faults.edge_crashes > 20 && faults.edge_restarts > 10);
+    assert!(faults.links_cut > 10 && faults.edges_cut_off > 10);
+    assert!(faults.coordinator_crashes > 10 && faults.datagrams_lost > 1_000);
+}
+
 #[test]
 fn nothing_breaks() {
-    for seed in 0..20 {
-        let outcome = run(seed, None, None);
-        assert_eq!(outcome.broken, None, "seed {seed}");
+    nothing_breaks_from(0);
+}
+
+#[test]
+fn nothing_breaks_either() {
+    nothing_breaks_from(SEEDS);
+}
+
+#[test]
+fn nothing_breaks_still() {
+    nothing_breaks_from(2 * SEEDS);
+}
+
+#[test]
+fn nothing_breaks_at_all() {
+    nothing_breaks_from(3 * SEEDS);
+}
+
+/// Whatever is broken on purpose is caught, and as what it is.
+#[test]
+fn what_is_broken_is_caught() {
+    let caught_as: [(Sabotage, &[Invariant]); 7] = [
+        (Sabotage::DeliverTwice, &[Invariant::NoDuplicates]),
+        (Sabotage::LoseUnsubscribes, &[Invariant::NoIdleRelays]),
+        (
+            Sabotage::LoseSubscriptions,
+            &[Invariant::EverybodyServed, Invariant::NoIdleRelays],
+        ),
+        (
+            Sabotage::LoseRosterChanges,
+            &[Invariant::RostersConverge, Invariant::EverybodyServed],
+        ),
+        (Sabotage::FollowOldPlans, &[Invariant::EpochsRise]),
+        (Sabotage::RepeatEpochs, &[Invariant::EpochsRise]),
+        (
+            Sabotage::PlanInCircles,
+            &[Invariant::NoLoops, Invariant::EverybodyServed],
+        ),
+    ];
+    assert_eq!(caught_as.len(), Sabotage::ALL.len());
+    for (sabotage, as_what) in caught_as {
+        let broken = (0..40).find_map(|seed| run(seed, Some(sabotage), None).broken);
+        let broken = broken.unwrap_or_else(|| panic!("{sabotage:?} was not caught"));
+        assert!(
+            as_what.contains(&broken.invariant),
+            "{sabotage:?} was caught as {broken:?}"
+        );
     }
+}
+
+/// A trace is of the same run, and tells of what happens.
+#[test]
+fn a_trace_changes_nothing() {
+    let lines = std::rc::Rc::new(std::cell::RefCell::new(0));
+    let count = lines.clone();
+    let trace: Trace = Box::new(move |_, _| *count.borrow_mut() += 1);
+    assert_eq!(run(5, None, Some(trace)), run(5, None, None));
+    assert!(*lines.borrow() > 1_000);
 }

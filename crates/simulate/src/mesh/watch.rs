@@ -27,6 +27,7 @@ pub(super) struct Watch {
     pub(super) packets: u64,
     received: HashMap<(Stay, u32), Received>,
     last: HashMap<(Stay, u32), Time>,
+    relayed: HashMap<(Running, u64), HashSet<(u32, u32)>>,
     messages: HashMap<(Stay, ParticipantId), u64>,
     followed: BTreeMap<(HostIx, MeetingId), Epoch>,
     plans: BTreeMap<(MeetingId, Epoch), Vec<RelayTree>>,
@@ -65,6 +66,21 @@ impl Watch {
             return self.breaks(Invariant::NoDuplicates, now, what);
         }
         self.last.insert((stay, track), now);
+    }
+
+    /// An edge sends a packet over a relay that goes out, the `number`th of its run. A packet that came
+    /// around would be sent again.
+    pub(super) fn relayed(&mut self, now: Time, edge: Running, number: u64, packet: &[u8]) {
+        let Some(mark) = mark(packet) else {
+            return;
+        };
+        if !self.relayed.entry((edge, number)).or_default().insert(mark) {
+            let what = format!(
+                "edge {} sends packet {mark:x?} again over one relay",
+                edge.host
+            );
+            self.breaks(Invariant::NoLoops, now, what);
+        }
     }
 
     /// When a participant last got a packet of a track.

@@ -56,6 +56,27 @@ fn who_connects_after_its_sink_was_made_begins_with_the_key_frame() {
 }
 
 #[test]
+fn a_stream_that_stopped_is_not_shown_again_from_before() {
+    let mut room = room();
+    for (millis, packet) in [(0, video(10)), (30, follower(11)), (60, follower(12))] {
+        room.send(millis, &packet);
+    }
+    let before = room.sent.media.len();
+    let sink = room.forwarder.peers[room.viewer.0].sinks[0];
+    for (millis, visible) in [(1_000, false), (3_500, true)] {
+        let wish = Wish {
+            visible,
+            ..Wish::default()
+        };
+        let now = Time::from_millis(millis);
+        room.forwarder
+            .set_wish(now, sink, Some(wish), &mut room.sent);
+        room.forwarder.handle_timeout(now, &mut room.sent);
+    }
+    assert_eq!(room.sent.media.len(), before, "the viewer has had all of it");
+}
+
+#[test]
 fn padding_that_was_lost_is_sent_again() {
     let mut stage = stage();
     stage.wish(180, 7);

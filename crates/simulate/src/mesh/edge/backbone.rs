@@ -1,22 +1,20 @@
-//! The edge's connections to other edges, and the datagrams on them.
+//! The edge's connections to other edges.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bytes::Bytes;
 use sluice_relay::connection::Connection;
-use sluice_relay::datagram::{Datagram, Kind};
 use sluice_relay::duplicate::{gives_up_dialling, replaces};
 use sluice_relay::hop::{HopSettings, Measured};
 use sluice_relay::joiner::Joiner;
-use sluice_relay::share::RoomKey;
-use sluice_types::ids::{EdgeId, MeetingId, RelayId, TrackId};
+use sluice_types::ids::{EdgeId, RelayId, TrackId};
 use sluice_types::mesh::backbone::BackboneMessage;
 use sluice_types::units::Time;
 
 use super::EdgeHost;
+use super::link::{Incoming, Link};
 use crate::mesh::Sabotage;
-use crate::mesh::event::{Carried, EdgeEvent, Event, HubEvent, Running};
+use crate::mesh::event::{Carried, EdgeEvent, HubEvent, Running};
 use crate::mesh::network::{ConnId, End};
 use crate::mesh::scene::Scene;
 
@@ -31,8 +29,8 @@ const ATTEMPT_AGAIN: Duration = Duration::from_millis(300);
 /// After how long a silence the other end counts as gone.
 const IDLE: Duration = Duration::from_secs(3);
 
-/// The longest datagram, in bytes.
-const DATAGRAM_BYTES: usize = 1_150;
+/// After how long without a datagram it counts as silent.
+const SILENCE: Duration = Duration::from_millis(400);
 
 struct Dialling {
     attempt: u64,
@@ -42,74 +40,13 @@ struct Dialling {
     end: Option<End>,
 }
 
-struct Incoming {
-    track: TrackId,
-    joiner: Joiner,
-    packets: u64,
-}
-
-/// A connection that is up.
-struct Link {
-    end: End,
-    dialled: bool,
-    core: Connection,
-    /// When its timer is set for.
-    timer: Time,
-    incoming: BTreeMap<RelayId, Incoming>,
-    /// Relays that go out: their rooms as small numbers, and their roots.
-    outgoing: BTreeMap<RelayId, (RoomKey, MeetingId, EdgeId)>,
-    rooms: u32,
-}
-
-impl Link {
-    fn serve(&mut self, relay: RelayId, room: &MeetingId, root: &EdgeId) {
-        let known = self.outgoing.values().find(|(_, of, _)| of == room);
-        let key = known.map(|(key, ..)| *key).unwrap_or_else(|| {
-            self.rooms += 1;
-            RoomKey(self.rooms)
-        });
-        let entry = (key, room.clone(), root.clone());
-        self.outgoing.entry(relay).or_insert(entry);
-    }
-
-    fn end_relay(&mut self, relay: RelayId) {
-        self.core.forget_relay(relay);
-        if let Some((key, ..)) = self.outgoing.remove(&relay)
-            && !self.outgoing.values().any(|(of, ..)| *of == key)
-        {
-            self.core.forget_room(key);
-        }
-    }
-
-    /// What a message means for what goes out: one that came, or one that is sent.
-    fn note(&mut self, message: &BackboneMessage, came: bool) {
-        match message {
-            BackboneMessage::Subscribe {
-                relay, room, root, ..
-            } if came => self.serve(*relay, room, root),
-            BackboneMessage::Unsubscribe { relay } if came => self.end_relay(*relay),
-            BackboneMessage::RelayEnded { relay } if !came => self.end_relay(*relay),
-            BackboneMessage::Leave { room, root } if came => {
-                let of = |(_, entry): &(&RelayId, &(RoomKey, MeetingId, EdgeId))| {
-                    entry.1 == *room && entry.2 == *root
-                };
-                let over: Vec<_> = self.outgoing.iter().filter(of).map(|(id, _)| *id).collect();
-                for relay in over {
-                    self.end_relay(relay);
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
 #[derive(Default)]
 pub(super) struct Backbone {
     /// The edges whose addresses are known.
     pub(super) directory: BTreeSet<EdgeId>,
     wanted: BTreeSet<EdgeId>,
     dialling: BTreeMap<EdgeId, Dialling>,
-    links: BTreeMap<EdgeId, Link>,
+    pub(super) links: BTreeMap<EdgeId, Link>,
     attempts: u64,
 }
 
@@ -268,10 +205,15 @@ impl EdgeHost {
             event = HubEvent::PeerReplaced(peer.clone(), end);
         }
         scene.look_after(end);
+        let hop = HopSettings {
+            silence: Some(SILENCE),
+            ..HopSettings::default()
+        };
         let link = Link {
             end,
             dialled,
-            core: Connection::new(HopSettings::default(), scene.now),
+            core: Connection::new(hop, scene.now),
+            silent: false,
             timer: Time::ZERO,
             incoming: BTreeMap::new(),
             outgoing: BTreeMap::new(),
@@ -333,120 +275,5 @@ impl EdgeHost {
             link.note(&message, false);
         }
         scene.send(end, Carried::Backbone(message));
-    }
-
-    /// What a message that came means for this edge's datagrams.
-    pub(super) fn note_message(&mut self, peer: &EdgeId, message: &BackboneMessage) {
-        if let Some(link) = self.backbone.links.get_mut(peer) {
-            link.note(message, true);
-        }
-    }
-
-    /// Queues a packet, or a sender's clock, for a relay.
-    pub(super) fn queue(
-        &mut self,
-        now: Time,
-        peer: &EdgeId,
-        relay: RelayId,
-        queued: super::media::ForRelay,
-    ) {
-        let Some(link) = self.backbone.links.get_mut(peer) else {
-            return;
-        };
-        let room = link
-            .outgoing
-            .get(&relay)
-            .map_or(RoomKey(0), |(key, ..)| *key);
-        match queued {
-            super::media::ForRelay::Packet(kind, packet) => {
-                link.core.push(now, room, relay, kind, packet);
-            }
-            super::media::ForRelay::Clock(clock) => {
-                link.core.push_clock(now, room, relay, clock);
-            }
-        }
-    }
-
-    /// Sends what a connection has to send, and sets its timer.
-    pub(super) fn pump(&mut self, scene: &mut Scene, peer: &EdgeId) {
-        let Some(link) = self.backbone.links.get_mut(peer) else {
-            return;
-        };
-        while let Some(bytes) = link.core.poll_transmit(scene.now, DATAGRAM_BYTES, true) {
-            if let Some(at) = scene.net.datagram(scene.now, &mut scene.dice, link.end) {
-                let to = link.end.other();
-                scene.agenda.add(at, Event::Datagram { to, bytes });
-            }
-        }
-        while link.core.take_spare().is_some() {}
-        self.set_timer(scene, peer);
-    }
-
-    fn set_timer(&mut self, scene: &mut Scene, peer: &EdgeId) {
-        let Some(link) = self.backbone.links.get_mut(peer) else {
-            return;
-        };
-        let due = link.core.timeout(scene.now).max(scene.now);
-        let is_set = link.timer > scene.now && link.timer <= due;
-        if !is_set {
-            link.timer = due;
-            let (peer, end) = (peer.clone(), link.end);
-            let event = EdgeEvent::Traffic { peer, end };
-            scene.agenda.add(due, Event::Edge(self.me, event));
-        }
-    }
-
-    pub(super) fn traffic_timeout(&mut self, scene: &mut Scene, peer: &EdgeId, end: End) {
-        let now = scene.now;
-        let link = self.backbone.links.get_mut(peer);
-        let Some(link) = link.filter(|link| link.end == end && link.timer <= now) else {
-            return;
-        };
-        if link.core.timeout(now) <= now {
-            link.core.on_timeout(now);
-        }
-        self.deliver_all(scene, peer);
-        self.pump(scene, peer);
-    }
-
-    /// A datagram arrives.
-    pub(in crate::mesh) fn datagram(&mut self, scene: &mut Scene, to: End, bytes: Bytes) {
-        let Some(peer) = self.backbone.peer_at(to) else {
-            return;
-        };
-        if let Some(link) = self.backbone.links.get_mut(&peer) {
-            link.core.receive(scene.now, bytes);
-        }
-        self.deliver_all(scene, &peer);
-        self.pump(scene, &peer);
-        self.settle(scene);
-    }
-
-    fn deliver_all(&mut self, scene: &mut Scene, peer: &EdgeId) {
-        while let Some(link) = self.backbone.links.get_mut(peer)
-            && let Some(bytes) = link.core.poll_delivery()
-        {
-            let Ok(datagram) = Datagram::parse(bytes) else {
-                continue;
-            };
-            let relay = datagram.relay;
-            let Some(incoming) = link.incoming.get_mut(&relay) else {
-                scene.watch.unrouted(scene.now, self.me, peer);
-                continue;
-            };
-            let track = incoming.track.clone();
-            if datagram.kind == Kind::Clock {
-                self.relayed_clock(scene, &track, &datagram.payload);
-                continue;
-            }
-            let Some(packet) = incoming.joiner.join(datagram) else {
-                continue;
-            };
-            incoming.packets += 1;
-            if incoming.packets == 1 {
-                self.wake_hub(scene, HubEvent::FirstPacket(peer.clone(), relay));
-            }
-            self.relayed_packet(scene, &track, &packet);
-        }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use sluice_relay::mesh::Mesh;
 use sluice_types::ids::MeetingId;
 use sluice_types::mesh::control::{
-    CoordinatorMessage, EdgeMessage, Heartbeat, LinkReport, Registration, RelayReport, RoomReport,
-    TrackReport,
+    CoordinatorMessage, EdgeMessage, Heartbeat, LinkReport, Registration, RelayReport, RoomPlan,
+    RoomReport, TrackReport,
 };
 
 use super::EdgeHost;
@@ -108,15 +109,10 @@ impl EdgeHost {
             CoordinatorMessage::Directory { edges } => {
                 self.backbone.directory = edges.into_iter().map(|edge| edge.edge).collect();
             }
-            CoordinatorMessage::Plan(mut plan) => {
-                if scene.breaks(Sabotage::PlanInCircles) {
-                    for tree in &mut plan.trees {
-                        if let [first, .., last] = &mut *tree.branches {
-                            first.parent = last.edge.clone();
-                        }
-                    }
-                }
+            CoordinatorMessage::Plan(plan) => {
+                let plan = self.sabotaged(scene, plan);
                 self.mesh.apply_plan(&plan);
+                self.report(scene);
             }
             CoordinatorMessage::End { room, reason } => {
                 if let (Some(reason), Some(state)) = (reason, self.rooms.get_mut(&room)) {
@@ -133,6 +129,26 @@ impl EdgeHost {
             | CoordinatorMessage::Refuse { .. }
             | CoordinatorMessage::Jwks { .. } => {}
         }
+    }
+
+    /// The plan, unless plans are to be broken.
+    fn sabotaged(&mut self, scene: &Scene, mut plan: RoomPlan) -> RoomPlan {
+        if scene.breaks(Sabotage::PlanInCircles) {
+            for tree in &mut plan.trees {
+                if let [first, .., last] = &mut *tree.branches {
+                    (first.parent, first.backup) = (last.edge.clone(), None);
+                    (last.parent, last.backup) = (first.edge.clone(), None);
+                }
+            }
+        }
+        if scene.breaks(Sabotage::FollowOldPlans) {
+            let first = self.first.get_or_insert_with(|| plan.clone());
+            if first.room == plan.room && first.epoch < plan.epoch {
+                self.mesh = Mesh::new(self.id.clone(), self.region.clone());
+                return first.clone();
+            }
+        }
+        plan
     }
 
     fn forget_room(&mut self, scene: &mut Scene, room: &MeetingId) {

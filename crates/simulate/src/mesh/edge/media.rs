@@ -7,16 +7,16 @@ use bytes::Bytes;
 use sluice_relay::datagram::read_clock;
 use sluice_relay::mesh::Output;
 use sluice_sfu::forward::{
-    EncodingId, EncodingSet, Forwarder, LinkId, Origin, Outbox, OwnerId, PeerId, RoomId, SinkId,
-    SourceId, Target, Track as Forwarded,
+    EncodingId, EncodingSet, Forwarder, LinkId, Origin, OwnerId, PeerId, RoomId, SinkId, SourceId,
+    Target, Track as Forwarded,
 };
-use sluice_sfu::rtcp::{Control, NtpTime, SenderClock, controls};
-use sluice_sfu::rtp::Outgoing;
+use sluice_sfu::rtcp::{NtpTime, SenderClock};
 use sluice_types::ids::{EdgeId, MeetingId, RelayId, TrackId};
-use sluice_types::room::{MediaKind, TrackInfo};
+use sluice_types::room::TrackInfo;
 use sluice_types::units::Time;
 
 use super::EdgeHost;
+use super::outlet::{ForRelay, Outlet};
 use crate::mesh::Sabotage;
 use crate::mesh::client::{self, Ask};
 use crate::mesh::event::{EdgeEvent, Event, HubEvent, Stay, number_of};
@@ -24,76 +24,6 @@ use crate::mesh::scene::{ACCESS, Scene};
 
 /// How often the forwarder's timers are looked at.
 const TICK: Duration = Duration::from_millis(20);
-
-/// What goes out over a relay.
-pub(super) enum ForRelay {
-    Packet(MediaKind, Vec<u8>),
-    Clock((u64, u32, u8)),
-}
-
-/// A packet for a participant.
-struct ForPeer {
-    peer: PeerId,
-    ssrc: u32,
-    index: u64,
-    payload: Vec<u8>,
-}
-
-/// What the forwarder said.
-#[derive(Default)]
-struct Outlet {
-    media: Vec<ForPeer>,
-    key_frames: Vec<(PeerId, u32)>,
-    relayed: Vec<(LinkId, ForRelay)>,
-    wanted_key_frames: Vec<(SourceId, EncodingId)>,
-    wanted_encodings: Vec<(SourceId, EncodingSet)>,
-}
-
-impl Outbox for Outlet {
-    fn media(&mut self, peer: PeerId, packet: &Outgoing<'_>) {
-        self.media.push(ForPeer {
-            peer,
-            ssrc: packet.ssrc,
-            index: packet.index,
-            payload: packet.payload.to_vec(),
-        });
-    }
-
-    fn control(&mut self, peer: PeerId, packet: &[u8]) {
-        controls(packet, |control| {
-            if let Control::KeyFrameRequest { ssrc } = control {
-                self.key_frames.push((peer, ssrc));
-            }
-        });
-    }
-
-    fn relay(&mut self, link: LinkId, kind: MediaKind, packet: &Outgoing<'_>) {
-        let mut buffer = [0; 1_500];
-        if let Some((_, length)) = packet.write(&mut buffer) {
-            let packet = ForRelay::Packet(kind, buffer[..length].to_vec());
-            self.relayed.push((link, packet));
-        }
-    }
-
-    fn relay_clock(&mut self, link: LinkId, encoding: EncodingId, clock: SenderClock) {
-        let clock = ForRelay::Clock((clock.ntp.0, clock.rtp, encoding.0));
-        self.relayed.push((link, clock));
-    }
-
-    fn key_frame_wanted(&mut self, source: SourceId, encoding: EncodingId) {
-        self.wanted_key_frames.push((source, encoding));
-    }
-
-    fn first_packet(&mut self, _: SourceId) {}
-
-    fn encodings_wanted(&mut self, source: SourceId, encodings: EncodingSet) {
-        self.wanted_encodings.push((source, encodings));
-    }
-
-    fn paused(&mut self, _: SinkId, _: bool) {}
-
-    fn speakers(&mut self, _: RoomId, _: &[(SourceId, u8)]) {}
-}
 
 struct Track {
     source: SourceId,
@@ -377,6 +307,9 @@ impl EdgeHost {
         let mut peers = BTreeSet::new();
         for (link, what) in said.relayed {
             if let Some((peer, relay)) = self.media.links.get(&link).cloned() {
+                if let ForRelay::Packet(_, packet) = &what {
+                    scene.watch.relayed(scene.now, self.me, link.0, packet);
+                }
                 self.queue(scene.now, &peer, relay, what);
                 peers.insert(peer);
             }

@@ -4,21 +4,24 @@
 
 mod backbone;
 mod control;
+mod link;
 mod media;
+mod outlet;
 mod rooms;
 mod session;
+mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use sluice_relay::mesh::{Mesh, Output};
 use sluice_types::ids::{EdgeId, MeetingId, RegionName};
+use sluice_types::mesh::control::RoomPlan;
 
 use self::backbone::Backbone;
 use self::control::Control;
 use self::media::Media;
 use self::rooms::RoomState;
-use super::Sabotage;
 use super::event::{Carried, EdgeEvent, HubEvent, Running};
 use super::network::End;
 use super::scene::Scene;
@@ -47,7 +50,8 @@ pub(super) struct EdgeHost {
     up: BTreeMap<EdgeId, End>,
     control: Control,
     pub(super) capacity: u32,
-    ticks: u64,
+    /// The first plan that came, for [`Sabotage::FollowOldPlans`].
+    first: Option<RoomPlan>,
 }
 
 impl EdgeHost {
@@ -78,7 +82,7 @@ impl EdgeHost {
             up: BTreeMap::new(),
             control: Control::default(),
             capacity,
-            ticks: 0,
+            first: None,
         }
     }
 
@@ -144,6 +148,8 @@ impl EdgeHost {
                     self.up.insert(peer.clone(), end);
                     self.mesh.peer_replaced(now, &peer);
                 }
+                HubEvent::PeerSilent(peer) => self.mesh.peer_silent(now, &peer),
+                HubEvent::PeerHeard(peer) => self.mesh.peer_heard(now, &peer),
                 HubEvent::PeerDown(peer) => {
                     self.up.remove(&peer);
                     self.mesh.peer_down(now, &peer);
@@ -201,6 +207,7 @@ impl EdgeHost {
         let now = scene.now;
         scene.edge_after(TICK, self.me, EdgeEvent::Tick);
         self.mesh.handle_timeout(now);
+        scene.watch.changed = true;
         let due = |state: &RoomState| state.room.poll_timeout().is_some_and(|at| at <= now);
         let due: Vec<_> = self.rooms.iter().filter(|(_, state)| due(state)).collect();
         let due: Vec<_> = due.into_iter().map(|(id, _)| id.clone()).collect();
@@ -209,10 +216,6 @@ impl EdgeHost {
                 state.room.handle_timeout(now);
             }
             self.touched.insert(id);
-        }
-        self.ticks += 1;
-        if scene.breaks(Sabotage::ForgetEpochs) && self.ticks.is_multiple_of(40) {
-            self.mesh = Mesh::new(self.id.clone(), self.region.clone());
         }
         let here: usize = self.rooms.values().map(|state| state.members.len()).sum();
         if here > self.capacity as usize {

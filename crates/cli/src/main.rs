@@ -4,7 +4,10 @@
 mod bench;
 mod dev;
 mod doctor;
+mod drain;
+mod faults;
 mod keys;
+mod ops;
 mod pki;
 mod process;
 mod render;

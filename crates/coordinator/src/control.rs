@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use sluice_meshnet::{MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
 use sluice_types::ids::{EdgeId, MeetingId};
-use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage, Registration};
+use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage, LINKS_AND_DRAIN, Registration};
+use sluice_types::mesh::version::Version;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -91,7 +92,8 @@ async fn serve_edge(connection: &MeshConnection, shared: &Shared) -> Result<(), 
         }
     };
     tracing::info!(%edge, "an edge is registered");
-    let result = talk(&edge, shared, sender, receiver, line).await;
+    let version = connection.version();
+    let result = talk(&edge, version, shared, sender, receiver, line).await;
     // Only the line is lost, perhaps: the edge counts until it was silent for too long.
     shared.remove_line(&edge, number);
     result
@@ -144,6 +146,7 @@ async fn register(
 
 async fn talk(
     edge: &EdgeId,
+    version: Version,
     shared: &Shared,
     mut sender: MessageSender<CoordinatorMessage>,
     mut receiver: MessageReceiver<EdgeMessage>,
@@ -152,7 +155,12 @@ async fn talk(
     loop {
         tokio::select! {
             message = line.recv() => {
-                sender.send(&message.ok_or(LineError::Replaced)?).await?;
+                let message = message.ok_or(LineError::Replaced)?;
+                if matches!(message, CoordinatorMessage::Drain {}) && version < LINKS_AND_DRAIN {
+                    tracing::warn!(%edge, %version, "an edge is too old to be told to drain");
+                } else {
+                    sender.send(&message).await?;
+                }
             }
             message = receiver.recv() => {
                 match message?.ok_or(LineError::Closed)? {
@@ -177,6 +185,11 @@ async fn talk(
                     EdgeMessage::Draining {} => {
                         tracing::info!(%edge, "an edge is draining");
                         shared.registry().drain(edge);
+                        shared.look_again();
+                    }
+                    EdgeMessage::Links(report) => {
+                        let now = shared.now();
+                        shared.registry().take_links(now, edge, report);
                     }
                 }
             }
@@ -211,6 +224,7 @@ async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
         }
         let now = shared.now();
         shared.registry().forget_old(now);
+        shared.registry().retry_links(now);
         let silent = shared.registry().silent(now, silence);
         for (edge, number) in silent {
             tracing::warn!(%edge, ?silence, "an edge is silent and dropped");

@@ -11,13 +11,13 @@ use sluice_meshnet::expiry::first_end_s;
 use sluice_meshnet::pki::CredentialFiles;
 use sluice_meshnet::{Credentials, MeshEndpoint, TransportSettings};
 use sluice_types::mesh::backbone;
-use sluice_types::mesh::control::{Heartbeat, Registration};
+use sluice_types::mesh::control::Registration;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::backbone::{Backbone, BackboneSettings};
 use crate::config::EdgeConfig;
-use crate::control::{Control, ControlSettings};
+use crate::control::{Beat, Control, ControlSettings};
 use crate::http::{App, router};
 use crate::hub::{self, HubCommand, Parts};
 use crate::media::{Media, MediaConfig, MediaError};
@@ -103,7 +103,7 @@ pub async fn run(
         &TransportSettings::control(),
         &[],
     )?;
-    let heartbeat = Arc::<Mutex<Heartbeat>>::default();
+    let heartbeat = Arc::<Mutex<Beat>>::default();
     let measured = heartbeat.clone();
     let control = Control::start(
         control_endpoint,

@@ -117,6 +117,26 @@ impl Children {
         }
     }
 
+    /// Sends a process a signal, by its name as `kill` knows it.
+    pub(super) async fn signal(&self, name: &str, signal: &str) -> Result<(), String> {
+        let found = self.all.iter().find(|named| named.name == name);
+        let pid = found
+            .and_then(|named| named.child.id())
+            .ok_or_else(|| format!("no process `{name}` runs"))?;
+        let failed = |error: std::io::Error| format!("kill: {error}");
+        let status = Command::new("kill")
+            .arg(format!("-{signal}"))
+            .arg(pid.to_string())
+            .status()
+            .await
+            .map_err(failed)?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("`{name}` takes no {signal}"))
+        }
+    }
+
     /// Ends all of them: their input ends, which each takes as being told to.
     pub(super) async fn end(mut self) {
         // Edges first, so that the coordinator hears of their end.

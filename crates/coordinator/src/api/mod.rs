@@ -51,6 +51,7 @@ pub(crate) fn router(shared: Shared) -> Router {
             post(waiting::deny),
         )
         .route("/v1/ops/state", get(ops::state))
+        .route("/v1/ops/edges/{edge}/drain", post(ops::drain))
         .route("/.well-known/jwks.json", get(jwks))
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(openapi::page))

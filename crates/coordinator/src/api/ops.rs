@@ -1,8 +1,12 @@
 //! The mesh as it is, for those who run it.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use serde_json::{Value, json};
+use sluice_types::ids::EdgeId;
+use sluice_types::mesh::control::CoordinatorMessage;
 
 use super::auth::Caller;
 use super::problem::Problem;
@@ -28,6 +32,8 @@ pub(super) async fn state(
                 "participants": edge.heartbeat.participants,
                 "load_permille": edge.heartbeat.load_permille,
                 "links": edge.heartbeat.links,
+                "link_quality": edge.links.up,
+                "unreachable": edge.links.unreachable,
                 "rooms": edge.heartbeat.rooms,
             })
         })
@@ -38,9 +44,29 @@ pub(super) async fn state(
             json!({ "room": id, "epoch": epoch, "participants": participants, "trees": trees })
         })
         .collect();
-    Ok(Json(
-        json!({ "mesh": registry.topology().name(), "edges": edges, "rooms": rooms }),
-    ))
+    Ok(Json(json!({
+        "mesh": registry.topology().name(),
+        "edges": edges,
+        "rooms": rooms,
+        "links_down": registry.mesh().links_down,
+    })))
+}
+
+/// `POST /v1/ops/edges/{edge}/drain`: sends an edge's participants elsewhere, and trees around it.
+pub(super) async fn drain(
+    State(shared): State<Shared>,
+    caller: Caller,
+    edge: Result<Path<EdgeId>, PathRejection>,
+) -> Result<StatusCode, Problem> {
+    operator(caller)?;
+    let Path(edge) = edge?;
+    if !shared.registry().drain(&edge) {
+        return Err(Problem::not_found("no such edge is registered"));
+    }
+    tracing::info!(%edge, "an edge is to drain");
+    shared.tell(&edge, CoordinatorMessage::Drain {});
+    shared.look_again();
+    Ok(StatusCode::ACCEPTED)
 }
 
 /// Refuses whoever does not run the mesh.

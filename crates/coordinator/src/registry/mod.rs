@@ -2,6 +2,7 @@
 //! no clock, and everything in it comes back from the edges after a restart.
 
 mod edge;
+mod links;
 mod mesh;
 mod outlook;
 mod plans;
@@ -16,12 +17,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sluice_placement::Candidate;
-use sluice_types::ids::{EdgeId, Epoch, MeetingId, ParticipantId};
-use sluice_types::mesh::control::{EdgeAddress, Heartbeat, Registration, RelayTree, RoomDemand};
+use sluice_types::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName};
+use sluice_types::mesh::control::{
+    EdgeAddress, Heartbeat, LinksReport, Registration, RelayTree, RoomDemand,
+};
 use sluice_types::topology::Topology;
 use sluice_types::units::Time;
 
 pub use self::edge::{EdgeState, RegistrationError};
+use self::links::Links;
 pub use self::mesh::Mesh;
 pub use self::outlook::{InForce, Outlook, Replanned};
 pub use self::plans::Plans;
@@ -32,19 +36,26 @@ pub use self::room::{Waiting, Word};
 /// With this heartbeat an edge has repeated every demand that it still has.
 const BEATS_TO_REPEAT: u32 = 2;
 
+/// How much longer than a dead edge a failed link is reported before it counts.
+const LINK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// See the module.
 pub struct Registry {
     topology: Topology,
     edges: BTreeMap<EdgeId, EdgeState>,
     rooms: BTreeMap<MeetingId, RoomState>,
+    links: Links,
     next_connection: u64,
 }
 
 impl Registry {
     /// Nobody is registered yet.
     #[must_use]
-    pub const fn new(topology: Topology) -> Self {
+    pub fn new(topology: Topology) -> Self {
+        // A dead edge is dropped before its links can be taken for what failed.
+        let patience = topology.coordinator().silent_after().duration() + LINK_PATIENCE;
         Self {
+            links: Links::new(patience),
             topology,
             edges: BTreeMap::new(),
             rooms: BTreeMap::new(),
@@ -88,6 +99,7 @@ impl Registry {
             heard: now,
             addresses,
             draining: false,
+            links: LinksReport::default(),
             connection: self.next_connection,
             beats: 0,
             underway: VecDeque::new(),
@@ -139,11 +151,50 @@ impl Registry {
         affected
     }
 
-    /// An edge takes nobody new any more.
-    pub fn drain(&mut self, edge: &EdgeId) {
-        if let Some(state) = self.edges.get_mut(edge) {
-            state.draining = true;
+    /// An edge takes nobody new any more; `false` when it is not registered.
+    pub fn drain(&mut self, edge: &EdgeId) -> bool {
+        let known = self.edges.get_mut(edge);
+        known.map(|state| state.draining = true).is_some()
+    }
+
+    /// An edge tells how its backbone fares.
+    pub fn take_links(&mut self, now: Time, edge: &EdgeId, report: LinksReport) {
+        let unreachable = report.unreachable.clone();
+        match self.edges.get_mut(edge) {
+            Some(state) => state.links = report,
+            None => return,
         }
+        let failed: Vec<_> = (unreachable.iter())
+            .filter_map(|peer| self.failed_link(edge, peer))
+            .collect();
+        for pair in failed {
+            self.links.report(now, pair);
+        }
+    }
+
+    /// Links that were left alone for long enough are tried again.
+    pub fn retry_links(&mut self, now: Time) {
+        self.links.retry(now);
+    }
+
+    /// The link that is to blame when one edge cannot reach another: none when another pair of edges
+    /// uses it.
+    fn failed_link(&self, edge: &EdgeId, peer: &EdgeId) -> Option<(RegionName, RegionName)> {
+        let region = |edge: &EdgeId| Some(&self.edges.get(edge)?.registration.region);
+        let (here, there) = (region(edge)?, region(peer)?);
+        self.topology.link_between(here, there)?;
+        let crosses = |from: &EdgeId, to: &EdgeId| {
+            let ends = region(from).zip(region(to));
+            ends == Some((here, there)) || ends == Some((there, here))
+        };
+        let works = self.edges.iter().any(|(from, state)| {
+            let mut up = state.links.up.iter();
+            up.any(|link| {
+                !state.links.unreachable.contains(&link.peer) && crosses(from, &link.peer)
+            })
+        });
+        let pair = (here.min(there).clone(), here.max(there).clone());
+        (!works).then_some(pair)
     }
 
     /// An edge's addresses changed.

@@ -9,7 +9,10 @@ use sluice_meshnet::connection::CloseCode;
 use sluice_meshnet::endpoint::ConnectError;
 use sluice_meshnet::stream::StreamError;
 use sluice_meshnet::{Identity, MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
-use sluice_types::mesh::control::{ALPNS, CoordinatorMessage, EdgeMessage, ROOMS_REPORTED_MAX};
+use sluice_types::mesh::control::{
+    ALPNS, CoordinatorMessage, EdgeMessage, LINKS_AND_DRAIN, ROOMS_REPORTED_MAX,
+};
+use sluice_types::mesh::version::Version;
 use thiserror::Error;
 use tokio::net::lookup_host;
 use tokio::sync::mpsc;
@@ -17,7 +20,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::pending::Pending;
-use super::{ControlEvent, ControlSettings};
+use super::{Beat, ControlEvent, ControlSettings};
 
 /// How long the coordinator's name may take to resolve.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -159,12 +162,13 @@ impl Session {
         tracing::info!(
             coordinator = %connection.remote_address(),
             heartbeat_ms,
+            version = %connection.version(),
             "registered with the coordinator"
         );
         shared.pending.connected();
         // Beside one another: a hub that is behind holds up what it is told, and no heartbeat.
         let result = tokio::select! {
-            result = speak(shared, sender, heartbeat_ms) => result,
+            result = speak(shared, sender, connection.version(), heartbeat_ms) => result,
             error = listen(shared, welcome, receiver) => Err(error),
         };
         shared.pending.disconnected();
@@ -180,6 +184,7 @@ impl Session {
 async fn speak(
     shared: &Shared,
     mut sender: MessageSender<EdgeMessage>,
+    version: Version,
     heartbeat_ms: u32,
 ) -> Result<(), SessionError> {
     let heartbeat_ms = heartbeat_ms.clamp(*HEARTBEAT_MS.start(), *HEARTBEAT_MS.end());
@@ -189,9 +194,12 @@ async fn speak(
         tokio::select! {
             () = shared.shutdown.cancelled() => break,
             _ = beat.tick() => {
-                let mut heartbeat = (shared.settings.heartbeat)();
+                let Beat { mut heartbeat, links } = (shared.settings.heartbeat)();
                 heartbeat.rooms.truncate(ROOMS_REPORTED_MAX);
                 sender.send(&EdgeMessage::Heartbeat(heartbeat)).await?;
+                if version >= LINKS_AND_DRAIN {
+                    sender.send(&EdgeMessage::Links(links)).await?;
+                }
             }
             () = shared.pending.wait() => tell(shared, &mut sender).await?,
         }

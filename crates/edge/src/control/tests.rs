@@ -59,9 +59,12 @@ fn line(ca: &MeshCa, coordinator: SocketAddr) -> Line {
     let settings = ControlSettings {
         coordinator: coordinator.to_string(),
         registration: registration(),
-        heartbeat: Arc::new(move || Heartbeat {
-            participants: beats.fetch_add(1, Ordering::Relaxed),
-            ..Heartbeat::default()
+        heartbeat: Arc::new(move || Beat {
+            heartbeat: Heartbeat {
+                participants: beats.fetch_add(1, Ordering::Relaxed),
+                ..Heartbeat::default()
+            },
+            links: LinksReport::default(),
         }),
     };
     let shutdown = CancellationToken::new();

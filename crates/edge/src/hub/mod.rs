@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use sluice_relay::mesh::Mesh;
 use sluice_sfu::room::Room;
 use sluice_types::ids::{EdgeId, MeetingId, ParticipantId, RelayId, TrackId};
-use sluice_types::mesh::control::{Heartbeat, RoomDemand};
+use sluice_types::mesh::control::{LinksReport, RoomDemand};
 use sluice_types::room::MediaKind;
 use sluice_types::units::Time;
 use tokio::sync::mpsc;
@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::command::{Hello, HubCommand, HubHandle, Published, Refusal, SocketHandle, ToSocket};
 use crate::backbone::{Backbone, BackboneEvent};
 use crate::config::EdgeConfig;
-use crate::control::{Control, ControlEvent};
+use crate::control::{Beat, Control, ControlEvent};
 use crate::media::{Media, MediaEvent, RelayInlet, RelaySink, Session};
 use crate::signal::Keyring;
 
@@ -55,7 +55,7 @@ pub struct Parts {
     /// Filled with the coordinator's public endpoint.
     pub coordinator_url: Arc<RwLock<Option<String>>>,
     /// Filled for heartbeats.
-    pub heartbeat: Arc<Mutex<Heartbeat>>,
+    pub heartbeat: Arc<Mutex<Beat>>,
 }
 
 /// One participant of this edge.
@@ -91,7 +91,7 @@ struct Hub {
     control: Control,
     keyring: Keyring,
     coordinator_url: Arc<RwLock<Option<String>>>,
-    heartbeat: Arc<Mutex<Heartbeat>>,
+    heartbeat: Arc<Mutex<Beat>>,
     mesh: Mesh,
     rooms: BTreeMap<MeetingId, RoomState>,
     /// Rooms whose outputs have not been carried yet.
@@ -225,10 +225,16 @@ impl Hub {
             }
             self.touched.insert(id);
         }
-        let heartbeat = self.make_heartbeat();
+        let beat = Beat {
+            heartbeat: self.make_heartbeat(),
+            links: LinksReport {
+                up: self.backbone.qualities(),
+                unreachable: self.mesh.unreachable(now).cloned().collect(),
+            },
+        };
         *self
             .heartbeat
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = heartbeat;
+            .unwrap_or_else(PoisonError::into_inner) = beat;
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, TrackId};
+use crate::mesh::version::Version;
 use crate::room::{LeaveReason, MediaKind};
 
 /// The ALPN protocol name of a control connection of the newest version.
@@ -10,6 +11,9 @@ pub const ALPN: &[u8] = b"sluice-control/2";
 
 /// The names of all versions that are spoken, the newest first.
 pub const ALPNS: &[&[u8]] = &[ALPN, b"sluice-control/1"];
+
+/// The first version with [`EdgeMessage::Links`] and [`CoordinatorMessage::Drain`].
+pub const LINKS_AND_DRAIN: Version = Version(2);
 
 /// What an edge says to the coordinator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +27,28 @@ pub enum EdgeMessage {
     Demand(RoomDemand),
     /// The edge takes no new participants any more, and will go away.
     Draining {},
+    /// How its backbone connections fare; sent with each heartbeat, since version 2.
+    Links(LinksReport),
+}
+
+/// How an edge's backbone connections fare.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LinksReport {
+    /// Those that are up.
+    pub up: Vec<LinkQuality>,
+    /// Edges that it needs and has not heard of for a second or more.
+    pub unreachable: Vec<EdgeId>,
+}
+
+/// What a connection measures beyond its [`LinkReport`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkQuality {
+    /// The edge at the other end.
+    pub peer: EdgeId,
+    /// How much the way here varies (RFC 3550, section 6.4.1), in microseconds.
+    pub jitter_us: u64,
+    /// How much of what the path is found to carry is used, in thousandths.
+    pub used_permille: u32,
 }
 
 /// Who an edge is and where it is reached.
@@ -169,6 +195,8 @@ pub enum CoordinatorMessage {
         /// Why; `None` when only the plan no longer has this edge.
         reason: Option<LeaveReason>,
     },
+    /// Send your participants elsewhere and take nobody new; since version 2.
+    Drain {},
 }
 
 /// Where an edge is reached on the backbone.

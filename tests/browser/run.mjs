@@ -14,6 +14,8 @@ const ALL = [
   'limits',
   'firefox',
   'tokens',
+  // The mesh is not what it was afterwards.
+  'edges',
 ];
 
 for (const spec of process.env.SLUICE_SPECS?.split(',') ?? ALL) await import(`./specs/${spec}.mjs`);

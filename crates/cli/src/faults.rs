@@ -142,7 +142,7 @@ async fn endure(args: &FaultsArgs, fault: Fault) -> Result<Vec<Endured>, String>
         topology: &args.topology,
         regions: &args.regions,
         wan: true,
-        geoip: Path::new(""),
+        geoip: Path::new("data/geoip/country.mmdb"),
         logs: logs.as_deref(),
     })
     .await?;

@@ -8,7 +8,7 @@ use sluice_meshnet::{Identity, MeshCa};
 use sluice_types::ids::{EdgeId, RegionName};
 use sluice_types::topology::{LoadError, Topology, load_dir};
 
-use super::children::Children;
+use super::children::{COORDINATOR as COORDINATOR_NAME, Children};
 use super::client::Client;
 use super::{API_KEY, API_SECRET, CONTROL, COORDINATOR, TURN, TURN_SECRET, say, wan};
 
@@ -236,7 +236,7 @@ fn start_coordinator(
         ("SLUICE_API_KEYS", format!("{API_KEY}:{API_SECRET}:dev:ops")),
         ("SLUICE_TURN_SECRET", TURN_SECRET.to_owned()),
     ];
-    children.start("coordinator", "coordinator", &flags, &secrets)
+    children.start(COORDINATOR_NAME, "coordinator", &flags, &secrets)
 }
 
 fn start_edge(

@@ -124,7 +124,7 @@ async fn watch(args: &DevArgs, mesh: &mut LocalMesh) -> Result<(), String> {
         let list: Vec<_> = urls
             .iter()
             .map(|(edge, url)| {
-                serde_json::json!({ "edge": edge.id, "region": edge.region, "url": edge.url(), "join": url, "client": edge.client })
+                serde_json::json!({ "edge": edge.id, "region": edge.region, "url": edge.url(), "join": url, "client": edge.client, "pid": children.pid(edge.id.as_str()) })
             })
             .collect();
         let document =
@@ -145,7 +145,12 @@ async fn watch(args: &DevArgs, mesh: &mut LocalMesh) -> Result<(), String> {
     let on_terminal = std::io::stdout().is_terminal();
     let mut shown = String::new();
     loop {
-        children.check()?;
+        for what in children.ended()? {
+            say(format_args!(
+                "{what}; its log in {} says why",
+                logs.display()
+            ));
+        }
         if let Some(state) = client.state().await {
             let picture = view::draw(&state, on_terminal);
             if picture != shown {

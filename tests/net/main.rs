@@ -1,4 +1,5 @@
 //! Tests over real sockets, on loopback.
 
+mod coordinator;
 mod media;
 mod mesh;

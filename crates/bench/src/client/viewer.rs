@@ -233,7 +233,8 @@ impl Viewer {
     }
 
     /// The feedback that is due, one packet at a time
-    /// (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+    /// (draft-holmer-rmcat-transport-wide-cc-extensions-01), and requests for key frames of what cannot
+    /// be decoded.
     pub(crate) fn feedback(&mut self, buffer: &mut Vec<u8>, mut send: impl FnMut(&[u8])) {
         self.arrivals.sort_unstable();
         self.arrivals.dedup_by_key(|&mut (number, _)| number);
@@ -246,6 +247,11 @@ impl Viewer {
             rest = &rest[told..];
         }
         self.arrivals.clear();
+        for stream in self.streams.iter().filter(|stream| stream.broken) {
+            buffer.clear();
+            sluice_sfu::rtcp::key_frame_request(buffer, stream.report.ssrc);
+            send(buffer);
+        }
     }
 }
 

@@ -45,13 +45,15 @@ fn left(state: &Value, edge: &EdgeId) -> Option<(u64, usize)> {
     Some((found["participants"].as_u64()?, passing.count()))
 }
 
-async fn drain(args: &DrainArgs) -> Result<(), String> {
-    let path = format!("/v1/ops/edges/{}/drain", args.id);
-    args.ops.ask(Method::POST, &path).await?;
+fn drain(args: &DrainArgs) -> Result<(), String> {
+    let ask = |method: Method, path: &str| {
+        let asked = args.ops.ask::<Value>(method, path, None::<&()>);
+        asked.map_err(|error| error.to_string())
+    };
+    ask(Method::POST, &format!("/v1/ops/edges/{}/drain", args.id))?;
     let began = Instant::now();
     loop {
-        let body = args.ops.ask(Method::GET, "/v1/ops/state").await?;
-        let state: Value = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+        let state = ask(Method::GET, "/v1/ops/state")?;
         let Some((participants, rooms)) = left(&state, &args.id) else {
             return Ok(());
         };
@@ -66,20 +68,14 @@ async fn drain(args: &DrainArgs) -> Result<(), String> {
                 args.id
             ));
         }
-        tokio::time::sleep(LOOK).await;
+        std::thread::sleep(LOOK);
     }
 }
 
 /// Runs the command. The exit code is 0 when the edge is empty.
 pub(crate) fn run(args: &DrainArgs) -> ExitCode {
     start_logs();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let result = runtime
-        .map_err(|error| error.to_string())
-        .and_then(|runtime| runtime.block_on(drain(args)));
-    match result {
+    match drain(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }

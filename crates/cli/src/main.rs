@@ -13,6 +13,7 @@ mod process;
 mod render;
 mod room;
 mod servers;
+mod simulate;
 mod topology;
 
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Command {
     /// Measure how fast an edge forwards, or put load on a mesh.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Bench(bench::BenchArgs),
+    /// Run the whole mesh in virtual time, with faults, and check what must never be otherwise.
+    Simulate(Box<simulate::SimulateArgs>),
     /// Make the mesh's certificate authority and certificates.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Pki(pki::PkiArgs),
@@ -49,7 +52,8 @@ enum Command {
     /// Ask a running mesh about one meeting.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Room(room::RoomArgs),
-    /// Check or draw the mesh that topology.toml and regions/ describe, or render its deployment.
+    /// Check, draw, plan or apply the mesh that topology.toml and regions/ describe, or render its
+    /// deployment.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Topology(topology::TopologyArgs),
 }
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         Command::Coordinator(args) => servers::run_coordinator(*args),
         Command::Doctor(args) => doctor::run(*args),
         Command::Bench(args) => bench::run(args),
+        Command::Simulate(args) => simulate::run(*args),
         Command::Pki(args) => pki::run(args),
         Command::Keys(args) => keys::run(args),
         Command::Room(args) => room::run(args),

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use reqwest::Method;
 use sluice_types::ids::MeetingId;
 use sluice_types::rest::{MeetingExplanation, TreeExplanation};
 use sluice_types::room::MediaKind;
@@ -38,13 +39,10 @@ struct ExplainArgs {
 /// Runs the command. The exit code is 0 when the meeting was explained, else 1.
 pub(crate) fn run(args: RoomArgs) -> ExitCode {
     let Command::Explain(args) = args.command;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let result = runtime
-        .map_err(|error| error.to_string())
-        .and_then(|runtime| runtime.block_on(ask(&args)));
-    let shown = result.and_then(|explanation| {
+    let path = format!("/v1/meetings/{}/explain", args.id);
+    let asked = args.ops.ask(Method::GET, &path, None::<&()>);
+    let result = asked.map_err(|error| error.to_string());
+    let shown = result.and_then(|explanation: MeetingExplanation| {
         let mut out = io::stdout().lock();
         let written = if args.json {
             serde_json::to_string_pretty(&explanation)
@@ -67,12 +65,6 @@ pub(crate) fn run(args: RoomArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-async fn ask(args: &ExplainArgs) -> Result<MeetingExplanation, String> {
-    let path = format!("/v1/meetings/{}/explain", args.id);
-    let body = args.ops.ask(reqwest::Method::GET, &path).await?;
-    serde_json::from_slice(&body).map_err(|error| format!("{path}: {error}"))
 }
 
 fn show(out: &mut dyn Write, explanation: &MeetingExplanation) -> io::Result<()> {

@@ -1,10 +1,13 @@
 //! Edges: registration, heartbeats, demand, and the plans that follow from it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sluice_meshnet::{MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
 use sluice_types::ids::{EdgeId, MeetingId};
-use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage, LINKS_AND_DRAIN, Registration};
+use sluice_types::mesh::control::{
+    CoordinatorMessage, EdgeMessage, LEADS, LINKS_AND_DRAIN, Registration,
+};
 use sluice_types::mesh::version::Version;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -13,6 +16,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::dns;
+use crate::lead;
 use crate::state::{Shared, TO_EDGE};
 
 /// How long a registration may take.
@@ -121,23 +125,20 @@ async fn register(
         .register(now, registration, addresses.addresses.clone())
         .map_err(|error| error.to_string())?;
     let (line, queue) = mpsc::channel(TO_EDGE);
-    shared.add_line(edge.clone(), number, line);
     let heartbeat = shared.registry().topology().coordinator().heartbeat();
-    shared.tell(
-        &edge,
-        CoordinatorMessage::Welcome {
-            mesh: shared.registry().topology().name().to_owned(),
-            jwks: shared.signer.jwks().to_owned(),
-            heartbeat_ms: heartbeat.0,
-            public_url: shared.public_url.clone(),
-        },
-    );
-    shared.publish_directory();
-    // What was planned while the edge had no line.
-    let plans = shared.registry().plans_of(&edge);
-    for plan in plans {
-        shared.tell(&edge, CoordinatorMessage::Plan(plan));
+    let welcome = CoordinatorMessage::Welcome {
+        mesh: shared.registry().topology().name().to_owned(),
+        jwks: shared.signer().jwks().to_owned(),
+        heartbeat_ms: heartbeat.0,
+        public_url: shared.public_url(),
+    };
+    // Nothing comes before the welcome: nobody else knows of the line yet, and it is empty.
+    let _ = line.try_send(welcome);
+    shared.add_line(edge.clone(), number, line);
+    if let Some(term) = shared.leading() {
+        lead::announce(shared, &edge, term);
     }
+    shared.publish_directory();
     // Ways may have become shorter.
     shared.look_again();
     dns::keep_fresh(shared.clone(), edge.clone(), number, backbone, addresses);
@@ -156,9 +157,13 @@ async fn talk(
         tokio::select! {
             message = line.recv() => {
                 let message = message.ok_or(LineError::Replaced)?;
-                if matches!(message, CoordinatorMessage::Drain {}) && version < LINKS_AND_DRAIN {
-                    tracing::warn!(%edge, %version, "an edge is too old to be told to drain");
-                } else {
+                // An edge of an older version has one coordinator, and does not understand these.
+                let is_known = match message {
+                    CoordinatorMessage::Lead { .. } => version >= LEADS,
+                    CoordinatorMessage::Drain {} => version >= LINKS_AND_DRAIN,
+                    _ => true,
+                };
+                if is_known {
                     sender.send(&message).await?;
                 }
             }
@@ -177,7 +182,7 @@ async fn talk(
                             let mut registry = shared.registry();
                             let before = registry.participants(&room);
                             let replan = registry.demand(edge, demand);
-                            shared.webhooks.counted(&room, before, registry.participants(&room));
+                            counted(shared, &room, before, registry.participants(&room));
                             replan
                         };
                         shared.replan(replan.then_some(room));
@@ -197,6 +202,14 @@ async fn talk(
     }
 }
 
+/// Tells webhooks that the number of participants changed. Every coordinator hears it from the edge,
+/// and the one that leads tells it.
+fn counted(shared: &Shared, room: &MeetingId, before: u32, after: u32) {
+    if shared.leading().is_some() {
+        shared.webhooks.counted(room, before, after);
+    }
+}
+
 /// How many are in each room, when anybody is told of changes.
 fn counts(shared: &Shared) -> Vec<(MeetingId, u32)> {
     if !shared.webhooks.any() {
@@ -211,20 +224,31 @@ fn counts(shared: &Shared) -> Vec<(MeetingId, u32)> {
 
 /// Drops edges that were not heard of for long enough, and seats that nobody took.
 async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
-    let silence = shared
-        .registry()
-        .topology()
-        .coordinator()
-        .silent_after()
-        .duration();
+    let mut links_down = BTreeSet::new();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(SILENCE_CHECK) => {}
         }
+        let silence = {
+            let registry = shared.registry();
+            registry.topology().coordinator().silent_after().duration()
+        };
         let now = shared.now();
         shared.registry().forget_old(now);
-        shared.registry().retry_links(now);
+        let down = {
+            let mut registry = shared.registry();
+            registry.retry_links(now);
+            registry.links_down()
+        };
+        metrics::gauge!("sluice_coordinator_links_down").set(down.len() as f64);
+        for (a, b) in down.difference(&links_down) {
+            tracing::warn!(%a, %b, "edges cannot use a link: plans go around it");
+        }
+        for (a, b) in links_down.difference(&down) {
+            tracing::info!(%a, %b, "a link is tried again");
+        }
+        links_down = down;
         let silent = shared.registry().silent(now, silence);
         for (edge, number) in silent {
             tracing::warn!(%edge, ?silence, "an edge is silent and dropped");
@@ -234,7 +258,7 @@ async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
             let rooms = shared.registry().drop_edge(&edge, number);
             for (room, before) in before {
                 let after = shared.registry().participants(&room);
-                shared.webhooks.counted(&room, before, after);
+                counted(&shared, &room, before, after);
             }
             shared.remove_line(&edge, number);
             shared.replan(rooms.unwrap_or_default());

@@ -8,12 +8,14 @@ mod control;
 mod declared;
 mod dns;
 pub mod geoip;
+mod lead;
 mod planner;
-pub mod registry;
 mod run;
 mod state;
 pub mod store;
 pub mod tokens;
+mod topology;
 pub mod webhooks;
 
 pub use run::{CoordinatorError, run};
+pub use sluice_placement::registry;

@@ -1,4 +1,5 @@
 //! Sans-IO core that decides who goes to which edge, and along which relay tree tracks travel.
+//! [`registry`] is what a coordinator decides from.
 #![forbid(unsafe_code)]
 
 mod assess;
@@ -14,6 +15,7 @@ mod nearest;
 mod net;
 mod optimise;
 mod planner;
+pub mod registry;
 mod residency;
 mod search;
 mod sketch;

@@ -194,7 +194,7 @@ async fn examine(patient: &Patient) -> Report {
         Err(error) => report.skip("port", "all", error),
     }
     names::check(&mut report, resolver, config, patient.topology.as_ref()).await;
-    mesh::coordinator(&mut report, config, resolver).await;
+    mesh::coordinators(&mut report, config, resolver).await;
     mesh::peers(&mut report, config, resolver, &patient.peers).await;
     relays(&mut report, patient).await;
     host::geoip(&mut report, &patient.geoip, now);

@@ -46,9 +46,11 @@ pub(super) async fn state(
         .collect();
     Ok(Json(json!({
         "mesh": registry.topology().name(),
+        "coordinator": shared.config.name,
+        "leading": shared.leading(),
         "edges": edges,
         "rooms": rooms,
-        "links_down": registry.mesh().links_down,
+        "links_down": registry.links_down(),
     })))
 }
 
@@ -57,7 +59,7 @@ pub(super) async fn drain(
     State(shared): State<Shared>,
     caller: Caller,
     edge: Result<Path<EdgeId>, PathRejection>,
-) -> Result<StatusCode, Problem> {
+) -> Result<(StatusCode, Json<Value>), Problem> {
     operator(caller)?;
     let Path(edge) = edge?;
     if !shared.registry().drain(&edge) {
@@ -66,7 +68,10 @@ pub(super) async fn drain(
     tracing::info!(%edge, "an edge is to drain");
     shared.tell(&edge, CoordinatorMessage::Drain {});
     shared.look_again();
-    Ok(StatusCode::ACCEPTED)
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(json!({ "edge": edge, "draining": true })),
+    ))
 }
 
 /// Refuses whoever does not run the mesh.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sluice_meshnet::connection::CloseCode;
 use sluice_meshnet::{MeshConnection, MeshEndpoint};
+use sluice_relay::duplicate::{self, gives_up_dialling};
 use sluice_types::ids::EdgeId;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -144,9 +145,7 @@ impl Supervisor {
         });
     }
 
-    /// Takes in a new connection. Of two that both sides opened at once, both sides keep the one
-    /// that the smaller edge id dialled; a second one from the same side replaces the first, whose
-    /// dialler has forgotten it.
+    /// Takes in a new connection, unless there is one that stays.
     async fn take_in(&mut self, ready: Ready) {
         let Ready {
             peer,
@@ -155,15 +154,12 @@ impl Supervisor {
             receiver,
             dialled,
         } = ready;
-        // The smaller edge's own attempt goes on beside a connection that it accepted meanwhile: the
-        // other side may be about to prefer it.
-        if dialled || self.settings.edge > peer {
+        if gives_up_dialling(&self.settings.edge, &peer, dialled) {
             self.dialling.remove(&peer);
         }
         let replaces = match self.up.get(&peer) {
             Some(before) => {
-                let by_smaller = |dialled: bool| dialled == (self.settings.edge < peer);
-                if before.dialled != dialled && by_smaller(before.dialled) {
+                if !duplicate::replaces(&self.settings.edge, &peer, before.dialled, dialled) {
                     connection.close(CloseCode::Duplicate, "there is one already");
                     return;
                 }

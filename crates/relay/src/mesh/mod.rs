@@ -302,6 +302,29 @@ impl Mesh {
         })
     }
 
+    /// Every relay that goes out, with its room, root and track.
+    pub fn sending(
+        &self,
+    ) -> impl Iterator<Item = (&EdgeId, RelayId, &MeetingId, &EdgeId, &TrackId)> {
+        self.peers.iter().flat_map(|(peer, state)| {
+            state
+                .sending
+                .iter()
+                .map(move |(&relay, of)| (peer, relay, &of.room, &of.root, &of.track))
+        })
+    }
+
+    /// Whom each tree is received from: the room, the root, the parent that was joined last, and
+    /// whether the whole roster came from it.
+    pub fn parents(&self) -> impl Iterator<Item = (&MeetingId, &EdgeId, &EdgeId, bool)> {
+        self.rooms.iter().flat_map(|(id, room)| {
+            let trees = room.trees.iter();
+            trees.filter_map(move |(root, tree)| {
+                Some((id, root, tree.joined.as_ref()?, tree.confirmed))
+            })
+        })
+    }
+
     /// What a track is, when it is one of another edge's.
     #[must_use]
     pub fn track(&self, room: &MeetingId, track: &TrackId) -> Option<&TrackInfo> {

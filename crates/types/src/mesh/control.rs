@@ -2,18 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, TrackId};
+use crate::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, Term, TrackId};
 use crate::mesh::version::Version;
 use crate::room::{LeaveReason, MediaKind};
 
 /// The ALPN protocol name of a control connection of the newest version.
 pub const ALPN: &[u8] = b"sluice-control/2";
 
-/// The names of all versions that are spoken, the newest first.
+/// The names of all versions that are spoken, the newest first. Since version 2 coordinators say in
+/// which term they lead.
 pub const ALPNS: &[&[u8]] = &[ALPN, b"sluice-control/1"];
 
 /// The first version with [`EdgeMessage::Links`] and [`CoordinatorMessage::Drain`].
 pub const LINKS_AND_DRAIN: Version = Version(2);
+/// The first version with [`CoordinatorMessage::Lead`].
+pub const LEADS: Version = Version(2);
 
 /// What an edge says to the coordinator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,7 +198,13 @@ pub enum CoordinatorMessage {
         /// Why; `None` when only the plan no longer has this edge.
         reason: Option<LeaveReason>,
     },
-    /// Send your participants elsewhere and take nobody new; since version 2.
+    /// This coordinator plans from now on; since [`LEADS`]. Directories, plans, and ends without a reason count only
+    /// from the coordinator that said the highest term.
+    Lead {
+        /// Its term.
+        term: Term,
+    },
+    /// Send your participants elsewhere and take nobody new; since [`LINKS_AND_DRAIN`].
     Drain {},
 }
 

@@ -1,8 +1,11 @@
 //! What the coordinator knows of its edges and rooms right now. Pure state: it owns no socket and
 //! no clock, and everything in it comes back from the edges after a restart.
 
+mod change;
 mod edge;
+mod foreign;
 mod links;
+mod look;
 mod mesh;
 mod outlook;
 mod plans;
@@ -10,13 +13,13 @@ mod residency;
 mod room;
 #[cfg(test)]
 mod tests;
-mod traffic;
+pub mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sluice_placement::Candidate;
+use crate::Candidate;
 use sluice_types::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName};
 use sluice_types::mesh::control::{
     EdgeAddress, Heartbeat, LinksReport, Registration, RelayTree, RoomDemand,
@@ -24,8 +27,10 @@ use sluice_types::mesh::control::{
 use sluice_types::topology::Topology;
 use sluice_types::units::Time;
 
+pub use self::change::Cut;
 pub use self::edge::{EdgeState, RegistrationError};
 use self::links::Links;
+pub use self::look::{Kept, Looked, SETTLING, View};
 pub use self::mesh::Mesh;
 pub use self::outlook::{InForce, Outlook, Replanned};
 pub use self::plans::Plans;
@@ -170,6 +175,12 @@ impl Registry {
         for pair in failed {
             self.links.report(now, pair);
         }
+    }
+
+    /// Links that edges cannot use, and that plans go around.
+    #[must_use]
+    pub fn links_down(&self) -> BTreeSet<(RegionName, RegionName)> {
+        self.links.down()
     }
 
     /// Links that were left alone for long enough are tried again.

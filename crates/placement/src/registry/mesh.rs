@@ -30,7 +30,7 @@ impl Registry {
     #[must_use]
     pub fn mesh(&self) -> Mesh {
         let mut mesh = Mesh {
-            links_down: self.links.down(),
+            links_down: self.links_down(),
             ..Mesh::default()
         };
         for (edge, state) in &self.edges {

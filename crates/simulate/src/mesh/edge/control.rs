@@ -126,8 +126,9 @@ impl EdgeHost {
                 }
                 self.forget_room(scene, &room);
             }
-            // The one coordinator here always leads.
-            CoordinatorMessage::Lead { .. }
+            // The one coordinator here always leads, and asks no edge to drain.
+            CoordinatorMessage::Drain {}
+            | CoordinatorMessage::Lead { .. }
             | CoordinatorMessage::Welcome { .. }
             | CoordinatorMessage::Refuse { .. }
             | CoordinatorMessage::Jwks { .. } => {}

@@ -14,7 +14,7 @@ export default defineConfig({
   },
   test: {
     root: '.',
-    include: ['sdk/test/**/*.test.ts', 'page/test/**/*.test.ts'],
+    include: ['sdk/test/**/*.test.ts', 'page/test/**/*.test.ts', 'ops/test/**/*.test.ts'],
     environment: 'node',
   },
 });

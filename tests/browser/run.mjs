@@ -14,6 +14,7 @@ const ALL = [
   'limits',
   'firefox',
   'tokens',
+  'ops',
   // The mesh is not what it was afterwards.
   'edges',
 ];

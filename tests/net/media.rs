@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sluice_edge::media::{Media, MediaConfig, MediaEvent, Session, WantedTrack};
+use sluice_guard::{AddressRules, ConnectionBounds};
 use sluice_tests::client::{Client, PATIENCE, Published};
 use sluice_types::access::Role;
 use sluice_types::ids::{MeetingId, ParticipantId};
@@ -12,16 +13,18 @@ use sluice_types::signal::PublishedTrack;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-struct Joined {
-    client: Client,
+pub(crate) struct Joined {
+    pub(crate) client: Client,
     session: Session,
     participant: ParticipantId,
     published: Vec<PublishedTrack>,
-    audio: Published,
-    video: Published,
+    pub(crate) audio: Published,
+    pub(crate) video: Published,
+    /// The edge's first answer.
+    pub(crate) answer: String,
 }
 
-fn config() -> MediaConfig {
+pub(crate) fn config() -> MediaConfig {
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     MediaConfig {
         listen: loopback,
@@ -32,17 +35,22 @@ fn config() -> MediaConfig {
         segmentation: true,
         tcp_port: Some(0),
         advertised: vec![loopback],
+        addresses: AddressRules::default(),
+        tcp_connections: ConnectionBounds {
+            all: 100,
+            per_network: 20,
+        },
     }
 }
 
-async fn join(media: &mut Media, room: &MeetingId, number: u8) -> Joined {
+pub(crate) async fn join(media: &mut Media, room: &MeetingId, number: u8) -> Joined {
     let participant = ParticipantId::from_random([number; 10]);
     let mut session = media.open(room, &participant, Role::Speaker.grants());
     let (mut client, audio, video) = Client::new().await.expect("a client");
     let offer = client.offer().await.expect("an offer");
     let answered = session.handle_offer(&offer, &[]).expect("a good offer");
     client
-        .take_answer(answered.sdp)
+        .take_answer(answered.sdp.clone())
         .await
         .expect("a good answer");
     client.connected().await.expect("ICE and DTLS");
@@ -53,18 +61,19 @@ async fn join(media: &mut Media, room: &MeetingId, number: u8) -> Joined {
         published: answered.published,
         audio,
         video,
+        answer: answered.sdp,
     }
 }
 
 impl Joined {
-    fn wanted(&self) -> impl Iterator<Item = WantedTrack> {
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = WantedTrack> {
         self.published.iter().map(|published| WantedTrack {
             participant_id: self.participant.clone(),
             track: published.track.clone(),
         })
     }
 
-    async fn receive(&mut self, wanted: Vec<WantedTrack>) {
+    pub(crate) async fn receive(&mut self, wanted: Vec<WantedTrack>) {
         self.session.set_wanted(wanted);
         let offer = self.session.next_offer().expect("something changed");
         let answer = self.client.answer(offer.sdp).await.expect("a good offer");
@@ -86,7 +95,7 @@ async fn event(events: &mut mpsc::Receiver<MediaEvent>, wanted: impl Fn(&MediaEv
 }
 
 /// Sends numbered video until `done`.
-async fn keep_sending(video: &mut Published, audio: &mut Published) {
+pub(crate) async fn keep_sending(video: &mut Published, audio: &mut Published) {
     for number in 0u32.. {
         // A VP8 payload descriptor of a key frame's start, then the number.
         let mut payload = vec![0x10, 0x00];

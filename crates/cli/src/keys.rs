@@ -10,8 +10,10 @@ use clap::{Args, Subcommand};
 use sluice_coordinator::config::{CoordinatorSettings, EtcdStoreSettings};
 use sluice_coordinator::store::{EtcdStore, RedbStore, Store};
 use sluice_coordinator::tokens::{key_id, new_signing_key};
-use sluice_types::ids::ApiKeyId;
+use sluice_types::ids::{ApiKeyId, MeetingId, ParticipantId};
+use sluice_types::revocation::Revoked;
 
+use crate::ops::{OpsArgs, api_token, take_back};
 use crate::process::{failed, start_logs};
 
 /// Random bytes of a secret: as many as HMAC-SHA-256 can use.
@@ -37,6 +39,26 @@ enum KeysCommand {
         #[arg(long)]
         ops: bool,
     },
+    /// Print a token of an API key, for the live page of the mesh and for trying REST.
+    Token {
+        /// The API key as KEY:SECRET
+        #[arg(
+            long,
+            env = "SLUICE_API_KEY",
+            hide_env_values = true,
+            default_value = "devkey:devsecret-devsecret-devsecret-0001"
+        )]
+        api_key: String,
+        /// How long it is good, in minutes, 1 to 1440
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=1_440))]
+        minutes: u64,
+    },
+    /// Take back an API key, or join tokens: from now on every edge refuses them, and removes who came
+    /// with them.
+    Revoke {
+        #[command(subcommand)]
+        what: RevokeArgs,
+    },
     /// Print a new secret for coturn and the coordinator.
     Turn,
     /// Print a new secret for a webhook.
@@ -58,10 +80,73 @@ struct StoreArgs {
     etcd: EtcdStoreSettings,
 }
 
+#[derive(Debug, Subcommand)]
+enum RevokeArgs {
+    /// An API key, and what was given for its tokens.
+    Key {
+        /// Its public name.
+        id: ApiKeyId,
+        #[command(flatten)]
+        ops: OpsArgs,
+    },
+    /// One join token.
+    Token {
+        /// Its `jti`.
+        id: String,
+        #[command(flatten)]
+        ops: OpsArgs,
+    },
+    /// Every join token of one participant.
+    Participant {
+        /// The meeting.
+        meeting: MeetingId,
+        /// The participant.
+        participant: ParticipantId,
+        #[command(flatten)]
+        ops: OpsArgs,
+    },
+    /// Every join token of a meeting until now.
+    Meeting {
+        /// The meeting.
+        id: MeetingId,
+        #[command(flatten)]
+        ops: OpsArgs,
+    },
+}
+
+impl RevokeArgs {
+    fn run(self) -> Result<(), String> {
+        let (what, ops) = match self {
+            Self::Key { id, ops } => (Revoked::ApiKey(id), ops),
+            Self::Token { id, ops } => (Revoked::Token(id), ops),
+            Self::Participant {
+                meeting,
+                participant,
+                ops,
+            } => {
+                let what = Revoked::Participant {
+                    meeting,
+                    participant,
+                };
+                (what, ops)
+            }
+            Self::Meeting { id, ops } => (Revoked::Meeting(id), ops),
+        };
+        take_back(&ops, &what, None)
+    }
+}
+
 pub(crate) fn run(args: KeysArgs) -> ExitCode {
     start_logs();
     let lines = match args.command {
         KeysCommand::Api { id, tenant, ops } => api(&id, tenant.as_deref(), ops),
+        KeysCommand::Revoke { what } => {
+            return match what.run() {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => failed(&error),
+            };
+        }
+        KeysCommand::Token { api_key, minutes } => api_token(&api_key, minutes * 60),
         KeysCommand::Turn | KeysCommand::Webhook => secret(),
         KeysCommand::Show(store) => with(store, ids),
         KeysCommand::Rotate(store) => with(store, rotate),

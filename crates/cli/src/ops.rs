@@ -1,5 +1,6 @@
 //! Asking a running coordinator, as those who run the mesh.
 
+use std::io::{self, Write as _};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -9,12 +10,40 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use sluice_types::rest::Problem;
+use sluice_types::revocation::{Revocation, Revoked};
 
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long its token lasts, in seconds.
 const TOKEN_S: u64 = 60;
+
+/// A token of `KEY:SECRET` that is good for so many seconds.
+///
+/// # Errors
+/// When that is no key, or the clock is before 1970.
+pub(crate) fn api_token(api_key: &str, lasts_s: u64) -> Result<String, String> {
+    let (key, secret) = api_key
+        .split_once(':')
+        .ok_or("`--api-key` is malformed; allowed: KEY:SECRET")?;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_err(|error| error.to_string())?;
+    let claims = json!({ "iss": key, "exp": now.as_secs() + lasts_s });
+    let secret = EncodingKey::from_secret(secret.as_bytes());
+    jsonwebtoken::encode(&Header::default(), &claims, &secret).map_err(|error| error.to_string())
+}
+
+/// Has the coordinator take something back, and says what it did.
+///
+/// # Errors
+/// When the coordinator cannot be asked or refuses.
+pub(crate) fn take_back(ops: &OpsArgs, what: &Revoked, until_s: Option<u64>) -> Result<(), String> {
+    let body = json!({ "what": what, "until_s": until_s });
+    let asked = ops.ask::<Revocation>(Method::POST, "/v1/ops/revocations", Some(&body));
+    let revocation = asked.map_err(|error| error.to_string())?;
+    writeln!(io::stdout(), "revoked {}", revocation.what.name()).map_err(|error| error.to_string())
+}
 
 /// Which coordinator, and as whom.
 #[derive(Debug, Args)]
@@ -75,15 +104,7 @@ impl OpsArgs {
     }
 
     fn token(&self) -> Result<String, OpsError> {
-        let (key, secret) = self
-            .api_key
-            .split_once(':')
-            .ok_or_else(|| OpsError::new("`--api-key` is malformed; allowed: KEY:SECRET"))?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.map_err(OpsError::new)?.as_secs();
-        let claims = json!({ "iss": key, "exp": now + TOKEN_S });
-        let secret = EncodingKey::from_secret(secret.as_bytes());
-        jsonwebtoken::encode(&Header::default(), &claims, &secret).map_err(OpsError::new)
+        api_token(&self.api_key, TOKEN_S).map_err(OpsError::new)
     }
 
     async fn request<T: DeserializeOwned>(

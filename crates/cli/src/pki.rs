@@ -8,9 +8,11 @@ use std::time::{Duration, SystemTime};
 use clap::{Args, Subcommand};
 use sluice_meshnet::expiry::{Validity, validities, validities_of};
 use sluice_meshnet::pki::CredentialFiles;
-use sluice_meshnet::{Credentials, Identity, MeshCa};
+use sluice_meshnet::{Credentials, Fingerprint, Identity, MeshCa};
 use sluice_types::ids::EdgeId;
+use sluice_types::revocation::Revoked;
 
+use crate::ops::{OpsArgs, take_back};
 use crate::process::{failed, start_logs};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -61,6 +63,15 @@ enum PkiCommand {
         #[arg(long, default_value_t = 14)]
         days: u32,
     },
+    /// Take certificates back: from now on no process of the mesh accepts them, and connections with
+    /// them are closed.
+    Revoke {
+        /// PEM files, directories with cert.pem, or SHA-256 fingerprints.
+        #[arg(required = true)]
+        certificates: Vec<String>,
+        #[command(flatten)]
+        ops: OpsArgs,
+    },
     /// Make the authority that will take another's place, and both.pem, which trusts both.
     Rotate {
         /// The mesh's name.
@@ -106,6 +117,9 @@ pub(crate) fn run(args: PkiArgs) -> ExitCode {
                 Err(error) => failed(&error),
             };
         }
+        PkiCommand::Revoke { certificates, ops } => certificates
+            .iter()
+            .try_for_each(|certificate| revoke(certificate, &ops)),
         PkiCommand::Rotate { mesh, ca, next } => rotate(&mesh, &ca, &next),
     };
     match done {
@@ -122,6 +136,32 @@ fn issue(name: &str, out: &Path, by: &Issuing) -> Result<(), String> {
     };
     let issued = by.issue(&identity)?;
     issued.save(out).map_err(|error| error.to_string())
+}
+
+fn revoke(certificate: &str, ops: &OpsArgs) -> Result<(), String> {
+    let (fingerprint, until_s) = named(certificate)?;
+    let what = Revoked::Certificate(fingerprint.to_string());
+    take_back(ops, &what, until_s)
+}
+
+/// A certificate's fingerprint, and when it ends if that is known.
+fn named(certificate: &str) -> Result<(Fingerprint, Option<u64>), String> {
+    let path = match Path::new(certificate) {
+        dir if dir.is_dir() => CredentialFiles::in_dir(dir).cert,
+        path => path.to_owned(),
+    };
+    if !path.exists() {
+        let fingerprint: Result<Fingerprint, _> = certificate.parse();
+        return fingerprint
+            .map(|fingerprint| (fingerprint, None))
+            .map_err(|error| format!("{certificate}: there is no such file, and {error}"));
+    }
+    let fault = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let text = std::fs::read_to_string(&path).map_err(|error| fault(&error))?;
+    let fingerprint = Fingerprint::of_pem(&text).map_err(|error| fault(&error))?;
+    let ends = validities(&text).map_err(|error| fault(&error))?;
+    let ends = ends.first().map(|first| first.not_after_s);
+    Ok((fingerprint, ends.and_then(|end| u64::try_from(end).ok())))
 }
 
 /// The certificate that is there says whose the new one is.

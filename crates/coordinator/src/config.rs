@@ -1,66 +1,26 @@
 //! Configuration of the coordinator: a TOML file, then `SLUICE_…` variables, then flags; the later
 //! wins. API keys, which are secrets, come from the file or the environment only.
 
+mod key;
 mod store;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use clap::Args;
+use ipnet::IpNet;
 use serde::Deserialize;
-use sluice_types::ids::ApiKeyId;
+use sluice_guard::{AddressRules, ConnectionBounds};
 use thiserror::Error;
 
+pub use self::key::ApiKey;
 pub use self::store::{EtcdStoreSettings, StoreConfig};
+use crate::audit::AuditFiles;
+use crate::quota::{Quota, TenantSettings};
 
 /// The shortest secret of an API key, in characters: 32 of them carry the 256 bits of HMAC-SHA-256
 /// when they are random.
 const SECRET_CHARS_MIN: usize = 32;
-
-/// An API key: who may sign tokens for which tenant.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ApiKey {
-    /// Its public name, the `iss` of tokens.
-    pub id: ApiKeyId,
-    /// Its secret, at least 32 characters. Never logged.
-    pub secret: String,
-    /// Whose meetings it is for; the key's own name when absent.
-    #[serde(default)]
-    pub tenant: Option<String>,
-    /// It may also look at the whole mesh.
-    #[serde(default)]
-    pub ops: bool,
-}
-
-impl std::fmt::Debug for ApiKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ApiKey")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
-    }
-}
-
-impl FromStr for ApiKey {
-    type Err = String;
-
-    /// `ID:SECRET[:TENANT[:ops]]`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut parts = text.split(':');
-        let id = parts.next().unwrap_or_default();
-        let secret = parts.next().ok_or("allowed: ID:SECRET[:TENANT[:ops]]")?;
-        Ok(Self {
-            id: id.parse().map_err(|error| format!("{error}"))?,
-            secret: secret.to_owned(),
-            tenant: parts
-                .next()
-                .filter(|tenant| !tenant.is_empty())
-                .map(str::to_owned),
-            ops: parts.next() == Some("ops"),
-        })
-    }
-}
 
 /// What may be set. Everything but the required settings has a default that suits production.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -124,6 +84,49 @@ pub struct CoordinatorSettings {
     /// Meetings of one tenant that are not ended [default: 100000]
     #[arg(long, env = "SLUICE_MEETINGS_PER_TENANT")]
     pub meetings_per_tenant: Option<usize>,
+    /// Prefixes from which REST may be asked, comma-separated [default: everywhere]
+    #[arg(long, env = "SLUICE_HTTP_ALLOW", value_delimiter = ',')]
+    pub http_allow: Option<Vec<IpNet>>,
+    /// Prefixes from which REST may not be asked, comma-separated [default: none]
+    #[arg(long, env = "SLUICE_HTTP_DENY", value_delimiter = ',')]
+    pub http_deny: Option<Vec<IpNet>>,
+    /// Prefixes from which edges may connect, comma-separated [default: everywhere]
+    #[arg(long, env = "SLUICE_CONTROL_ALLOW", value_delimiter = ',')]
+    pub control_allow: Option<Vec<IpNet>>,
+    /// Prefixes from which edges may not connect, comma-separated [default: none]
+    #[arg(long, env = "SLUICE_CONTROL_DENY", value_delimiter = ',')]
+    pub control_deny: Option<Vec<IpNet>>,
+    /// HTTP connections at once [default: 10000]
+    #[arg(long, env = "SLUICE_CONNECTIONS")]
+    pub connections: Option<usize>,
+    /// HTTP connections at once from one address; with a proxy in front as many as `connections`
+    /// [default: 1000]
+    #[arg(long, env = "SLUICE_CONNECTIONS_PER_ADDRESS")]
+    pub connections_per_address: Option<usize>,
+    /// Participants of one tenant at once [default: no limit]
+    #[arg(long, env = "SLUICE_PARTICIPANTS_PER_TENANT")]
+    pub participants_per_tenant: Option<u32>,
+    /// What the participants of one tenant publish at once, in Mbit/s [default: no limit]
+    #[arg(long, env = "SLUICE_BITRATE_MBPS_PER_TENANT")]
+    pub bitrate_mbps_per_tenant: Option<u32>,
+    /// Minutes that participants of one tenant spend in meetings in a month [default: no limit]
+    #[arg(long, env = "SLUICE_MINUTES_PER_TENANT")]
+    pub minutes_per_tenant: Option<u64>,
+    /// What holds for some tenants, instead of what holds for each: `[[tenant]]` tables in the file
+    #[arg(skip)]
+    pub tenant: Option<Vec<TenantSettings>>,
+    /// File of the audit log [default: audit.jsonl beside the store]
+    #[arg(long, env = "SLUICE_AUDIT")]
+    pub audit: Option<PathBuf>,
+    /// From how many bytes on the audit log begins a new file, at least 1000 [default: 67108864]
+    #[arg(long, env = "SLUICE_AUDIT_BYTES")]
+    pub audit_bytes: Option<u64>,
+    /// How many full files of the audit log are kept, at least 1 [default: 8]
+    #[arg(long, env = "SLUICE_AUDIT_KEPT")]
+    pub audit_kept: Option<u32>,
+    /// File of the minutes that were used [default: usage.json beside the store]
+    #[arg(long, env = "SLUICE_USAGE")]
+    pub usage: Option<PathBuf>,
     /// Believe `as=ADDRESS` and X-Sluice-Dev-Client; only on a loopback listener [default: false]
     #[arg(long, env = "SLUICE_DEV_CLIENT_OVERRIDE")]
     pub dev_client_override: Option<bool>,
@@ -207,8 +210,20 @@ pub struct CoordinatorConfig {
     pub requests_per_address: u32,
     /// See [`CoordinatorSettings::requests_per_key`].
     pub requests_per_key: u32,
-    /// See [`CoordinatorSettings::meetings_per_tenant`].
-    pub meetings_per_tenant: usize,
+    /// From where REST may be asked.
+    pub http_addresses: AddressRules,
+    /// From where edges may connect.
+    pub control_addresses: AddressRules,
+    /// How many HTTP connections there may be.
+    pub connections: ConnectionBounds,
+    /// What one tenant may have.
+    pub quota: Quota,
+    /// See [`CoordinatorSettings::tenant`].
+    pub tenants: Vec<TenantSettings>,
+    /// See [`CoordinatorSettings::usage`].
+    pub usage: PathBuf,
+    /// The audit log.
+    pub audit: AuditFiles,
     /// See [`CoordinatorSettings::dev_client_override`].
     pub dev_client_override: bool,
 }
@@ -284,6 +299,26 @@ impl CoordinatorSettings {
             requests_per_address: self.requests_per_address.or(other.requests_per_address),
             requests_per_key: self.requests_per_key.or(other.requests_per_key),
             meetings_per_tenant: self.meetings_per_tenant.or(other.meetings_per_tenant),
+            http_allow: self.http_allow.or(other.http_allow),
+            http_deny: self.http_deny.or(other.http_deny),
+            control_allow: self.control_allow.or(other.control_allow),
+            control_deny: self.control_deny.or(other.control_deny),
+            connections: self.connections.or(other.connections),
+            connections_per_address: self
+                .connections_per_address
+                .or(other.connections_per_address),
+            participants_per_tenant: self
+                .participants_per_tenant
+                .or(other.participants_per_tenant),
+            bitrate_mbps_per_tenant: self
+                .bitrate_mbps_per_tenant
+                .or(other.bitrate_mbps_per_tenant),
+            minutes_per_tenant: self.minutes_per_tenant.or(other.minutes_per_tenant),
+            tenant: self.tenant.or(other.tenant),
+            usage: self.usage.or(other.usage),
+            audit: self.audit.or(other.audit),
+            audit_bytes: self.audit_bytes.or(other.audit_bytes),
+            audit_kept: self.audit_kept.or(other.audit_kept),
             dev_client_override: self.dev_client_override.or(other.dev_client_override),
         }
     }
@@ -321,8 +356,35 @@ impl CoordinatorSettings {
             (Some(_), None) => return Err(ConfigError::Missing("tls_key")),
             (None, Some(_)) => return Err(ConfigError::Missing("tls_cert")),
         };
+        let rules = |allow: Option<Vec<IpNet>>, deny: Option<Vec<IpNet>>| {
+            AddressRules::new(allow.unwrap_or_default(), deny.unwrap_or_default())
+        };
+        let connections = ConnectionBounds {
+            all: self.connections.unwrap_or(10_000).max(1),
+            per_network: self.connections_per_address.unwrap_or(1_000).max(1),
+        };
+        let tenants = self.tenant.unwrap_or_default();
+        let mut names: Vec<_> = tenants.iter().map(|tenant| &tenant.name).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(ConfigError::Value {
+                key: "tenant.name",
+                value: twice[0].clone(),
+                allowed: "each tenant once",
+            });
+        }
         let name = self.name.unwrap_or_else(host_name);
+        let state_dir = match &self.store {
+            Some(store) => store.parent().map(Path::to_owned).unwrap_or_default(),
+            None => "/var/lib/sluice".into(),
+        };
         let store = StoreConfig::new(self.store, self.etcd)?;
+        let usage = self.usage.unwrap_or_else(|| state_dir.join("usage.json"));
+        let audit = AuditFiles {
+            path: self.audit.unwrap_or_else(|| state_dir.join("audit.jsonl")),
+            bytes: self.audit_bytes.unwrap_or(64 << 20).max(1_000),
+            kept: self.audit_kept.unwrap_or(8).max(1),
+        };
         let url = |url: Option<String>| url.map(|url| url.trim_end_matches('/').to_owned());
         Ok(CoordinatorConfig {
             topology: self.topology.unwrap_or_else(|| ".".into()),
@@ -341,95 +403,22 @@ impl CoordinatorSettings {
             turn_override: self.turn_override,
             requests_per_address: self.requests_per_address.unwrap_or(50).max(1),
             requests_per_key: self.requests_per_key.unwrap_or(2_000).max(1),
-            meetings_per_tenant: self.meetings_per_tenant.unwrap_or(100_000),
+            http_addresses: rules(self.http_allow, self.http_deny),
+            control_addresses: rules(self.control_allow, self.control_deny),
+            connections,
+            quota: Quota {
+                meetings: self.meetings_per_tenant.unwrap_or(100_000),
+                participants: self.participants_per_tenant,
+                bitrate_mbps: self.bitrate_mbps_per_tenant,
+                minutes: self.minutes_per_tenant,
+            },
+            tenants,
+            usage,
+            audit,
             dev_client_override,
         })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settings() -> CoordinatorSettings {
-        toml_edit::de::from_str(
-            r#"
-            api_keys = [{ id = "key", secret = "0123456789abcdef0123456789abcdef", tenant = "acme" }]
-            requests_per_key = 7
-            "#,
-        )
-        .expect("good settings")
-    }
-
-    #[test]
-    fn a_missing_flag_does_not_clobber_the_file() {
-        let flags = CoordinatorSettings {
-            requests_per_address: Some(3),
-            ..CoordinatorSettings::default()
-        };
-        let config = flags.or(settings()).resolve().expect("complete");
-        assert_eq!(
-            (config.requests_per_address, config.requests_per_key),
-            (3, 7)
-        );
-        assert!(
-            !format!("{config:?}").contains("0123456789"),
-            "secrets are not shown"
-        );
-    }
-
-    #[test]
-    fn etcd_takes_the_place_of_the_file_and_unknown_keys_are_refused_all_the_same() {
-        let mut etcd = settings();
-        let read = |text: &str| toml_edit::de::from_str::<CoordinatorSettings>(text);
-        let file =
-            read("etcd_endpoints = [\"https://a:2379\"]\netcd_ca = \"ca.pem\"\netcd_lease_s = 3");
-        etcd.etcd = file.expect("good settings").etcd;
-        let StoreConfig::Etcd(config) = etcd.clone().resolve().expect("complete").store else {
-            unreachable!("etcd is named")
-        };
-        assert_eq!((config.lease.as_secs(), &*config.prefix), (3, "sluice/"));
-        let mut both = etcd.clone();
-        both.store = Some("a.redb".into());
-        assert!(
-            both.resolve()
-                .expect_err("refused")
-                .to_string()
-                .contains("beside")
-        );
-        etcd.etcd.ca = None;
-        assert!(matches!(
-            etcd.resolve(),
-            Err(ConfigError::Missing("etcd_ca"))
-        ));
-        for unknown in ["etcd_endpoint = \"a\"", "storre = \"a\"", "lease_s = 3"] {
-            assert!(read(unknown).is_err(), "{unknown}");
-        }
-    }
-
-    #[test]
-    fn the_override_of_development_is_refused_where_others_could_use_it() {
-        let mut open = settings();
-        open.dev_client_override = Some(true);
-        assert!(
-            open.clone()
-                .resolve()
-                .expect_err("refused")
-                .to_string()
-                .contains("loopback")
-        );
-        open.http_listen = Some("127.0.0.1:7400".parse().expect("an address"));
-        assert!(open.resolve().is_ok());
-    }
-
-    #[test]
-    fn a_weak_or_missing_key_is_refused() {
-        let mut weak = settings();
-        weak.api_keys = Some(vec!["key:short".parse().expect("a key")]);
-        assert!(weak.resolve().is_err());
-        assert!(matches!(
-            CoordinatorSettings::default().resolve(),
-            Err(ConfigError::Missing("api_keys"))
-        ));
-    }
-}
+mod tests;

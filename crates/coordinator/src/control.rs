@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use sluice_meshnet::{MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
 use sluice_types::ids::{EdgeId, MeetingId};
-use sluice_types::mesh::control::{
-    CoordinatorMessage, EdgeMessage, LEADS, LINKS_AND_DRAIN, Registration,
-};
+use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage, Registration};
 use sluice_types::mesh::version::Version;
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -16,7 +14,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::dns;
+use crate::feed::Happening;
 use crate::lead;
+use crate::revocations;
 use crate::state::{Shared, TO_EDGE};
 
 /// How long a registration may take.
@@ -96,10 +96,24 @@ async fn serve_edge(connection: &MeshConnection, shared: &Shared) -> Result<(), 
         }
     };
     tracing::info!(%edge, "an edge is registered");
+    let from = connection.remote_address().ip();
+    let text = format!("registered from {from}");
+    shared.feed.tell(Happening::edge("registered", &edge, text));
     let version = connection.version();
     let result = talk(&edge, version, shared, sender, receiver, line).await;
     // Only the line is lost, perhaps: the edge counts until it was silent for too long.
     shared.remove_line(&edge, number);
+    if let Err(error) = &result {
+        let text = format!("its line ended: {error}");
+        shared.feed.tell(Happening::edge("line", &edge, text));
+    }
+    if shared
+        .revocations
+        .has_certificate(&connection.fingerprint())
+    {
+        tracing::warn!(%edge, "the edge's certificate is revoked; it is dropped");
+        drop_edge(shared, &edge, number);
+    }
     result
 }
 
@@ -134,6 +148,7 @@ async fn register(
     };
     // Nothing comes before the welcome: nobody else knows of the line yet, and it is empty.
     let _ = line.try_send(welcome);
+    let _ = line.try_send(revocations::message(shared));
     shared.add_line(edge.clone(), number, line);
     if let Some(term) = shared.leading() {
         lead::announce(shared, &edge, term);
@@ -157,13 +172,8 @@ async fn talk(
         tokio::select! {
             message = line.recv() => {
                 let message = message.ok_or(LineError::Replaced)?;
-                // An edge of an older version has one coordinator, and does not understand these.
-                let is_known = match message {
-                    CoordinatorMessage::Lead { .. } => version >= LEADS,
-                    CoordinatorMessage::Drain {} => version >= LINKS_AND_DRAIN,
-                    _ => true,
-                };
-                if is_known {
+                // An edge of an older version would not understand it.
+                if message.since() <= version {
                     sender.send(&message).await?;
                 }
             }
@@ -189,6 +199,8 @@ async fn talk(
                     }
                     EdgeMessage::Draining {} => {
                         tracing::info!(%edge, "an edge is draining");
+                        let text = "takes nobody new and will go away";
+                        shared.feed.tell(Happening::edge("draining", edge, text));
                         shared.registry().drain(edge);
                         shared.look_again();
                     }
@@ -252,17 +264,24 @@ async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
         let silent = shared.registry().silent(now, silence);
         for (edge, number) in silent {
             tracing::warn!(%edge, ?silence, "an edge is silent and dropped");
+            let text = format!("silent for {silence:?} and dropped");
+            shared.feed.tell(Happening::edge("silent", &edge, text));
             metrics::counter!("sluice_coordinator_silent_edges_total", "edge" => edge.to_string())
                 .increment(1);
-            let before = counts(&shared);
-            let rooms = shared.registry().drop_edge(&edge, number);
-            for (room, before) in before {
-                let after = shared.registry().participants(&room);
-                counted(&shared, &room, before, after);
-            }
-            shared.remove_line(&edge, number);
-            shared.replan(rooms.unwrap_or_default());
-            shared.publish_directory();
+            drop_edge(&shared, &edge, number);
         }
     }
+}
+
+/// An edge is gone: its rooms are planned without it.
+fn drop_edge(shared: &Shared, edge: &EdgeId, number: u64) {
+    let before = counts(shared);
+    let rooms = shared.registry().drop_edge(edge, number);
+    for (room, before) in before {
+        let after = shared.registry().participants(&room);
+        counted(shared, &room, before, after);
+    }
+    shared.remove_line(edge, number);
+    shared.replan(rooms.unwrap_or_default());
+    shared.publish_directory();
 }

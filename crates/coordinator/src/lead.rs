@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::registry::Plans;
+use crate::revocations;
 use crate::state::Shared;
 use crate::store::{Change, StoreError};
 use crate::tokens::Signer;
@@ -59,6 +60,7 @@ async fn take_over(shared: &Shared, term: Term) {
 
 fn begin(shared: &Shared) -> Result<(), StoreError> {
     adopt_plans(shared)?;
+    shared.registry().disown_plans();
     // What it planned in an earlier term, others may have planned anew.
     let fresh = Plans::new(shared.registry().topology());
     *shared.plans() = fresh;
@@ -112,10 +114,12 @@ fn take(shared: &Shared, change: Change) -> Result<(), StoreError> {
         Change::Plan(_) | Change::NoPlan(_) => {}
         Change::Topology => topology::adopt_newest(shared)?,
         Change::SigningKeys => adopt_signing_keys(shared)?,
+        Change::Revocations => revocations::adopt(shared)?,
         Change::Waiting(waiting) => adopt_waiting(shared, &waiting),
         Change::Anything => {
             topology::adopt_newest(shared)?;
             adopt_signing_keys(shared)?;
+            revocations::adopt(shared)?;
             for waiting in shared.store.waiting()? {
                 adopt_waiting(shared, &waiting);
             }

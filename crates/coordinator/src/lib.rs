@@ -3,13 +3,17 @@
 //! A shell: it owns sockets, clocks and the disk, and `sluice-placement` decides.
 
 mod api;
+mod audit;
 pub mod config;
 mod control;
 mod declared;
 mod dns;
+mod feed;
 pub mod geoip;
 mod lead;
 mod planner;
+mod quota;
+mod revocations;
 mod run;
 mod state;
 pub mod store;
@@ -17,5 +21,7 @@ pub mod tokens;
 mod topology;
 pub mod webhooks;
 
+pub use audit::{AuditError, AuditFiles};
+pub use quota::{Quota, TenantSettings, UsageError};
 pub use run::{CoordinatorError, run};
 pub use sluice_placement::registry;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use sluice_types::ids::{Epoch, MeetingId, Term};
 use sluice_types::units::Time;
 
+use crate::feed::Happening;
 use crate::registry::{Kept, Looked, Replanned, SETTLING, residency};
 use crate::state::Shared;
 use crate::store::StoreError;
@@ -153,6 +154,12 @@ fn tell(shared: &Shared, replanned: Replanned, epoch: Epoch) {
     }
     metrics::counter!("sluice_coordinator_plans_total").increment(1);
     tracing::info!(meeting = %room, %epoch, trees, "planned");
+    let text = match trees {
+        0 => format!("epoch {epoch}: nobody is left"),
+        1 => format!("epoch {epoch}: one tree"),
+        trees => format!("epoch {epoch}: {trees} trees"),
+    };
+    shared.feed.tell(Happening::room("planned", &room, text));
     for (edge, message) in messages {
         shared.tell(&edge, message);
     }
@@ -161,6 +168,8 @@ fn tell(shared: &Shared, replanned: Replanned, epoch: Epoch) {
 /// Tells every edge of a room that its meeting was ended.
 pub(crate) fn end(shared: &Shared, room: &MeetingId) {
     let messages = shared.registry().announce_end(room);
+    let text = "the meeting was ended";
+    shared.feed.tell(Happening::room("ended", room, text));
     // What it put on links is free again.
     shared.replan([room.clone()]);
     for (edge, message) in messages {

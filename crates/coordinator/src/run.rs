@@ -8,8 +8,9 @@ use std::time::Duration;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use metrics_exporter_prometheus::PrometheusHandle;
+use sluice_guard::{Connections, Gate, be_impatient};
 use sluice_meshnet::pki::CredentialFiles;
-use sluice_meshnet::{Credentials, Identity, MeshEndpoint, TransportSettings};
+use sluice_meshnet::{Admission, Credentials, Identity, MeshEndpoint, TransportSettings};
 use sluice_types::mesh::control::ALPNS;
 use sluice_types::topology::{LoadError, Topology, TopologyFiles};
 use thiserror::Error;
@@ -17,13 +18,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::router;
+use crate::audit::{Audit, AuditError};
 use crate::config::{CoordinatorConfig, StoreConfig};
 use crate::control;
 use crate::declared;
 use crate::geoip::{GeoIp, GeoIpError};
 use crate::lead;
 use crate::planner;
+use crate::quota::{self, Tenants, UsageError};
 use crate::registry::Registry;
+use crate::revocations;
 use crate::state::{Parts, Shared, wall_ms};
 use crate::store::{EtcdStore, RedbStore, Store, StoreError, StoredTopology};
 use crate::tokens::{Signer, SigningError, new_signing_key};
@@ -63,6 +67,12 @@ pub enum CoordinatorError {
     /// The file of webhooks cannot be used.
     #[error(transparent)]
     Webhooks(#[from] WebhookError),
+    /// What tenants have used is not known.
+    #[error("what tenants have used: {0}")]
+    Usage(#[from] UsageError),
+    /// Nothing can be written to the audit log.
+    #[error("the audit log: {0}")]
+    Audit(#[from] AuditError),
     /// A part of it that never ends did.
     #[error("a task of the coordinator ended; the log says why")]
     TaskEnded,
@@ -116,11 +126,13 @@ pub async fn run(
     let geoip = GeoIp::open(&config.geoip)?;
     declared::export_topology(&topology);
     declared::export_certificates(&config);
-    let endpoint = MeshEndpoint::bind(
+    let admission = Admission::from(config.control_addresses.clone());
+    let endpoint = MeshEndpoint::bind_guarded(
         config.control_listen,
         credentials,
         &TransportSettings::control(),
         ALPNS,
+        admission.clone(),
     )?;
     let hooks = match &config.webhooks {
         Some(path) => webhooks::read(path)?,
@@ -138,7 +150,15 @@ pub async fn run(
         geoip: geoip.clone(),
         metrics,
         registry: Registry::new(topology),
+        tenants: Tenants::open(&config)?,
+        audit: Audit::open(config.audit.clone())?,
+        admission,
     });
+    let knowing = shared.clone();
+    // It fails only by a panic, which was reported.
+    tokio::task::spawn_blocking(move || revocations::adopt(&knowing))
+        .await
+        .map_err(|_| CoordinatorError::TaskEnded)??;
     let mut tasks = JoinSet::new();
     tasks.spawn(lead::follow(shared.clone()));
     tasks.spawn(planner::plan(shared.clone()));
@@ -147,12 +167,13 @@ pub async fn run(
         tasks.spawn(lead::keep_up(shared.clone(), changes));
     }
     tasks.spawn(watch_geoip(geoip));
+    tasks.spawn(quota::meter(shared.clone()));
     if let Some(told) = told {
         tasks.spawn(told);
     }
     let edges = tokio::spawn(control::serve(endpoint, shared.clone(), shutdown.clone()));
     let handle = Handle::new();
-    let http = serve(&config, shared, handle.clone());
+    let http = serve(&config, shared.clone(), handle.clone());
     tokio::pin!(http);
     tracing::info!(http = %config.http_listen, control = %config.control_listen, "the coordinator runs");
     let result = tokio::select! {
@@ -169,7 +190,12 @@ pub async fn run(
     let _ = edges.await;
     tasks.shutdown().await;
     // Another goes on at once; a panic in it has been reported.
-    let _ = tokio::task::spawn_blocking(move || store.resign()).await;
+    let _ = tokio::task::spawn_blocking(move || {
+        shared.tenants.keep();
+        shared.audit.sync();
+        store.resign();
+    })
+    .await;
     result
 }
 
@@ -271,22 +297,23 @@ async fn serve(
         address: config.http_listen,
         source,
     };
+    let connections = Connections::new(config.connections);
     let service = router(shared).into_make_service_with_connect_info::<SocketAddr>();
     match &config.tls {
         Some((cert, key)) => {
             let tls = RustlsConfig::from_pem_file(cert, key)
                 .await
                 .map_err(failed)?;
-            axum_server::bind_rustls(config.http_listen, tls)
-                .handle(handle)
-                .serve(service)
-                .await
-                .map_err(failed)
+            let mut server = axum_server::bind_rustls(config.http_listen, tls)
+                .map(|tls| Gate::new(tls, connections));
+            be_impatient(&mut server);
+            server.handle(handle).serve(service).await.map_err(failed)
         }
-        None => axum_server::bind(config.http_listen)
-            .handle(handle)
-            .serve(service)
-            .await
-            .map_err(failed),
+        None => {
+            let mut server =
+                axum_server::bind(config.http_listen).map(|plain| Gate::new(plain, connections));
+            be_impatient(&mut server);
+            server.handle(handle).serve(service).await.map_err(failed)
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use sluice_meshnet::Admission;
 use sluice_types::ids::{EdgeId, MeetingId, Term};
 use sluice_types::mesh::control::CoordinatorMessage;
 use sluice_types::topology::Topology;
@@ -12,9 +13,13 @@ use sluice_types::units::Time;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::api::Limiter;
+use crate::audit::Audit;
 use crate::config::CoordinatorConfig;
+use crate::feed::Feed;
 use crate::geoip::GeoIp;
+use crate::quota::Tenants;
 use crate::registry::{Plans, Registry};
+use crate::revocations::Revocations;
 use crate::store::Store;
 use crate::tokens::Signer;
 use crate::webhooks::Webhooks;
@@ -34,6 +39,10 @@ pub(crate) struct Inner {
     pub(crate) metrics: PrometheusHandle,
     pub(crate) webhooks: Webhooks,
     pub(crate) limiter: Limiter,
+    pub(crate) tenants: Tenants,
+    pub(crate) feed: Feed,
+    pub(crate) audit: Audit,
+    pub(crate) revocations: Revocations,
     signer: RwLock<Arc<Signer>>,
     urls: RwLock<Urls>,
     leading: watch::Receiver<Option<Term>>,
@@ -74,6 +83,9 @@ pub(crate) struct Parts {
     pub(crate) metrics: PrometheusHandle,
     pub(crate) registry: Registry,
     pub(crate) webhooks: Webhooks,
+    pub(crate) tenants: Tenants,
+    pub(crate) audit: Audit,
+    pub(crate) admission: Admission,
     pub(crate) topology_version: u64,
 }
 
@@ -88,10 +100,7 @@ impl std::ops::Deref for Shared {
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
         let urls = Urls::new(&parts.config, parts.registry.topology());
-        let limiter = Limiter::new(
-            parts.config.requests_per_address,
-            parts.config.requests_per_key,
-        );
+        let limiter = Limiter::new(parts.config.requests_per_address);
         Self(Arc::new(Inner {
             config: parts.config,
             leading: parts.store.leading(),
@@ -101,6 +110,10 @@ impl Shared {
             metrics: parts.metrics,
             webhooks: parts.webhooks,
             limiter,
+            tenants: parts.tenants,
+            feed: Feed::default(),
+            audit: parts.audit,
+            revocations: Revocations::new(parts.admission),
             urls: RwLock::new(urls),
             topology_version: Mutex::new(parts.topology_version),
             plans: Mutex::new(Plans::new(parts.registry.topology())),

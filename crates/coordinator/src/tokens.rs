@@ -240,6 +240,8 @@ mod tests {
             aud: JOIN_AUDIENCE.to_owned(),
             iat: 0,
             exp: 4_000_000_000,
+            jti: "one".to_owned(),
+            key: None,
             meeting_id: MeetingId::from_random([1; 10]),
             participant_id: ParticipantId::from_random([2; 10]),
             name: "Ada".to_owned(),

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
+use sluice_guard::{AddressRules, ConnectionBounds, Rate};
 use sluice_types::ids::{EdgeId, RegionName};
 use sluice_types::units::Millis;
 use thiserror::Error;
@@ -86,6 +88,27 @@ pub struct EdgeSettings {
     /// [default: 500]
     #[arg(long, env = "SLUICE_DRAIN_MS")]
     pub drain_ms: Option<u32>,
+    /// Prefixes from which clients may come, comma-separated [default: everywhere]
+    #[arg(long, env = "SLUICE_CLIENTS_ALLOW", value_delimiter = ',')]
+    pub clients_allow: Option<Vec<IpNet>>,
+    /// Prefixes from which clients may not come, comma-separated [default: none]
+    #[arg(long, env = "SLUICE_CLIENTS_DENY", value_delimiter = ',')]
+    pub clients_deny: Option<Vec<IpNet>>,
+    /// Prefixes from which other edges may connect, comma-separated [default: everywhere]
+    #[arg(long, env = "SLUICE_BACKBONE_ALLOW", value_delimiter = ',')]
+    pub backbone_allow: Option<Vec<IpNet>>,
+    /// Prefixes from which other edges may not connect, comma-separated [default: none]
+    #[arg(long, env = "SLUICE_BACKBONE_DENY", value_delimiter = ',')]
+    pub backbone_deny: Option<Vec<IpNet>>,
+    /// Connections at once, of HTTP and of ICE-TCP each [default: 10000]
+    #[arg(long, env = "SLUICE_CONNECTIONS")]
+    pub connections: Option<usize>,
+    /// The same from one address; with a proxy in front as many as `connections` [default: 1000]
+    #[arg(long, env = "SLUICE_CONNECTIONS_PER_ADDRESS")]
+    pub connections_per_address: Option<usize>,
+    /// Sessions a second that one address may begin, bursts of twice that [default: 50]
+    #[arg(long, env = "SLUICE_SESSIONS_PER_ADDRESS")]
+    pub sessions_per_address: Option<u32>,
     /// The page offers development's client-address override [default: false]
     #[arg(long, env = "SLUICE_DEV")]
     pub dev: Option<bool>,
@@ -172,6 +195,14 @@ pub struct EdgeConfig {
     pub backbone_via: BTreeMap<EdgeId, SocketAddr>,
     /// See [`EdgeSettings::drain_ms`].
     pub drain: Millis,
+    /// From where clients may come.
+    pub client_addresses: AddressRules,
+    /// From where other edges may connect.
+    pub backbone_addresses: AddressRules,
+    /// How many connections there may be, of HTTP and of ICE-TCP each.
+    pub connections: ConnectionBounds,
+    /// How often one address may begin a session.
+    pub sessions_per_address: Rate,
     /// See [`EdgeSettings::dev`].
     pub dev: bool,
 }
@@ -218,6 +249,15 @@ impl EdgeSettings {
             capacity: self.capacity.or(other.capacity),
             backbone_via: self.backbone_via.or(other.backbone_via),
             drain_ms: self.drain_ms.or(other.drain_ms),
+            clients_allow: self.clients_allow.or(other.clients_allow),
+            clients_deny: self.clients_deny.or(other.clients_deny),
+            backbone_allow: self.backbone_allow.or(other.backbone_allow),
+            backbone_deny: self.backbone_deny.or(other.backbone_deny),
+            connections: self.connections.or(other.connections),
+            connections_per_address: self
+                .connections_per_address
+                .or(other.connections_per_address),
+            sessions_per_address: self.sessions_per_address.or(other.sessions_per_address),
             dev: self.dev.or(other.dev),
         }
     }
@@ -323,9 +363,20 @@ impl EdgeSettings {
             capacity,
             backbone_via,
             drain: Millis(drain_ms),
+            client_addresses: rules(self.clients_allow, self.clients_deny),
+            backbone_addresses: rules(self.backbone_allow, self.backbone_deny),
+            connections: ConnectionBounds {
+                all: self.connections.unwrap_or(10_000).max(1),
+                per_network: self.connections_per_address.unwrap_or(1_000).max(1),
+            },
+            sessions_per_address: Rate::per_second(self.sessions_per_address.unwrap_or(50)),
             dev: self.dev.unwrap_or(false),
         })
     }
+}
+
+fn rules(allow: Option<Vec<IpNet>>, deny: Option<Vec<IpNet>>) -> AddressRules {
+    AddressRules::new(allow.unwrap_or_default(), deny.unwrap_or_default())
 }
 
 fn check_coordinators(mut names: Vec<String>) -> Result<Vec<String>, ConfigError> {
@@ -376,61 +427,4 @@ fn within(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file() -> EdgeSettings {
-        toml_edit::de::from_str(
-            r#"
-            edge = "paris-1"
-            region = "paris"
-            coordinator = "127.0.0.1:7400"
-            backbone_endpoint = "paris-1.example:7409"
-            sfu_endpoint = "https://paris-1.example/"
-            advertise = ["192.0.2.1"]
-            capacity = 5
-            "#,
-        )
-        .expect("good settings")
-    }
-
-    #[test]
-    fn a_flag_wins_and_a_missing_flag_does_not_clobber_the_file() {
-        let flags = EdgeSettings {
-            capacity: Some(7),
-            ..EdgeSettings::default()
-        };
-        let config = flags.or(file()).resolve().expect("complete");
-        assert_eq!((config.capacity, config.edge.as_str()), (7, "paris-1"));
-        assert_eq!(config.signal_endpoint, "wss://paris-1.example/v1/signal");
-        assert_eq!(config.ice_tcp_port, Some(7_405));
-        assert_eq!(config.coordinators, ["127.0.0.1:7400"]);
-    }
-
-    #[test]
-    fn several_coordinators_are_a_list_in_the_file() {
-        let mut settings = file();
-        settings.coordinator = None;
-        let more: EdgeSettings =
-            toml_edit::de::from_str("coordinator = [\"a:7400\", \"b:7400\"]").expect("a list");
-        let config = settings.or(more).resolve().expect("complete");
-        assert_eq!(config.coordinators, ["a:7400", "b:7400"]);
-    }
-
-    #[test]
-    fn faults_say_which_and_what_is_allowed() {
-        let fault = |change: fn(&mut EdgeSettings)| {
-            let mut settings = file();
-            change(&mut settings);
-            settings.resolve().expect_err("refused").to_string()
-        };
-        assert!(fault(|s| s.edge = None).contains("`edge` is not set"));
-        assert!(fault(|s| s.coordinator = Some(vec![])).contains("`coordinator` is not set"));
-        let twice = fault(|s| s.coordinator = Some(vec!["a:1".into(), "a:1".into()]));
-        assert!(twice.contains("each once"), "{twice}");
-        assert!(fault(|s| s.capacity = Some(0)).contains("allowed: 1 to 100000"));
-        assert!(fault(|s| s.sfu_endpoint = Some("paris".into())).contains("http:// or https://"));
-        assert!(fault(|s| s.tls_cert = Some("c.pem".into())).contains("`tls_key`"));
-        assert!(toml_edit::de::from_str::<EdgeSettings>("capasity = 5").is_err());
-    }
-}
+mod tests;

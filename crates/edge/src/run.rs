@@ -1,5 +1,6 @@
 //! A whole edge, from its configuration to its end.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -7,9 +8,10 @@ use std::time::Duration;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use metrics_exporter_prometheus::PrometheusHandle;
+use sluice_guard::{Connections, Gate, Rates, be_impatient};
 use sluice_meshnet::expiry::first_end_s;
 use sluice_meshnet::pki::CredentialFiles;
-use sluice_meshnet::{Credentials, MeshEndpoint, TransportSettings};
+use sluice_meshnet::{Admission, Credentials, MeshEndpoint, TransportSettings};
 use sluice_types::mesh::backbone;
 use sluice_types::mesh::control::Registration;
 use thiserror::Error;
@@ -25,6 +27,9 @@ use crate::signal::Keyring;
 
 /// How long open requests get at the end.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// The most addresses of which is remembered how often they began sessions.
+const ADDRESSES_REMEMBERED_MAX: usize = 100_000;
 
 /// Why an edge does not run.
 #[derive(Debug, Error)]
@@ -50,7 +55,7 @@ pub enum EdgeError {
     #[error("HTTP at {address}: {source}")]
     Http {
         /// Where.
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         /// Why.
         source: std::io::Error,
     },
@@ -89,19 +94,24 @@ pub async fn run(
         segmentation: config.segmentation,
         tcp_port: config.ice_tcp_port,
         advertised: config.advertise.clone(),
+        addresses: config.client_addresses.clone(),
+        tcp_connections: config.connections,
     })
     .await?;
-    let backbone_endpoint = MeshEndpoint::bind(
+    let admission = Admission::from(config.backbone_addresses.clone());
+    let backbone_endpoint = MeshEndpoint::bind_guarded(
         config.backbone_listen,
         credentials,
         &TransportSettings::backbone(config.initial_mtu),
         backbone::ALPNS,
+        admission.clone(),
     )?;
-    let control_endpoint = MeshEndpoint::bind(
-        std::net::SocketAddr::new(config.backbone_listen.ip(), 0),
+    let control_endpoint = MeshEndpoint::bind_guarded(
+        SocketAddr::new(config.backbone_listen.ip(), 0),
         Credentials::from_files(&files)?,
         &TransportSettings::control(),
         &[],
+        admission.clone(),
     )?;
     let heartbeat = Arc::<Mutex<Beat>>::default();
     let measured = heartbeat.clone();
@@ -139,6 +149,7 @@ pub async fn run(
             keyring: keyring.clone(),
             coordinator_url: coordinator_url.clone(),
             heartbeat,
+            admission,
         },
         stop.clone(),
     );
@@ -150,6 +161,7 @@ pub async fn run(
         coordinator_url,
         metrics,
         draining: draining.clone(),
+        sessions: Arc::new(Rates::new(ADDRESSES_REMEMBERED_MAX)),
     };
     let handle = Handle::new();
     let http = serve(&config, app, handle.clone());
@@ -215,31 +227,28 @@ fn export_certificates(config: &EdgeConfig, mesh: &CredentialFiles) {
     }
 }
 
-async fn serve(
-    config: &EdgeConfig,
-    app: App,
-    handle: Handle<std::net::SocketAddr>,
-) -> Result<(), EdgeError> {
+async fn serve(config: &EdgeConfig, app: App, handle: Handle<SocketAddr>) -> Result<(), EdgeError> {
     let failed = |source| EdgeError::Http {
         address: config.http_listen,
         source,
     };
-    let service = router(app).into_make_service();
+    let connections = Connections::new(config.connections);
+    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
     match &config.tls {
         Some((cert, key)) => {
             let tls = RustlsConfig::from_pem_file(cert, key)
                 .await
                 .map_err(failed)?;
-            axum_server::bind_rustls(config.http_listen, tls)
-                .handle(handle)
-                .serve(service)
-                .await
-                .map_err(failed)
+            let mut server = axum_server::bind_rustls(config.http_listen, tls)
+                .map(|tls| Gate::new(tls, connections));
+            be_impatient(&mut server);
+            server.handle(handle).serve(service).await.map_err(failed)
         }
-        None => axum_server::bind(config.http_listen)
-            .handle(handle)
-            .serve(service)
-            .await
-            .map_err(failed),
+        None => {
+            let mut server =
+                axum_server::bind(config.http_listen).map(|plain| Gate::new(plain, connections));
+            be_impatient(&mut server);
+            server.handle(handle).serve(service).await.map_err(failed)
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! One connection with a verified peer.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use quinn::VarInt;
@@ -9,6 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sluice_types::mesh::version::Version;
 
+use crate::admission::{Admission, Fingerprint, Standing};
+use crate::endpoint::ConnectError;
 use crate::identity::Identity;
 use crate::stream::{MessageReceiver, MessageSender, StreamError};
 use crate::tls::{CredentialsError, identity_of};
@@ -52,16 +55,22 @@ pub struct MeshConnection {
     inner: quinn::Connection,
     peer: Identity,
     alpn: Bytes,
+    fingerprint: Fingerprint,
+    _standing: Arc<Standing>,
 }
 
 impl MeshConnection {
-    /// Takes over a connection after its handshake.
-    pub(crate) fn new(inner: quinn::Connection) -> Result<Self, CredentialsError> {
+    /// Takes over a connection after its handshake, unless the peer's certificate is revoked.
+    pub(crate) fn new(
+        inner: quinn::Connection,
+        admission: &Admission,
+    ) -> Result<Self, ConnectError> {
         let peer = inner
             .peer_identity()
             .and_then(|any| any.downcast::<Vec<CertificateDer<'static>>>().ok())
             .and_then(|chain| chain.into_iter().next())
             .ok_or(CredentialsError::NoCertificate)?;
+        let fingerprint = Fingerprint::of(&peer);
         let alpn = inner
             .handshake_data()
             .and_then(|any| {
@@ -73,6 +82,8 @@ impl MeshConnection {
         Ok(Self {
             peer: identity_of(&peer)?,
             alpn,
+            fingerprint,
+            _standing: Arc::new(admission.stand(fingerprint, &inner)?),
             inner,
         })
     }
@@ -87,6 +98,12 @@ impl MeshConnection {
     #[must_use]
     pub fn alpn(&self) -> &[u8] {
         &self.alpn
+    }
+
+    /// Which certificate the peer has.
+    #[must_use]
+    pub const fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
     }
 
     /// The version of the protocol that both agreed on; 0 when its name has none.

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, warn};
 
+use crate::admission::{Admission, Revoked};
 use crate::congestion::MediaWindowConfig;
 use crate::connection::{CloseCode, MeshConnection};
 use crate::identity::Identity;
@@ -130,6 +131,7 @@ pub struct MeshEndpoint {
     credentials: Credentials,
     transport: Arc<TransportConfig>,
     accepted: Mutex<mpsc::Receiver<MeshConnection>>,
+    admission: Admission,
     _acceptor: AbortOnDropHandle<()>,
 }
 
@@ -147,6 +149,21 @@ impl MeshEndpoint {
         credentials: Credentials,
         settings: &TransportSettings,
         alpn: &[&[u8]],
+    ) -> Result<Self, EndpointError> {
+        Self::bind_guarded(address, credentials, settings, alpn, Admission::default())
+    }
+
+    /// As [`Self::bind`], but for those whom `admission` refuses: peers at the wrong addresses, and
+    /// peers, dialled ones too, whose certificates are revoked.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub fn bind_guarded(
+        address: SocketAddr,
+        credentials: Credentials,
+        settings: &TransportSettings,
+        alpn: &[&[u8]],
+        admission: Admission,
     ) -> Result<Self, EndpointError> {
         let transport = settings.config()?;
         let server = if alpn.is_empty() {
@@ -166,12 +183,15 @@ impl MeshEndpoint {
         )
         .map_err(|source| EndpointError::Bind { address, source })?;
         let (finished, accepted) = mpsc::channel(1);
-        let acceptor = tokio::spawn(accept_all(inner.clone(), finished, names(alpn).into()));
+        let spoken = names(alpn).into();
+        let accepting = accept_all(inner.clone(), finished, spoken, admission.clone());
+        let acceptor = tokio::spawn(accepting);
         Ok(Self {
             inner,
             credentials,
             transport,
             accepted: Mutex::new(accepted),
+            admission,
             _acceptor: AbortOnDropHandle::new(acceptor),
         })
     }
@@ -213,7 +233,8 @@ impl MeshEndpoint {
             .await
             .map_err(|_| quinn::ConnectionError::TimedOut)?
             .map_err(|error| ConnectError::of(error, names(alpn)))?;
-        Ok(MeshConnection::new(connection)?)
+        MeshConnection::new(connection.clone(), &self.admission)
+            .inspect_err(|error| refuse(&connection, error))
     }
 
     /// The next peer whose handshake is done; `None` when the endpoint is closed. Cancel-safe.
@@ -240,6 +261,22 @@ impl fmt::Debug for MeshEndpoint {
     }
 }
 
+fn count_refused(reason: &'static str) {
+    metrics::counter!("sluice_quic_refused_handshakes_total", "reason" => reason).increment(1);
+}
+
+/// Tells a peer why it is refused.
+fn refuse(connection: &quinn::Connection, error: &ConnectError) {
+    let reason: &[u8] = match error {
+        ConnectError::Revoked(_) => {
+            count_refused("revoked");
+            b"the certificate is revoked"
+        }
+        _ => b"not a certificate of a mesh process",
+    };
+    connection.close(VarInt::from_u32(CloseCode::Refused.as_u32()), reason);
+}
+
 /// Protocols and versions, for people.
 fn names(alpn: &[&[u8]]) -> String {
     let names = alpn.iter().map(|name| String::from_utf8_lossy(name));
@@ -250,11 +287,20 @@ async fn accept_all(
     endpoint: quinn::Endpoint,
     finished: mpsc::Sender<MeshConnection>,
     spoken: Arc<str>,
+    admission: Admission,
 ) {
     let permits = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     while let Some(incoming) = endpoint.accept().await {
+        let from = incoming.remote_address().ip();
+        if !admission.allows(from) {
+            count_refused("address");
+            // No answer: the address may be made up.
+            incoming.ignore();
+            continue;
+        }
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
             debug!("too many handshakes under way; one is refused");
+            count_refused("all");
             incoming.refuse();
             continue;
         };
@@ -263,11 +309,25 @@ async fn accept_all(
             let _ = incoming.retry();
             continue;
         }
+        let Some(counted) = admission.begin(from) else {
+            count_refused("network");
+            // An address that is not proved may be made up, and its owner be one of ours.
+            if incoming.may_retry() {
+                let _ = incoming.retry();
+            } else {
+                incoming.refuse();
+            }
+            continue;
+        };
         let (finished, spoken) = (finished.clone(), Arc::clone(&spoken));
+        let admission = admission.clone();
         tokio::spawn(async move {
-            match timeout(HANDSHAKE_TIMEOUT, handshake(incoming, &spoken)).await {
+            match timeout(HANDSHAKE_TIMEOUT, handshake(incoming, &spoken, &admission)).await {
                 // Fails only when the endpoint is gone.
-                Ok(Ok(connection)) => drop(finished.send(connection).await),
+                Ok(Ok(connection)) => {
+                    drop(counted);
+                    drop(finished.send(connection).await);
+                }
                 Ok(Err(error)) => debug!(%error, "a peer was refused"),
                 Err(_) => debug!("a handshake took too long"),
             }
@@ -279,6 +339,7 @@ async fn accept_all(
 async fn handshake(
     incoming: quinn::Incoming,
     spoken: &str,
+    admission: &Admission,
 ) -> Result<MeshConnection, ConnectError> {
     let from = incoming.remote_address();
     let connection = incoming
@@ -289,11 +350,8 @@ async fn handshake(
                 warn!(%from, %error, "a peer is refused: its software is too old or too new");
             }
         })?;
-    MeshConnection::new(connection.clone()).map_err(|error| {
-        let code = VarInt::from_u32(CloseCode::Refused.as_u32());
-        connection.close(code, b"not a certificate of a mesh process");
-        error.into()
-    })
+    MeshConnection::new(connection.clone(), admission)
+        .inspect_err(|error| refuse(&connection, error))
 }
 
 /// Why an endpoint could not be made.
@@ -333,6 +391,9 @@ pub enum ConnectError {
     /// The handshake failed.
     #[error("no connection: {0}")]
     Handshake(#[from] quinn::ConnectionError),
+    /// The peer's certificate is revoked.
+    #[error(transparent)]
+    Revoked(#[from] Revoked),
     /// The peer's certificate, or our own, is of no use.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),

@@ -3,6 +3,7 @@
 //! A shell library shared by edges, coordinator and command line. Whoever has no certificate of
 //! the mesh's own CA is refused in the handshake, before a byte of the application is read.
 
+mod admission;
 mod congestion;
 pub mod connection;
 pub mod endpoint;
@@ -14,6 +15,7 @@ mod restart;
 pub mod stream;
 pub mod tls;
 
+pub use admission::{Admission, Fingerprint, NoFingerprint, Revoked};
 pub use connection::MeshConnection;
 pub use endpoint::{Congestion, MeshEndpoint, TransportSettings};
 pub use identity::{Identity, UnknownIdentity};

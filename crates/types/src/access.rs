@@ -78,6 +78,12 @@ pub struct JoinClaims {
     pub iat: u64,
     /// When the token ends, in seconds since 1970.
     pub exp: u64,
+    /// Which token it is; empty in those of older coordinators.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub jti: String,
+    /// The API key whose token was shown for it, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<ApiKeyId>,
     /// The meeting that the token admits to, and no other.
     pub meeting_id: MeetingId,
     /// The participant that the bearer is, and no other.

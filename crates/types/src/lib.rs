@@ -7,6 +7,7 @@ pub mod access;
 pub mod ids;
 pub mod mesh;
 pub mod rest;
+pub mod revocation;
 pub mod room;
 pub mod sequence;
 pub mod signal;

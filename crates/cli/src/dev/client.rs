@@ -1,12 +1,12 @@
 //! What `sluice dev` asks of the mesh that it started.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
 
 use super::local::DevEdge;
 use super::{API_KEY, API_SECRET, COORDINATOR};
+use crate::ops::api_token;
 
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -17,10 +17,7 @@ const TOKEN_S: u64 = 60;
 pub(crate) struct Client(reqwest::Client);
 
 fn token() -> Option<String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
-    let claims = json!({ "iss": API_KEY, "exp": now + TOKEN_S });
-    let key = EncodingKey::from_secret(API_SECRET.as_bytes());
-    jsonwebtoken::encode(&Header::default(), &claims, &key).ok()
+    api_token(&format!("{API_KEY}:{API_SECRET}"), TOKEN_S).ok()
 }
 
 impl Client {

@@ -222,6 +222,7 @@ fn start_coordinator(
         ("--public-url", COORDINATOR.to_owned()),
         ("--turn-override", TURN.to_owned()),
         ("--requests-per-address", "10000".to_owned()),
+        ("--connections-per-address", "10000".to_owned()),
         ("--dev-client-override", "true".to_owned()),
     ];
     if order.geoip.exists() {
@@ -265,6 +266,9 @@ fn start_edge(
             "--initial-mtu",
             topology.policy().initial_mtu_bytes().to_string(),
         ),
+        // Everybody comes from one address.
+        ("--connections-per-address", "10000".to_owned()),
+        ("--sessions-per-address", "10000".to_owned()),
         ("--dev", "true".to_owned()),
     ];
     let via = wan.via(&edge.id);

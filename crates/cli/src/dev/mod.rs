@@ -16,6 +16,7 @@ use sluice_types::ids::RegionName;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use self::local::{LocalMesh, MeshOrder};
+use crate::ops::api_token;
 use crate::process::{failed, start_logs};
 
 /// Fixed, so that guides and scripts can rely on them.
@@ -25,6 +26,9 @@ pub(crate) const API_KEY: &str = "devkey";
 pub(crate) const API_SECRET: &str = "devsecret-devsecret-devsecret-0001";
 const TURN: &str = "127.0.0.1:3478";
 const TURN_SECRET: &str = "devturn-devturn-devturn-devturn-0001";
+
+/// How long the link to the live page is good, in seconds.
+const LIVE_TOKEN_S: u64 = 24 * 3_600;
 
 /// How often the picture is drawn.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -142,6 +146,11 @@ async fn watch(args: &DevArgs, mesh: &mut LocalMesh) -> Result<(), String> {
         logs.display()
     ));
     say(format_args!("{header}"));
+    if let Ok(token) = api_token(&format!("{API_KEY}:{API_SECRET}"), LIVE_TOKEN_S) {
+        say(format_args!(
+            "The mesh, live: {COORDINATOR}/ops/#token={token}\n"
+        ));
+    }
     let on_terminal = std::io::stdout().is_terminal();
     let mut shown = String::new();
     loop {

@@ -4,7 +4,7 @@
 mod services;
 
 use std::net::{Ipv4Addr, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use sluice_meshnet::{Identity, MeshCa, MeshEndpoint, TransportSettings};
 use sluice_types::mesh::{backbone, control};

@@ -56,6 +56,11 @@ pub(super) fn identify(shared: &Shared, headers: &HeaderMap) -> Result<MaybeCall
     }
     let (claims, key) = verify_api_token(token, &shared.config.api_keys)
         .map_err(|error| Problem::unauthorized(error.to_string()))?;
+    if shared.revocations.has_key(&key.id) {
+        return Err(Problem::unauthorized(
+            "the API key of the token was revoked",
+        ));
+    }
     Ok(MaybeCaller(Some(Caller {
         key: key.id.clone(),
         tenant: key.tenant.clone().unwrap_or_else(|| key.id.to_string()),

@@ -53,7 +53,12 @@ pub(super) fn position(
 }
 
 /// The client of a request, with development's override where it is switched on.
-fn client(shared: &Shared, from: SocketAddr, headers: &HeaderMap, query: &ClientQuery) -> IpAddr {
+pub(super) fn client(
+    shared: &Shared,
+    from: SocketAddr,
+    headers: &HeaderMap,
+    query: &ClientQuery,
+) -> IpAddr {
     if shared.config.dev_client_override {
         let header = headers
             .get(DEV_CLIENT_HEADER)

@@ -10,17 +10,19 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sluice_placement::{Preference, rank_within};
 use sluice_types::access::{JOIN_AUDIENCE, JoinClaims, Role};
-use sluice_types::ids::{EdgeId, MeetingId, ParticipantId};
+use sluice_types::ids::{ApiKeyId, EdgeId, MeetingId, ParticipantId, base32};
 use sluice_types::rest::{
     Admission, EdgeCandidate, IceServer, JoinRequest, JoinResponse, NAME_CHARS_MAX, Waiting,
 };
 
 use super::auth::{MaybeCaller, bearer, is_host_key, is_invite};
 use super::body::Body;
-use super::client::{ClientQuery, position};
+use super::client::{ClientQuery, client, position};
+use super::limit::wrong_address;
 use super::meetings::{blocking, random};
 use super::problem::{Problem, field};
 use super::waiting;
+use crate::feed::Happening;
 use crate::registry::{Forbidden, Word, residency};
 use crate::state::{Shared, wall_ms};
 use crate::store::StoredMeeting;
@@ -201,6 +203,7 @@ async fn admit(
     if meeting.ended {
         return Err(Problem::gone("the meeting was ended"));
     }
+    bear(shared, &meeting.tenant, asked)?;
     let role = asked.request.role.unwrap_or(proof.usual);
     if rank_of(role) > rank_of(proof.most) {
         return Err(Problem::forbidden(format!(
@@ -244,8 +247,26 @@ async fn admit(
         };
     }
     let edges = seat(shared, &meeting, asked)?;
-    answer(shared, id, participant, role, name, &edges)
+    shared.tenants.admit(&id, &meeting.tenant);
+    let text = format!("somebody is sent to {}", edges[0]);
+    shared.feed.tell(Happening::room("joined", &id, text));
+    let key = caller.0.as_ref().map(|caller| caller.key.clone());
+    answer(shared, id, participant, role, name, key, &edges)
         .map(|admission| JoinResponse::Admitted(Box::new(admission)))
+}
+
+/// Refuses whoever the tenant does not want from there, or has no more room for.
+fn bear(shared: &Shared, tenant: &str, asked: &Asked) -> Result<(), Problem> {
+    let from = client(shared, asked.from, &asked.headers, &asked.query);
+    if !shared.tenants.client_allowed(tenant, from) {
+        let detail = "nobody may join this meeting from this address";
+        return Err(wrong_address("clients", detail));
+    }
+    shared.tenants.check(tenant).map_err(|exceeded| {
+        let kind = exceeded.kind();
+        metrics::counter!("sluice_coordinator_quota_refused_total", "quota" => kind).increment(1);
+        Problem::too_many(kind, exceeded.to_string(), exceeded.retry_after())
+    })
 }
 
 /// Takes a seat at the best edge; gives it and the next best. Others who join at the same time are
@@ -303,6 +324,7 @@ fn answer(
     participant: ParticipantId,
     role: Role,
     name: String,
+    key: Option<ApiKeyId>,
     edges: &[EdgeId],
 ) -> Result<Admission, Problem> {
     let registry = shared.registry();
@@ -326,6 +348,8 @@ fn answer(
         aud: JOIN_AUDIENCE.to_owned(),
         iat: now_s,
         exp: expires_at,
+        jti: base32(&random::<10>()?),
+        key,
         meeting_id: id,
         participant_id: participant.clone(),
         name,

@@ -183,7 +183,10 @@ pub(super) async fn create(
         invite: Invite::from_random(random()?),
         host_key_digest: host_key_digest(&host_key),
     };
-    let (kept, most) = (meeting.clone(), shared.config.meetings_per_tenant);
+    let (kept, most) = (
+        meeting.clone(),
+        shared.tenants.quota(&caller.tenant).meetings,
+    );
     let full = blocking(&shared, move |store| {
         if store.open_meetings(&caller.tenant)? >= most {
             return Ok(true);
@@ -193,6 +196,8 @@ pub(super) async fn create(
     })
     .await?;
     if full {
+        metrics::counter!("sluice_coordinator_quota_refused_total", "quota" => "quota-meetings")
+            .increment(1);
         return Err(Problem::conflict(
             "too-many-meetings",
             format!("this tenant has {most} meetings that are not ended; end some first"),
@@ -204,6 +209,25 @@ pub(super) async fn create(
         StatusCode::CREATED,
         Json(view(&shared, meeting, Some(host_key))),
     ))
+}
+
+/// `GET /v1/usage`: what the caller's tenant may have, and what it has.
+pub(super) async fn usage(
+    State(shared): State<Shared>,
+    caller: Caller,
+) -> Result<Json<serde_json::Value>, Problem> {
+    let tenant = caller.back_end()?.tenant;
+    let quota = shared.tenants.quota(&tenant);
+    let (participants, bitrate_mbps, minutes) = shared.tenants.used(&tenant);
+    let counted = tenant.clone();
+    let meetings = blocking(&shared, move |store| store.open_meetings(&counted)).await?;
+    Ok(Json(json!({
+        "tenant": tenant,
+        "meetings": { "used": meetings, "most": quota.meetings },
+        "participants": { "used": participants, "most": quota.participants },
+        "bitrate_mbps": { "used": bitrate_mbps, "most": quota.bitrate_mbps },
+        "minutes": { "used": minutes, "most": quota.minutes },
+    })))
 }
 
 /// A meeting of the caller's, or the answer that there is none.

@@ -6,10 +6,13 @@ mod client;
 mod explain;
 mod join;
 mod limit;
+mod live;
 mod meetings;
 mod openapi;
 mod ops;
+mod page;
 mod problem;
+mod revocations;
 mod topology;
 mod waiting;
 
@@ -52,8 +55,18 @@ pub(crate) fn router(shared: Shared) -> Router {
             "/v1/meetings/{id}/waiting/{participant}/deny",
             post(waiting::deny),
         )
+        .route("/v1/usage", get(meetings::usage))
         .route("/v1/ops/state", get(ops::state))
         .route("/v1/ops/edges/{edge}/drain", post(ops::drain))
+        .route(
+            "/v1/ops/revocations",
+            get(revocations::list).post(revocations::revoke),
+        )
+        .route("/v1/ops/audit", get(ops::audit))
+        .route("/v1/ops/live", get(live::live))
+        .route("/ops", get(page::moved))
+        .route("/ops/", get(page::file))
+        .route("/ops/{file}", get(page::file))
         .route(
             "/v1/ops/topology",
             get(topology::history)

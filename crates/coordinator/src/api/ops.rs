@@ -1,16 +1,20 @@
 //! The mesh as it is, for those who run it.
 
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sluice_types::ids::EdgeId;
 use sluice_types::mesh::control::CoordinatorMessage;
 
 use super::auth::Caller;
-use super::problem::Problem;
+use super::problem::{Problem, field};
 use crate::state::Shared;
+
+/// The most entries of the audit log in one answer.
+const AUDIT_MAX: usize = 1_000;
 
 /// `GET /v1/ops/state`: every edge with its links and rooms, and every plan.
 pub(super) async fn state(
@@ -72,6 +76,32 @@ pub(super) async fn drain(
         StatusCode::ACCEPTED,
         Json(json!({ "edge": edge, "draining": true })),
     ))
+}
+
+/// Which part of the audit log.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuditQuery {
+    limit: Option<usize>,
+    before: Option<u64>,
+}
+
+/// `GET /v1/ops/audit`: what was done lately, the latest first.
+pub(super) async fn audit(
+    State(shared): State<Shared>,
+    caller: Caller,
+    query: Result<Query<AuditQuery>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    operator(caller)?;
+    let Query(query) = query?;
+    let limit = query.limit.unwrap_or(100);
+    if !(1..=AUDIT_MAX).contains(&limit) {
+        return Err(Problem::fields(vec![field("limit", limit, "1 to 1000")]));
+    }
+    let before = query.before.unwrap_or(u64::MAX);
+    let entries = shared.audit.recent(before, limit);
+    let entries: Vec<_> = entries.iter().map(|entry| json!(**entry)).collect();
+    Ok(Json(json!({ "entries": entries })))
 }
 
 /// Refuses whoever does not run the mesh.

@@ -1,5 +1,7 @@
 //! Problem documents (RFC 9457).
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -15,6 +17,8 @@ pub(crate) struct Problem {
     kind: &'static str,
     detail: String,
     errors: Vec<FieldError>,
+    /// After how many seconds the same may be asked again.
+    retry_after_s: Option<u64>,
 }
 
 impl Problem {
@@ -24,6 +28,7 @@ impl Problem {
             kind,
             detail: detail.into(),
             errors: Vec::new(),
+            retry_after_s: None,
         }
     }
 
@@ -57,12 +62,24 @@ impl Problem {
         Self::new(StatusCode::GONE, "meeting-ended", detail)
     }
 
-    pub(crate) fn too_many(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", detail)
+    /// 403, for a reason of its own.
+    pub(crate) fn refused(kind: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, kind, detail)
+    }
+
+    pub(crate) fn too_many(kind: &'static str, detail: impl Into<String>, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Self {
+            retry_after_s: Some(seconds.max(1)),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, kind, detail)
+        }
     }
 
     pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+        Self {
+            retry_after_s: Some(1),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
+        }
     }
 
     pub(crate) fn internal(error: &dyn std::fmt::Display) -> Self {
@@ -114,14 +131,11 @@ impl IntoResponse for Problem {
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/problem+json"),
         );
-        match self.status {
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                fields.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            StatusCode::UNAUTHORIZED => {
-                fields.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            _ => {}
+        if let Some(seconds) = self.retry_after_s {
+            fields.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            fields.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sluice_types::ids::{Epoch, Invite, MeetingId, ParticipantId, Term};
 use sluice_types::mesh::control::{RelayTree, RoomPlan};
 use sluice_types::rest::MeetingSettings;
+use sluice_types::revocation::Revocation;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
@@ -87,6 +88,8 @@ pub enum Change {
     Topology,
     /// There is a new signing key.
     SigningKeys,
+    /// Something more was revoked.
+    Revocations,
     /// Somebody waits, still waits, or was admitted or not.
     Waiting(StoredWaiting),
 }
@@ -224,6 +227,24 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Conflict`] when that version is not the next one.
     fn keep_topology(&self, topology: &StoredTopology) -> Result<(), StoreError>;
+
+    /// What was revoked, in any order, and what no longer holds too.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn revocations(&self) -> Result<Vec<Revocation>, StoreError>;
+
+    /// Keeps a revocation, in place of one of the same thing.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn keep_revocation(&self, revocation: &Revocation) -> Result<(), StoreError>;
+
+    /// Forgets a revocation that no longer holds.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn forget_revocation(&self, revocation: &Revocation) -> Result<(), StoreError>;
 
     /// Tells other coordinators of one who waits. Kept for a few minutes at least.
     ///

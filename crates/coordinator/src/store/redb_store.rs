@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use sluice_types::ids::{Epoch, MeetingId, Term};
 use sluice_types::mesh::control::{RelayTree, RoomPlan};
+use sluice_types::revocation::Revocation;
 use tokio::sync::{mpsc, watch};
 
 use super::{
@@ -22,6 +23,8 @@ const BY_TENANT: TableDefinition<'_, (&str, u64, &str), bool> =
 const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys/1");
 const EPOCHS: TableDefinition<'_, &str, u64> = TableDefinition::new("epochs/1");
 const TOPOLOGIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("topologies/1");
+
+const REVOCATIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("revocations/1");
 
 /// The last term under the empty name.
 const TERMS: TableDefinition<'_, &str, u64> = TableDefinition::new("terms/1");
@@ -64,6 +67,7 @@ impl RedbStore {
         write.open_table(KEYS).map_err(failed)?;
         write.open_table(EPOCHS).map_err(failed)?;
         write.open_table(TOPOLOGIES).map_err(failed)?;
+        write.open_table(REVOCATIONS).map_err(failed)?;
         let term = {
             let mut terms = write.open_table(TERMS).map_err(failed)?;
             let last = terms.get("").map_err(failed)?.map(|term| term.value());
@@ -314,6 +318,38 @@ impl Store for RedbStore {
             if let Some(old) = topology.version.checked_sub(TOPOLOGIES_MAX as u64) {
                 table.remove(old).map_err(failed)?;
             }
+        }
+        write.commit().map_err(failed)
+    }
+
+    fn revocations(&self) -> Result<Vec<Revocation>, StoreError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let table = read.open_table(REVOCATIONS).map_err(failed)?;
+        let mut revocations = Vec::new();
+        for entry in table.iter().map_err(failed)? {
+            let (_, value) = entry.map_err(failed)?;
+            revocations.push(serde_json::from_slice(value.value())?);
+        }
+        Ok(revocations)
+    }
+
+    fn keep_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
+        let value = serde_json::to_vec(revocation)?;
+        let write = self.database.begin_write().map_err(failed)?;
+        {
+            let mut table = write.open_table(REVOCATIONS).map_err(failed)?;
+            let name = revocation.what.name();
+            table.insert(&*name, &*value).map_err(failed)?;
+        }
+        write.commit().map_err(failed)
+    }
+
+    fn forget_revocation(&self, revocation: &Revocation) -> Result<(), StoreError> {
+        let write = self.database.begin_write().map_err(failed)?;
+        {
+            let mut table = write.open_table(REVOCATIONS).map_err(failed)?;
+            let name = revocation.what.name();
+            table.remove(&*name).map_err(failed)?;
         }
         write.commit().map_err(failed)
     }

@@ -104,7 +104,7 @@ impl Cluster {
             let text = format!(
                 "name = \"c{index}\"\ntopology = {:?}\nhttp_listen = \"{http}\"\n\
                  control_listen = \"{control}\"\nmesh_dir = {:?}\netcd_endpoints = {endpoints:?}\n\
-                 etcd_lease_s = 2\npublic_url = \"http://{http}\"\n\
+                 etcd_lease_s = 6\npublic_url = \"http://{http}\"\n\
                  api_keys = [{{ id = \"acme\", secret = {SECRET:?} }}, \
                  {{ id = \"watch\", secret = {SECRET:?}, tenant = \"acme\", ops = true }}]\n",
                 cluster.work.path(),

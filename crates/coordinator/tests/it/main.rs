@@ -1,11 +1,14 @@
 //! A whole coordinator over real sockets of loopback: REST by HTTP, edges by the control protocol.
 
+mod audit;
 mod cluster;
 mod edges;
 mod etcd;
 mod join;
 mod meetings;
+mod quotas;
 mod residency;
+mod revocations;
 mod several;
 mod store;
 mod support;

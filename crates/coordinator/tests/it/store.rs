@@ -10,6 +10,7 @@ use sluice_coordinator::store::{
 use sluice_types::ids::{Epoch, Invite, MeetingId, ParticipantId, Term};
 use sluice_types::mesh::control::{RelayTree, RoomPlan};
 use sluice_types::rest::MeetingSettings;
+use sluice_types::revocation::{Revocation, Revoked};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -110,6 +111,30 @@ async fn pages_go_from_the_newest_on_and_stay_within_the_tenant() {
         assert_eq!(seen, [2, 1, 1, 0, 0]);
         assert_eq!(store.open_meetings("one").expect("counted"), 5);
         assert_eq!(store.open_meetings("nobody").expect("counted"), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_revoked_is_kept_once_and_forgotten() {
+    on_both(|store, _| {
+        let revocation = |what, until_s| Revocation {
+            what,
+            at_s: 1,
+            until_s,
+        };
+        let room = Revoked::Meeting(room(1));
+        let token = Revoked::Token("one".to_owned());
+        for one in [(&room, Some(5)), (&token, None), (&room, Some(9))] {
+            let one = revocation(one.0.clone(), one.1);
+            store.keep_revocation(&one).expect("kept");
+        }
+        let mut known = store.revocations().expect("read");
+        known.sort_by_key(|one| one.what.name());
+        let expected = [revocation(room.clone(), Some(9)), revocation(token, None)];
+        assert_eq!(known, expected);
+        store.forget_revocation(&expected[0]).expect("forgotten");
+        assert_eq!(store.revocations().expect("read"), expected[1..]);
     })
     .await;
 }

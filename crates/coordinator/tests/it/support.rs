@@ -4,6 +4,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{EncodingKey, Header};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use reqwest::Method;
@@ -11,9 +13,10 @@ use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use sluice_coordinator::config::{CoordinatorConfig, CoordinatorSettings};
 use sluice_meshnet::{
-    Identity, MeshCa, MeshConnection, MeshEndpoint, MessageReceiver, MessageSender,
+    Fingerprint, Identity, MeshCa, MeshConnection, MeshEndpoint, MessageReceiver, MessageSender,
     TransportSettings,
 };
+use sluice_types::access::JoinClaims;
 use sluice_types::ids::{EdgeId, MeetingId};
 use sluice_types::mesh::control::{
     ALPN, CoordinatorMessage, EdgeMessage, Heartbeat, Registration, RoomDemand,
@@ -227,6 +230,28 @@ impl TestCoordinator {
             .await
     }
 
+    async fn watch(&self, query: &str) -> reqwest::Response {
+        let url = format!("http://{}/v1/ops/live{query}", self.config.http_listen);
+        let (name, value) = bearer(&token("watch"));
+        let response = self.http.get(url).header(name, value).send().await;
+        response.expect("an answer")
+    }
+
+    /// The live events of the mesh.
+    pub(crate) async fn live(&self, query: &str) -> Live {
+        let response = self.watch(query).await;
+        assert_eq!(response.status(), 200);
+        Live {
+            response,
+            text: String::new(),
+        }
+    }
+
+    /// The status with which they would be answered.
+    pub(crate) async fn live_status(&self) -> u16 {
+        self.watch("").await.status().as_u16()
+    }
+
     /// A meeting of `acme`.
     pub(crate) async fn meeting(&self, settings: Value) -> Value {
         let answer = self
@@ -241,13 +266,14 @@ impl TestCoordinator {
     }
 
     /// Connects as an edge with the certificate of `certified`.
-    async fn connect(&self, certified: &str) -> (MeshEndpoint, MeshConnection) {
+    async fn connect(&self, certified: &str) -> (MeshEndpoint, MeshConnection, Fingerprint) {
         let identity = Identity::Edge(certified.parse().expect("an edge"));
         let issued = self
             .ca
             .issue(&identity, Duration::from_secs(3_600))
             .expect("a certificate");
         let credentials = issued.credentials().expect("good");
+        let fingerprint = Fingerprint::of_pem(&issued.cert_pem).expect("a certificate");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let endpoint = MeshEndpoint::bind(any, credentials, &TransportSettings::control(), &[])
             .expect("an endpoint");
@@ -255,19 +281,39 @@ impl TestCoordinator {
             .connect(self.config.control_listen, &Identity::Coordinator, &[ALPN])
             .await
             .expect("a connection");
-        (endpoint, connection)
+        (endpoint, connection, fingerprint)
+    }
+
+    /// Why an edge that dials once more is refused.
+    pub(crate) async fn refuses(&self, edge: &FakeEdge) -> String {
+        let dialled = edge
+            .endpoint
+            .connect(self.config.control_listen, &Identity::Coordinator, &[ALPN])
+            .await;
+        let connection = dialled.expect("its own half of the handshake");
+        let closed = timeout(PATIENCE, connection.quic().closed()).await;
+        closed.expect("in time").to_string()
+    }
+
+    /// What the join token of an answer says.
+    pub(crate) fn claims(&self, joined: &Answer) -> JoinClaims {
+        let token = text(&joined.body["join_token"]);
+        let part = token.split('.').nth(1).expect("three parts");
+        let bytes = URL_SAFE_NO_PAD.decode(part).expect("base64");
+        serde_json::from_slice(&bytes).expect("claims")
     }
 
     /// Says hello as `edge` of `region`, with the certificate of `certified`.
     pub(crate) async fn hello(&self, edge: &str, region: &str, certified: &str) -> FakeEdge {
-        let (endpoint, connection) = self.connect(certified).await;
+        let (endpoint, connection, fingerprint) = self.connect(certified).await;
         let (sender, receiver) = connection.open_messages().await.expect("a stream");
         let edge: EdgeId = edge.parse().expect("an edge");
         let mut fake = FakeEdge {
             sender,
             receiver,
-            _connection: connection,
-            _endpoint: endpoint,
+            connection,
+            endpoint,
+            fingerprint,
         };
         fake.say(EdgeMessage::Hello(Registration {
             sfu_endpoint: format!("http://{edge}.example"),
@@ -301,15 +347,65 @@ impl Drop for TestCoordinator {
     }
 }
 
+/// Live events, as they come.
+pub(crate) struct Live {
+    response: reqwest::Response,
+    text: String,
+}
+
+impl Live {
+    /// The data of the next event of that name that is wanted; others are passed over.
+    pub(crate) async fn until(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let looking = async {
+            loop {
+                while let Some((event, rest)) = self.text.split_once("\n\n") {
+                    let (event, rest) = (event.to_owned(), rest.to_owned());
+                    self.text = rest;
+                    let field = |name: &str| {
+                        let mut lines = event.lines();
+                        lines.find_map(|line| line.strip_prefix(name).map(str::to_owned))
+                    };
+                    if field("event: ").as_deref() == Some(name) {
+                        let data = field("data: ").expect("data");
+                        let data = serde_json::from_str(&data).expect("JSON");
+                        if wanted(&data) {
+                            return data;
+                        }
+                    }
+                }
+                let more = self.response.chunk().await.expect("readable");
+                let more = more.expect("it goes on");
+                self.text
+                    .push_str(std::str::from_utf8(&more).expect("text"));
+            }
+        };
+        timeout(PATIENCE, looking)
+            .await
+            .expect("the event comes in time")
+    }
+}
+
 /// The edge's end of a control connection.
 pub(crate) struct FakeEdge {
     sender: MessageSender<EdgeMessage>,
     receiver: MessageReceiver<CoordinatorMessage>,
-    _connection: MeshConnection,
-    _endpoint: MeshEndpoint,
+    connection: MeshConnection,
+    endpoint: MeshEndpoint,
+    fingerprint: Fingerprint,
 }
 
 impl FakeEdge {
+    /// That of its certificate.
+    pub(crate) fn fingerprint(&self) -> String {
+        self.fingerprint.to_string()
+    }
+
+    /// Waits until the coordinator closes the connection; gives its reason.
+    pub(crate) async fn closed(&mut self) -> String {
+        let closed = timeout(PATIENCE, self.connection.quic().closed()).await;
+        closed.expect("in time").to_string()
+    }
+
     pub(crate) async fn say(&mut self, message: EdgeMessage) {
         self.sender.send(&message).await.expect("sent");
     }

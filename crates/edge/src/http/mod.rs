@@ -1,17 +1,21 @@
 //! The edge's HTTP listener: the page, signalling, WHIP, health and metrics.
 
+mod door;
 mod page;
 mod whip;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
+use sluice_guard::Rates;
 use sluice_types::rest::Problem;
 use tower_http::cors::CorsLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -38,6 +42,8 @@ pub struct App {
     pub metrics: PrometheusHandle,
     /// The edge goes away.
     pub draining: Arc<AtomicBool>,
+    /// How often addresses began sessions.
+    pub sessions: Arc<Rates<IpAddr>>,
 }
 
 /// A problem document (RFC 9457).
@@ -65,6 +71,7 @@ pub fn router(app: App) -> Router {
     Router::new()
         .route("/v1/signal", get(upgrade))
         .route("/v1/whip/{meeting}", post(whip::publish))
+        .route_layer(from_fn_with_state(app.clone(), door::not_too_often))
         .route("/v1/whip/{meeting}/{secret}", delete(whip::end))
         // WHIP clients are pages of other origins; tokens, not cookies, let them in.
         .layer(CorsLayer::very_permissive())
@@ -76,6 +83,7 @@ pub fn router(app: App) -> Router {
             get(|State(app): State<App>| async move { app.metrics.render() }),
         )
         .fallback(get(page::file))
+        .layer(from_fn_with_state(app.clone(), door::right_address))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "no-referrer"))

@@ -3,12 +3,14 @@
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
+use sluice_meshnet::Fingerprint;
 use sluice_types::ids::MeetingId;
 use sluice_types::mesh::control::{
     CoordinatorMessage, Heartbeat, ROOMS_REPORTED_MAX, RelayReport, RoomReport, TrackReport,
 };
+use sluice_types::revocation::{Revocation, Revoked};
 
-use super::Hub;
+use super::{Hub, Member};
 use crate::control::{ControlEvent, LineNumber};
 
 impl Hub {
@@ -64,6 +66,7 @@ impl Hub {
             CoordinatorMessage::Welcome { .. }
             | CoordinatorMessage::Refuse { .. }
             | CoordinatorMessage::Lead { .. } => {}
+            CoordinatorMessage::Revoked { revocations } => self.take_revocations(revocations),
             CoordinatorMessage::Jwks { jwks } => self.keyring.replace_keys(&jwks),
             CoordinatorMessage::Directory { mut edges } => {
                 for edge in &mut edges {
@@ -87,6 +90,35 @@ impl Hub {
                 self.forget_room(&room);
             }
         }
+    }
+
+    /// What was taken back counts from now on, and for those who are here already.
+    fn take_revocations(&mut self, revocations: Vec<Revocation>) {
+        let fingerprints = revocations.iter().filter_map(|revocation| {
+            let Revoked::Certificate(fingerprint) = &revocation.what else {
+                return None;
+            };
+            fingerprint.parse::<Fingerprint>().ok()
+        });
+        let closed = self.admission.revoke(fingerprints.collect());
+        if closed > 0 {
+            tracing::warn!(closed, "connections of revoked certificates are closed");
+        }
+        let refused = |member: &Member| revocations.iter().any(|one| one.refuses(&member.claims));
+        let mut removed = Vec::new();
+        for (id, state) in &self.rooms {
+            let members = state.members.iter().filter(|(_, member)| refused(member));
+            removed.extend(members.map(|(participant, _)| (id.clone(), participant.clone())));
+        }
+        self.keyring.revoke(revocations);
+        for (id, participant) in removed {
+            tracing::info!(meeting = %id, %participant, "removed: the token was revoked");
+            if let Some(state) = self.rooms.get_mut(&id) {
+                state.room.remove_local(&participant);
+                self.touched.insert(id);
+            }
+        }
+        self.settle();
     }
 
     /// A room that nobody here is in any more, and that no plan has this edge in.

@@ -17,9 +17,11 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use sluice_meshnet::Admission;
 use sluice_relay::leaders::Leaders;
 use sluice_relay::mesh::Mesh;
 use sluice_sfu::room::Room;
+use sluice_types::access::JoinClaims;
 use sluice_types::ids::{EdgeId, MeetingId, ParticipantId, RelayId, TrackId};
 use sluice_types::mesh::control::{LinksReport, RoomDemand};
 use sluice_types::room::MediaKind;
@@ -57,11 +59,15 @@ pub struct Parts {
     pub coordinator_url: Arc<RwLock<Option<String>>>,
     /// Filled for heartbeats.
     pub heartbeat: Arc<Mutex<Beat>>,
+    /// Whom QUIC endpoints refuse.
+    pub admission: Admission,
 }
 
 /// One participant of this edge.
 struct Member {
     session: Session,
+    /// What it came with.
+    claims: Box<JoinClaims>,
     /// `None` for a publisher that has no signalling, or while the client is away.
     socket: Option<SocketHandle>,
     /// It never had one: WHIP.
@@ -92,6 +98,7 @@ struct Hub {
     control: Control,
     leaders: Leaders,
     keyring: Keyring,
+    admission: Admission,
     coordinator_url: Arc<RwLock<Option<String>>>,
     heartbeat: Arc<Mutex<Beat>>,
     mesh: Mesh,
@@ -128,6 +135,7 @@ pub fn start(
         control,
         leaders: Leaders::default(),
         keyring: parts.keyring,
+        admission: parts.admission,
         coordinator_url: parts.coordinator_url,
         heartbeat: parts.heartbeat,
         mesh,

@@ -21,6 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sluice_guard::{AddressRules, ConnectionBounds, Connections};
 use sluice_sfu::forward::{EncodingId, EncodingSet};
 use sluice_types::access::Grants;
 use sluice_types::ids::{MeetingId, ParticipantId, RelayId, TrackId};
@@ -66,6 +67,10 @@ pub struct MediaConfig {
     pub tcp_port: Option<u16>,
     /// The addresses that clients reach the edge at, for candidates.
     pub advertised: Vec<IpAddr>,
+    /// From where clients may come.
+    pub addresses: AddressRules,
+    /// How many ICE-TCP connections there may be.
+    pub tcp_connections: ConnectionBounds,
 }
 
 /// Why media does not start.
@@ -207,7 +212,11 @@ impl Media {
                     .iter()
                     .map(|&ip| SocketAddr::new(ip, port)),
             );
-            let task = tokio::spawn(tcp::serve(listener, directory.clone()));
+            let door = tcp::Door {
+                addresses: config.addresses.clone(),
+                connections: Connections::new(config.tcp_connections),
+            };
+            let task = tokio::spawn(tcp::serve(listener, directory.clone(), door));
             tcp = Some(task.abort_handle());
         }
         let capacity = (config.capacity as usize).div_ceil(workers.len()).max(1);

@@ -8,17 +8,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use sluice_guard::{AddressRules, Connections, Crowded, Permit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::ice::Check;
 use super::keys::ConnectionKey;
 use super::worker::{Command, Mailbox};
-
-/// The most connections at once. When they are used up, new ones wait to be accepted.
-const CONNECTIONS_MAX: usize = 4_096;
 
 /// How long a new connection may take to send its first check, and any to take what is sent.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -57,15 +55,37 @@ impl Directory {
     }
 }
 
+/// Who may connect, and how many. Others are closed at once.
+pub(crate) struct Door {
+    pub(crate) addresses: AddressRules,
+    pub(crate) connections: Connections,
+}
+
+impl Door {
+    fn admit(&self, from: SocketAddr) -> Result<Permit, &'static str> {
+        if !self.addresses.allows(from.ip()) {
+            return Err("address");
+        }
+        self.connections.take(from.ip()).map_err(Crowded::as_str)
+    }
+}
+
 /// Accepts connections until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, directory: Directory) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+pub(crate) async fn serve(listener: TcpListener, directory: Directory, door: Door) {
     loop {
-        let Ok(permit) = permits.clone().acquire_owned().await else {
-            return;
-        };
         match listener.accept().await {
             Ok((stream, from)) => {
+                let permit = match door.admit(from) {
+                    Ok(permit) => permit,
+                    Err(crowded) => {
+                        metrics::counter!(
+                            "sluice_refused_connections_total",
+                            "listener" => "ice_tcp", "crowded" => crowded
+                        )
+                        .increment(1);
+                        continue;
+                    }
+                };
                 let directory = directory.clone();
                 tokio::spawn(async move {
                     if let Err(error) = handle(stream, from, &directory).await {

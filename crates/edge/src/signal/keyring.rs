@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use sluice_types::access::{JOIN_AUDIENCE, JOIN_TOKEN_BYTES_MAX, JoinClaims};
+use sluice_types::revocation::Revocation;
 use thiserror::Error;
 
 /// How far clocks of edge and coordinator may be apart, in seconds.
@@ -33,6 +34,9 @@ pub enum TokenError {
     /// It is for another mesh or another purpose.
     #[error("the join token is not for this mesh's edges")]
     Foreign,
+    /// It was taken back.
+    #[error("the join token was revoked")]
+    Revoked,
     /// It is for another meeting.
     #[error("the join token is for another meeting")]
     OtherMeeting,
@@ -53,6 +57,7 @@ impl TokenError {
     pub const fn kind(self) -> &'static str {
         match self {
             Self::NoKeys => "not-registered",
+            Self::Revoked => "token-revoked",
             _ => "unauthorized",
         }
     }
@@ -62,6 +67,7 @@ impl TokenError {
 struct Keys {
     mesh: String,
     keys: Vec<(String, DecodingKey)>,
+    revocations: Vec<Revocation>,
 }
 
 /// See the module. Clones share the keys.
@@ -84,10 +90,15 @@ impl Keyring {
                 Some((id, DecodingKey::from_jwk(jwk).ok()?))
             })
             .collect();
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Keys {
-            mesh: mesh.to_owned(),
-            keys,
-        };
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.mesh = mesh.to_owned();
+        known.keys = keys;
+    }
+
+    /// From now on tokens that these take back are refused, and no others.
+    pub fn revoke(&self, revocations: Vec<Revocation>) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.revocations = revocations;
     }
 
     /// As [`Self::replace`], for the same mesh.
@@ -130,13 +141,17 @@ impl Keyring {
         validation.set_audience(&[JOIN_AUDIENCE]);
         validation.set_issuer(&[&keys.mesh]);
         validation.set_required_spec_claims(&["exp", "aud", "iss"]);
-        jsonwebtoken::decode::<JoinClaims>(token, key, &validation)
+        let claims = jsonwebtoken::decode::<JoinClaims>(token, key, &validation)
             .map(|data| data.claims)
             .map_err(|error| match error.kind() {
                 jsonwebtoken::errors::ErrorKind::ExpiredSignature => TokenError::Expired,
                 jsonwebtoken::errors::ErrorKind::InvalidAudience
                 | jsonwebtoken::errors::ErrorKind::InvalidIssuer => TokenError::Foreign,
                 _ => TokenError::NotSigned,
-            })
+            })?;
+        if keys.revocations.iter().any(|one| one.refuses(&claims)) {
+            return Err(TokenError::Revoked);
+        }
+        Ok(claims)
     }
 }

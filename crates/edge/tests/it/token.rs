@@ -37,6 +37,8 @@ pub(crate) fn claims(n: u8, role: Role) -> JoinClaims {
         aud: JOIN_AUDIENCE.into(),
         iat: now,
         exp: now + 300,
+        jti: format!("token-{n}"),
+        key: None,
         meeting_id: meeting(1),
         participant_id: participant(n),
         name: format!("P{n}"),

@@ -1,5 +1,6 @@
 //! Real QUIC on loopback.
 
+mod floods;
 mod handshake;
 mod impaired;
 mod support;

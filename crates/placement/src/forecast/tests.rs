@@ -67,7 +67,8 @@ fn equal_seeds_make_equal_forecasts_and_a_region_more_brings_people_nearer() {
 
 #[test]
 fn what_a_link_costs_is_what_it_carries() {
-    let two = mesh(&[PARIS, VIRGINIA], &[("paris", "virginia", 80)], 1_000);
+    let links = [("paris", "singapore", 160)];
+    let two = mesh(&[PARIS, SINGAPORE], &links, 1_000);
     let forecast = forecast(&two, &SCENE);
     let bps: u64 = forecast.links.values().map(|link| link.load.as_bps()).sum();
     assert!(bps > 0);

@@ -16,6 +16,14 @@ impl Registry {
         }
     }
 
+    /// Plans of an earlier term count as others' from now on: the planner begins anew, and knows of
+    /// them only what flows.
+    pub fn disown_plans(&mut self) {
+        for room in self.rooms.values_mut() {
+            room.foreign = !room.trees.is_empty();
+        }
+    }
+
     /// Another coordinator's plan for a room is over.
     pub fn forget_plan(&mut self, id: &MeetingId) {
         let Some(room) = self.rooms.get_mut(id) else {

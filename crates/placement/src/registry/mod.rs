@@ -25,7 +25,7 @@ use sluice_types::mesh::control::{
     EdgeAddress, Heartbeat, LinksReport, Registration, RelayTree, RoomDemand,
 };
 use sluice_types::topology::Topology;
-use sluice_types::units::Time;
+use sluice_types::units::{Bitrate, Time};
 
 pub use self::change::Cut;
 pub use self::edge::{EdgeState, RegistrationError};
@@ -339,6 +339,14 @@ impl Registry {
         self.rooms
             .iter()
             .map(|(id, room)| (id, room.epoch, room.participants(), &*room.trees))
+    }
+
+    /// Every room's id, participants, those on their way to it, and what all of them send, as plans
+    /// count with it.
+    pub fn occupied(&self) -> impl Iterator<Item = (&MeetingId, u32, u32, Bitrate)> {
+        self.rooms
+            .iter()
+            .map(|(id, room)| (id, room.participants(), room.coming(), room.bitrate()))
     }
 
     /// How many are in a meeting.

@@ -75,6 +75,17 @@ impl RoomState {
         counted.fold(0, u32::saturating_add)
     }
 
+    /// Joins that were answered and that no edge has reported yet.
+    pub(super) fn coming(&self) -> u32 {
+        u32::try_from(self.seats.len()).unwrap_or(u32::MAX)
+    }
+
+    /// What all participants send.
+    pub(super) fn bitrate(&self) -> Bitrate {
+        let sent = self.needs.values().map(|need| need.bitrate.as_bps());
+        Bitrate::bps(sent.fold(0, u64::saturating_add))
+    }
+
     /// Every edge of the plan, carriers without participants included.
     pub(super) fn members(&self) -> BTreeSet<EdgeId> {
         members(&self.trees)

@@ -161,7 +161,9 @@ impl Forwarder {
     fn share_out(&mut self, now: Time, outbox: &mut impl Outbox) {
         for (_, source) in &mut self.sources {
             for encoding in &mut source.encodings {
-                encoding.meter.tick(now);
+                if encoding.meter.tick(now) {
+                    encoding.history.expire(now, &mut self.pool);
+                }
             }
         }
         for key in 0..self.peers.capacity() {

@@ -165,7 +165,7 @@ impl Forwarder {
             source.voice.heard(level);
         }
         let passing = encoding.describe(at, arrival.number, codec, header, packet);
-        encoding.history.keep(&passing);
+        encoding.history.keep(now, &passing, &mut self.pool);
         let mut next = 0;
         while let Some(&sink) = self.sources[key.0].sinks.get(next) {
             self.pass(now, sink, &passing, outbox);

@@ -145,10 +145,10 @@ impl Forwarder {
             return self.dropped(Drop::Duplicate);
         };
         if passing.codec.kind() == MediaKind::Video && self.has_to_wait(now, peer) {
-            if self.give_up(peer, key) {
+            if self.give_up_what_waits(peer, key) {
                 return;
             }
-            self.wait(peer, key, sent);
+            self.wait(peer, key, sent.index);
         } else {
             let written = Written {
                 codec: passing.codec,

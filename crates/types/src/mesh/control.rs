@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, Term, TrackId};
 use crate::mesh::version::Version;
+use crate::revocation::Revocation;
 use crate::room::{LeaveReason, MediaKind};
 
 /// The ALPN protocol name of a control connection of the newest version.
@@ -204,8 +205,27 @@ pub enum CoordinatorMessage {
         /// Its term.
         term: Term,
     },
+    /// What was taken back before its time; replaces the list before.
+    Revoked {
+        /// All of it, at most [`REVOCATIONS_MAX`](crate::revocation::REVOCATIONS_MAX).
+        revocations: Vec<Revocation>,
+    },
     /// Send your participants elsewhere and take nobody new; since [`LINKS_AND_DRAIN`].
     Drain {},
+}
+
+impl CoordinatorMessage {
+    /// The first version of the protocol that has the message: it is not sent where an older one was
+    /// agreed on.
+    #[must_use]
+    pub const fn since(&self) -> Version {
+        match self {
+            Self::Lead { .. } => LEADS,
+            Self::Revoked { .. } => Version(2),
+            Self::Drain {} => LINKS_AND_DRAIN,
+            _ => Version(1),
+        }
+    }
 }
 
 /// Where an edge is reached on the backbone.

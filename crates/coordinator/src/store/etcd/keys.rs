@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sluice_types::ids::{MeetingId, ParticipantId};
+use sluice_types::revocation::Revoked;
 
 use super::super::StoredMeeting;
 
@@ -18,6 +19,7 @@ pub(super) enum Kind {
     Plan(MeetingId),
     Topology,
     SigningKey,
+    Revocation,
     Waiting,
     Other,
 }
@@ -101,6 +103,14 @@ impl Keys {
         format!("{}{version:020}", self.topologies())
     }
 
+    pub(super) fn revocations(&self) -> String {
+        self.key(format_args!("revocations/"))
+    }
+
+    pub(super) fn revocation(&self, what: &Revoked) -> String {
+        format!("{}{}", self.revocations(), what.name())
+    }
+
     pub(super) fn all_waiting(&self) -> String {
         self.key(format_args!("waiting/"))
     }
@@ -122,6 +132,7 @@ impl Keys {
             "plans" => rest.parse().ok().map(Kind::Plan),
             "topologies" => Some(Kind::Topology),
             "signing-keys" => Some(Kind::SigningKey),
+            "revocations" => Some(Kind::Revocation),
             "waiting" => Some(Kind::Waiting),
             _ => None,
         };
@@ -152,6 +163,10 @@ mod tests {
             (keys.topology(7), Kind::Topology),
             (keys.signing_key(), Kind::SigningKey),
             (keys.signing_key_before(), Kind::SigningKey),
+            (
+                keys.revocation(&Revoked::Meeting(room.clone())),
+                Kind::Revocation,
+            ),
             (
                 keys.waiting(&room, &ParticipantId::from_random([2; 10])),
                 Kind::Waiting,

@@ -2,6 +2,7 @@
 //! takes it, the term is counted up in the same transaction.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use etcd_client::{Compare, CompareOp, PutOptions, Txn, TxnOp};
@@ -35,24 +36,35 @@ pub(super) struct Session {
     pub(super) lead: Arc<watch::Sender<Option<Lead>>>,
     /// The key `leader` is gone.
     pub(super) vacant: Arc<Notify>,
+    /// The lease was given back for good.
+    pub(super) resigned: Arc<AtomicBool>,
 }
 
 impl Session {
-    /// Leads whenever it can, for as long as the process runs.
+    /// Leads whenever it can, until it is to resign.
     pub(super) async fn run(self) {
-        loop {
+        while !self.resigned.load(Ordering::Relaxed) {
             if let Err(error) = self.live().await {
                 tracing::warn!(%error, "the lease of the store is lost");
             }
-            self.step_down();
+            self.set(None);
             sleep(PAUSE).await;
         }
     }
 
-    fn step_down(&self) {
-        if let Some(lead) = self.lead.send_replace(None) {
-            tracing::warn!(term = %lead.term, "this coordinator leads no more");
+    /// Whether this one leads from now on.
+    fn set(&self, lead: Option<Lead>) {
+        let before = *self.lead.borrow();
+        if before == lead {
+            return;
         }
+        if let Some(before) = before {
+            tracing::warn!(term = %before.term, "this coordinator leads no more");
+        }
+        if let Some(lead) = lead {
+            tracing::info!(term = %lead.term, "this coordinator leads");
+        }
+        self.lead.send_replace(lead);
     }
 
     /// Lives on one lease until it is lost.
@@ -68,22 +80,23 @@ impl Session {
         let mut until = asked + self.lease;
         let mut beats = interval(self.lease / 3);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            if self.lead.borrow().is_none() {
-                let campaign = timeout_at(until, self.campaign(lease)).await;
-                match campaign {
-                    Ok(Ok(Some(lead))) => {
-                        tracing::info!(term = %lead.term, "this coordinator leads");
-                        self.lead.send_replace(Some(lead));
-                    }
-                    Ok(Ok(None)) => {}
+        // Whether the key `leader` may be gone although nobody told this one.
+        let mut unsure = false;
+        while !self.resigned.load(Ordering::Relaxed) {
+            if unsure || self.lead.borrow().is_none() {
+                match timeout_at(until, self.campaign(lease)).await {
+                    Ok(Ok(lead)) => self.set(lead),
                     Ok(Err(error)) => tracing::info!(%error, "cannot ask to lead"),
                     Err(_) => return Ok(()),
                 }
             }
+            unsure = false;
             tokio::select! {
                 _ = beats.tick() => {}
-                () = self.vacant.notified() => continue,
+                () = self.vacant.notified() => {
+                    unsure = true;
+                    continue;
+                }
             }
             let asked = Instant::now();
             let beat = self
@@ -105,6 +118,7 @@ impl Session {
                 }
             }
         }
+        Ok(())
     }
 
     /// Takes the lead, if nobody has it.

@@ -10,6 +10,7 @@ mod obey;
 mod outbox;
 mod peer;
 mod report;
+mod strangers;
 mod table;
 
 use std::io;
@@ -30,6 +31,7 @@ pub(crate) use self::command::{Command, Ice, TrackOrigin, TrackTarget};
 use self::outbox::{Notice, WireOutbox};
 use self::report::Shared;
 pub(crate) use self::report::WorkerReport;
+use self::strangers::Strangers;
 use self::table::Table;
 use super::MediaConfig;
 use super::event::MediaEvent;
@@ -100,6 +102,7 @@ impl WorkerHandle {
             started: Instant::now(),
             forwarder: Forwarder::default(),
             table: Table::default(),
+            strangers: Strangers::new(config.addresses.clone()),
             sender: Sender::new(config.segmentation),
             notices: Vec::new(),
             next_link: 0,
@@ -206,6 +209,7 @@ struct Worker {
     started: Instant,
     forwarder: Forwarder,
     table: Table,
+    strangers: Strangers,
     sender: Sender,
     notices: Vec<Notice>,
     next_link: u64,
@@ -273,14 +277,18 @@ impl Worker {
             };
             let now = self.now();
             let (forwarder, mut outbox) = self.forward();
-            match relayed {
+            match &relayed {
                 Relayed::Media(packet) => {
-                    forwarder.handle_relayed(now, source, &packet, &mut outbox);
+                    forwarder.handle_relayed(now, source, packet, &mut outbox);
                 }
-                Relayed::Clock(encoding, clock) => {
+                Relayed::Crossed(packet) => {
+                    forwarder.handle_relayed(now, source, packet, &mut outbox);
+                }
+                &Relayed::Clock(encoding, clock) => {
                     forwarder.handle_clock(now, source, encoding, clock, &mut outbox);
                 }
             }
+            self.inlet.recycle(relayed);
         }
         true
     }

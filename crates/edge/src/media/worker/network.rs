@@ -8,13 +8,17 @@ use sluice_types::units::Time;
 use super::peer::{Path, Peer};
 use super::{BATCHES_PER_TURN, Worker};
 use crate::media::event::MediaEvent;
-use crate::media::ice::{Check, is_indication};
+use crate::media::ice::{Check, StunError, is_indication, refusal};
 use sluice_wire::dtls::DtlsEvent;
 use sluice_wire::udp::{DATAGRAM_BYTES_MAX, Receiver};
 
 /// How long after its last check a participant counts as lost. Browsers check every 2 to 5 s;
 /// consent itself lasts 30 s (RFC 7675, section 5.1).
 const CONSENT: Duration = Duration::from_secs(12);
+
+/// The most datagrams of a participant's DTLS handshake that are looked at, retransmissions included: it
+/// takes about ten. Who sends more is lost, as if its handshake had failed.
+const HANDSHAKE_DATAGRAMS_MAX: u32 = 500;
 
 /// What a datagram is, by its first byte (RFC 7983, section 7).
 enum Demultiplexed {
@@ -75,8 +79,19 @@ impl Worker {
         let Some(from) = self.table.address_of(path) else {
             return;
         };
-        let Ok(check) = Check::parse(packet) else {
+        // Whoever is known has proved itself at this very address.
+        if self.table.place_of_path(path).is_none() && !self.strangers.allow(now, from.ip()) {
             return;
+        }
+        let check = match Check::parse(packet) {
+            Ok(check) => check,
+            Err(StunError::NoUsername) => {
+                if let Some(refusal) = refusal(packet) {
+                    self.send_raw(path, &refusal);
+                }
+                return;
+            }
+            Err(_) => return,
         };
         let Some(place) = self.table.place_of_ufrag(check.local_ufrag()) else {
             return;
@@ -135,6 +150,16 @@ impl Worker {
         let Some(peer) = self.table.at(place) else {
             return;
         };
+        if peer.srtp.is_none() {
+            peer.handshake_datagrams += 1;
+            if peer.handshake_datagrams > HANDSHAKE_DATAGRAMS_MAX {
+                if peer.handshake_datagrams == HANDSHAKE_DATAGRAMS_MAX + 1 {
+                    metrics::counter!("sluice_edge_dtls_floods_total").increment(1);
+                    self.lose(place);
+                }
+                return;
+            }
+        }
         let event = peer.dtls.receive(Instant::now(), packet);
         let (room, participant, forward) =
             (peer.room.clone(), peer.participant.clone(), peer.forward);

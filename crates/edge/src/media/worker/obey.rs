@@ -46,6 +46,7 @@ impl Worker {
                     ice,
                     before_restart: None,
                     dtls: Dtls::accept(self.identity.clone(), fingerprint),
+                    handshake_datagrams: 0,
                     srtp: None,
                     data: None,
                     path: None,

@@ -39,6 +39,8 @@ pub(super) struct Peer {
     /// User fragments from before an ICE restart still answer until the new path is nominated.
     pub(super) before_restart: Option<Ice>,
     pub(super) dtls: Dtls,
+    /// Datagrams of DTLS before it was established.
+    pub(super) handshake_datagrams: u32,
     pub(super) srtp: Option<Box<Srtp>>,
     /// Its data channels, once it opened some.
     pub(super) data: Option<Box<DataChannels>>,

@@ -125,6 +125,7 @@ impl Worker {
             stats.replayed_key_frames,
         );
         count("sluice_edge_probe_packets_total", stats.probe_packets);
+        count("sluice_edge_ignored_checks_total", self.strangers.ignored);
         count("sluice_edge_sent_datagrams_total", self.sender.sent);
         count("sluice_edge_send_calls_total", self.sender.calls);
         count("sluice_edge_nacks_received_total", stats.nacks_received);

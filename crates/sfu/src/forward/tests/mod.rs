@@ -2,6 +2,7 @@ mod hostile;
 mod late;
 mod layers;
 mod network;
+mod watcher;
 
 use std::collections::HashMap;
 

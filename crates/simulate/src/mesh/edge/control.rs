@@ -126,9 +126,10 @@ impl EdgeHost {
                 }
                 self.forget_room(scene, &room);
             }
-            // The one coordinator here always leads, and asks no edge to drain.
+            // The one coordinator here always leads, takes nothing back, and asks no edge to drain.
             CoordinatorMessage::Drain {}
             | CoordinatorMessage::Lead { .. }
+            | CoordinatorMessage::Revoked { .. }
             | CoordinatorMessage::Welcome { .. }
             | CoordinatorMessage::Refuse { .. }
             | CoordinatorMessage::Jwks { .. } => {}

@@ -1,5 +1,6 @@
 //! Tests over real sockets, on loopback.
 
+mod coordinator;
 mod floods;
 mod media;
 mod mesh;

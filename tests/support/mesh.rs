@@ -10,6 +10,7 @@ use sluice_coordinator::config::CoordinatorSettings;
 use sluice_edge::config::EdgeSettings;
 use sluice_meshnet::{Identity, MeshCa};
 use sluice_types::ids::EdgeId;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::PATIENCE;
@@ -41,6 +42,8 @@ pub struct TestMesh {
     http: reqwest::Client,
     coordinator: String,
     shutdown: CancellationToken,
+    settings: Box<dyn Fn() -> CoordinatorSettings + Send + Sync>,
+    running: Option<(CancellationToken, JoinHandle<()>)>,
     _work: tempfile::TempDir,
 }
 
@@ -98,21 +101,23 @@ impl TestMesh {
         let shutdown = CancellationToken::new();
         let (http, control) = (loopback(free_port()), loopback(free_port()));
         let metrics = || PrometheusBuilder::new().build_recorder().handle();
-        let config = CoordinatorSettings {
-            topology: Some(work.path().to_owned()),
+        let (dir, mesh_dir) = (
+            work.path().to_owned(),
+            issue(Identity::Coordinator, "coordinator"),
+        );
+        let settings = Box::new(move || CoordinatorSettings {
+            topology: Some(dir.clone()),
             http_listen: Some(http),
             control_listen: Some(control),
-            mesh_dir: Some(issue(Identity::Coordinator, "coordinator")),
-            store: Some(work.path().join("store.redb")),
+            mesh_dir: Some(mesh_dir.clone()),
+            store: Some(dir.join("store.redb")),
             public_url: Some(format!("http://{http}")),
             api_keys: Some(vec![
                 format!("{KEY}:{SECRET}:test:ops").parse().expect("a key"),
             ]),
             requests_per_address: Some(10_000),
             ..CoordinatorSettings::default()
-        };
-        let config = config.resolve().expect("good settings");
-        tokio::spawn(sluice_coordinator::run(config, metrics(), shutdown.clone()));
+        });
         for region in ["west", "middle", "east"] {
             let edge: EdgeId = format!("{region}-1").parse().expect("an edge");
             let (page, backbone) = (loopback(free_port()), loopback(free_port()));
@@ -134,7 +139,9 @@ impl TestMesh {
             let config = config.resolve().expect("good settings");
             tokio::spawn(sluice_edge::run(config, metrics(), shutdown.clone()));
         }
-        let mesh = Self {
+        let mut mesh = Self {
+            settings,
+            running: None,
             http: reqwest::Client::builder()
                 .no_proxy()
                 .build()
@@ -143,6 +150,7 @@ impl TestMesh {
             shutdown,
             _work: work,
         };
+        mesh.start_coordinator();
         mesh.until("three edges are registered", |state| {
             state["edges"]
                 .as_array()
@@ -150,6 +158,24 @@ impl TestMesh {
         })
         .await;
         mesh
+    }
+
+    /// Starts the coordinator, for the first time or again with what it stored.
+    pub fn start_coordinator(&mut self) {
+        let config = (self.settings)().resolve().expect("good settings");
+        let metrics = PrometheusBuilder::new().build_recorder().handle();
+        let shutdown = self.shutdown.child_token();
+        let run = sluice_coordinator::run(config, metrics, shutdown.clone());
+        let task = tokio::spawn(async move { run.await.expect("the coordinator runs") });
+        self.running = Some((shutdown, task));
+    }
+
+    /// Stops the coordinator, and waits until it is gone.
+    pub async fn stop_coordinator(&mut self) {
+        if let Some((shutdown, task)) = self.running.take() {
+            shutdown.cancel();
+            task.await.expect("it ends in an orderly way");
+        }
     }
 
     fn token() -> String {

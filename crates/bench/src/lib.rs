@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+pub mod faults;
 pub mod forward;
 pub mod load;
 

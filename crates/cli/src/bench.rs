@@ -12,6 +12,7 @@ use sluice_bench::forward::floor::FloorOrder;
 use sluice_bench::forward::{Results, SCENARIOS, Scenario, draw, floor};
 use sluice_bench::load::{Api, Load};
 
+use crate::faults::{self, FaultsArgs};
 use crate::process::{failed, start_logs};
 
 /// Flags of `sluice bench`.
@@ -27,6 +28,8 @@ enum Command {
     Forward(ForwardArgs),
     /// Let many participants join a running mesh, and see what they notice.
     Load(LoadArgs),
+    /// Let edges, links and the coordinator fail in a mesh on loopback, and see what viewers notice.
+    Faults(FaultsArgs),
     /// The floor that `forward` compares with; reads its order as JSON.
     #[command(hide = true)]
     Floor,
@@ -90,6 +93,7 @@ pub(crate) fn run(args: BenchArgs) -> ExitCode {
         Command::Floor => run_floor(),
         Command::Forward(args) => on_runtime(run_forward(args)),
         Command::Load(args) => on_runtime(run_load(args)),
+        Command::Faults(args) => on_runtime(faults::run(args)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

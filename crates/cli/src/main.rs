@@ -4,6 +4,8 @@
 mod bench;
 mod dev;
 mod doctor;
+mod drain;
+mod faults;
 mod keys;
 mod meeting;
 mod ops;

@@ -3,20 +3,31 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use sluice_coordinator::config::CoordinatorSettings;
 use sluice_edge::config::EdgeSettings;
 
+use crate::drain::{self, DrainArgs};
 use crate::process::serve;
 
 /// Flags of `sluice edge`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct EdgeArgs {
+    #[command(subcommand)]
+    command: Option<EdgeCommand>,
     /// TOML file with any of these settings, in snake_case
     #[arg(long, env = "SLUICE_CONFIG")]
     config: Option<PathBuf>,
     #[command(flatten)]
     settings: EdgeSettings,
+}
+
+/// What can be done with an edge that runs.
+#[derive(Debug, Subcommand)]
+enum EdgeCommand {
+    /// Send an edge's participants elsewhere and relay trees around it, and wait until it is empty.
+    Drain(DrainArgs),
 }
 
 /// Flags of `sluice coordinator`. API keys and the TURN secret come from the file, or from
@@ -31,6 +42,9 @@ pub(crate) struct CoordinatorArgs {
 }
 
 pub(crate) fn run_edge(args: EdgeArgs) -> ExitCode {
+    if let Some(EdgeCommand::Drain(args)) = &args.command {
+        return drain::run(args);
+    }
     serve(|metrics, shutdown| async move {
         let file = match &args.config {
             Some(path) => EdgeSettings::from_file(path).map_err(|error| error.to_string())?,

@@ -1,5 +1,6 @@
 //! Edges: registration, heartbeats, demand, and the plans that follow from it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sluice_meshnet::{MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
@@ -101,7 +102,7 @@ async fn serve_edge(connection: &MeshConnection, shared: &Shared) -> Result<(), 
     let text = format!("registered from {from}");
     shared.feed.tell(Happening::edge("registered", &edge, text));
     let version = connection.version();
-    let result = talk(&edge, shared, version, sender, receiver, line).await;
+    let result = talk(&edge, version, shared, sender, receiver, line).await;
     // Only the line is lost, perhaps: the edge counts until it was silent for too long.
     shared.remove_line(&edge, number);
     if let Err(error) = &result {
@@ -163,8 +164,8 @@ async fn register(
 
 async fn talk(
     edge: &EdgeId,
-    shared: &Shared,
     version: Version,
+    shared: &Shared,
     mut sender: MessageSender<CoordinatorMessage>,
     mut receiver: MessageReceiver<EdgeMessage>,
     mut line: mpsc::Receiver<CoordinatorMessage>,
@@ -207,6 +208,11 @@ async fn talk(
                         let text = "takes nobody new and will go away";
                         shared.feed.tell(Happening::edge("draining", edge, text));
                         shared.registry().drain(edge);
+                        shared.look_again();
+                    }
+                    EdgeMessage::Links(report) => {
+                        let now = shared.now();
+                        shared.registry().take_links(now, edge, report);
                     }
                 }
             }
@@ -257,6 +263,7 @@ fn counts(shared: &Shared) -> Vec<(MeetingId, u32)> {
 
 /// Drops edges that were not heard of for long enough, and seats that nobody took.
 async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
+    let mut links_down = BTreeSet::new();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -268,6 +275,19 @@ async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
         };
         let now = shared.now();
         shared.registry().forget_old(now);
+        let down = {
+            let mut registry = shared.registry();
+            registry.retry_links(now);
+            registry.links_down()
+        };
+        metrics::gauge!("sluice_coordinator_links_down").set(down.len() as f64);
+        for (a, b) in down.difference(&links_down) {
+            tracing::warn!(%a, %b, "edges cannot use a link: plans go around it");
+        }
+        for (a, b) in links_down.difference(&down) {
+            tracing::info!(%a, %b, "a link is tried again");
+        }
+        links_down = down;
         let silent = shared.registry().silent(now, silence);
         for (edge, number) in silent {
             tracing::warn!(%edge, ?silence, "an edge is silent and dropped");

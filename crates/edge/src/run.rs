@@ -12,7 +12,7 @@ use sluice_guard::{Connections, Gate, Rates, be_impatient};
 use sluice_meshnet::pki::CredentialFiles;
 use sluice_meshnet::{Admission, Credentials, MeshEndpoint, TransportSettings};
 use sluice_types::mesh::backbone;
-use sluice_types::mesh::control::{Heartbeat, Registration};
+use sluice_types::mesh::control::Registration;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -20,7 +20,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::backbone::{Backbone, BackboneSettings};
 use crate::certificates;
 use crate::config::EdgeConfig;
-use crate::control::{Control, ControlSettings};
+use crate::control::{Beat, Control, ControlSettings};
 use crate::http::{App, router};
 use crate::hub::{self, HubCommand, Parts};
 use crate::media::{Media, MediaConfig, MediaError};
@@ -122,7 +122,7 @@ pub async fn run(
         renewals,
         tls.clone(),
     )));
-    let heartbeat = Arc::<Mutex<Heartbeat>>::default();
+    let heartbeat = Arc::<Mutex<Beat>>::default();
     let measured = heartbeat.clone();
     let control = Control::start(
         control_endpoint,

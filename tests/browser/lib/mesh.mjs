@@ -23,6 +23,7 @@ export const JOIN_TOKEN_S = 30;
  * @property {string} region
  * @property {string} url
  * @property {string} client an address of that region
+ * @property {number} pid its process
  */
 
 /** The program under test. */

@@ -6,10 +6,10 @@ import { parseServerMessage, type ClientMessage, type ServerMessage } from './pr
 const OPEN_MS = 5_000;
 
 /** How often a `ping` is sent. */
-const PING_MS = 4_000;
+const PING_MS = 1_000;
 
-/** A socket that was silent for this long is dead. */
-const SILENCE_MS = 10_000;
+/** A socket that was silent for this long is dead. Losing it costs a resumption, and no media. */
+const SILENCE_MS = 2_500;
 
 /** What a channel tells its owner. */
 export interface ChannelPort {

@@ -27,8 +27,11 @@ const REJOIN_MS = 60_000;
 /** A token that ends this soon is not worth trying. */
 const TOKEN_MARGIN_MS = 5_000;
 
-/** After this many failed attempts to resume, the edge is asked whether it is there at all. */
-const ATTEMPTS_BEFORE_PROBE = 2;
+/** An edge that answers and has refused this many attempts to resume has forgotten the session. */
+const ATTEMPTS_BEFORE_FORGOTTEN = 2;
+
+/** An edge that does not answer for this long, while others do, is gone. */
+const EDGE_ANSWER_MS = 1_500;
 
 /** Where admissions come from: the coordinator, or the caller's own back end. */
 export interface AdmissionSource {
@@ -150,7 +153,7 @@ export class Connection {
         void this.#rejoin();
       },
       onAttemptFailed: (attempts) => void this.#lookAround(session, attempts),
-      onMoved: (moved) => void this.#rejoin(moved),
+      onMoved: (moved) => void this.#rejoin(moved, session.endpoint),
       onEnded: (reason) => this.#end('ended', reason),
       onError: (error) => this.#port.onError(error),
     });
@@ -164,19 +167,27 @@ export class Connection {
    * when only others are, it is gone. Either way the client joins anew instead of waiting on.
    */
   async #lookAround(session: Session, attempts: number): Promise<void> {
-    if (attempts < ATTEMPTS_BEFORE_PROBE) return;
-    const { sfu_endpoint, candidates } = this.#admission;
-    const others = [...this.#source.probes, ...candidates.map((edge) => edge.sfu_endpoint)];
-    const elsewhere = attempts >= 2 * ATTEMPTS_BEFORE_PROBE ? others : [];
-    const answers = await Promise.all(
-      [sfu_endpoint, ...elsewhere].map((url) => reachable(this.#platform, url)),
-    );
-    if (session !== this.#session || session.signalling || !answers.includes(true)) return;
-    await this.#rejoin();
+    const edges = [this.#admission, ...this.#admission.candidates];
+    const { endpoint } = session;
+    const own = edges.find((edge) => edge.signal_endpoint === endpoint) ?? this.#admission;
+    const others = edges.filter((edge) => edge !== own).map((edge) => edge.sfu_endpoint);
+    const [answers, ...elsewhere] = await Promise.all([
+      reachable(this.#platform, own.sfu_endpoint, EDGE_ANSWER_MS),
+      ...[...this.#source.probes, ...others].map((url) =>
+        reachable(this.#platform, url, EDGE_ANSWER_MS),
+      ),
+    ]);
+    if (session !== this.#session || session.signalling) return;
+    const isGone = !answers && elsewhere.includes(true);
+    if (isGone) await this.#rejoin([], endpoint);
+    else if (answers && attempts >= ATTEMPTS_BEFORE_FORGOTTEN) await this.#rejoin();
   }
 
-  /** Joins anew: with the token at hand while it lasts, so that the client stays who it is. */
-  async #rejoin(moved: readonly string[] = []): Promise<void> {
+  /**
+   * Joins anew: with the token at hand while it lasts, so that the client stays who it is. An edge
+   * that is known to be `gone`, by its signalling endpoint, is tried last.
+   */
+  async #rejoin(moved: readonly string[] = [], gone?: string): Promise<void> {
     if (this.#rejoining || this.#isOver() || !this.#everConnected) return;
     this.#rejoining = true;
     this.#updateState();
@@ -189,7 +200,7 @@ export class Connection {
     let endpoints = moved;
     for (;;) {
       try {
-        await this.#joinAnew(endpoints);
+        await this.#joinAnew(endpoints, gone);
         break;
       } catch (error) {
         last = asSluiceError(error);
@@ -209,12 +220,12 @@ export class Connection {
     this.#updateState();
   }
 
-  async #joinAnew(moved: readonly string[]): Promise<void> {
+  async #joinAnew(moved: readonly string[], gone?: string): Promise<void> {
     this.#clock = new JoinClock(this.#platform);
     const fresh = this.#admission.expires_at * 1_000 - TOKEN_MARGIN_MS > this.#platform.wallClock();
     if (fresh) {
       try {
-        await this.#enter(moved.length > 0 ? moved : signalEndpoints(this.#admission));
+        await this.#enter(moved.length > 0 ? moved : signalEndpoints(this.#admission, gone));
         return;
       } catch (error) {
         if (error instanceof EdgeError && error.code === 'forbidden') throw error;
@@ -222,10 +233,13 @@ export class Connection {
       }
     }
     if (this.#isOver()) return;
+    const before = this.#admission.participant_id;
     this.#admission = await this.#source.next();
     this.#clock.mark('admitted_ms');
     if (this.#isOver()) return;
-    await this.#enter(signalEndpoints(this.#admission));
+    // Who is somebody else from now on does not stay behind as a ghost.
+    if (this.#admission.participant_id !== before) this.#session?.close(true);
+    await this.#enter(signalEndpoints(this.#admission, gone));
   }
 
   #updateState(): void {
@@ -262,9 +276,10 @@ export class Connection {
 
 }
 
-function signalEndpoints(admission: Admission): string[] {
+function signalEndpoints(admission: Admission, last?: string): string[] {
   const others = admission.candidates.map((edge) => edge.signal_endpoint);
-  return [...new Set([admission.signal_endpoint, ...others])];
+  const all = [...new Set([admission.signal_endpoint, ...others])];
+  return [...all.filter((one) => one !== last), ...all.filter((one) => one === last)];
 }
 
 function isFinal(error: SluiceError): boolean {

@@ -24,7 +24,7 @@ export interface SessionPort {
   onStatus(): void;
   /** The session cannot go on; joining anew may help. */
   onLost(why: SluiceError | undefined): void;
-  /** An attempt to resume failed, the how manieth in a row. */
+  /** Signalling is lost: 0. Then an attempt to resume failed, the how manieth in a row. */
   onAttemptFailed(attempts: number): void;
   /** The edge goes away: join anew at one of these signalling endpoints, or ask the coordinator. */
   onMoved(endpoints: string[]): void;
@@ -107,6 +107,11 @@ export class Session {
   /** Whether signalling and media both work. */
   get connected(): boolean {
     return this.#linked && this.#answered && this.#guard.up;
+  }
+
+  /** The signalling endpoint in use. */
+  get endpoint(): string {
+    return this.#link.endpoint;
   }
 
   /** Whether signalling works. */
@@ -243,6 +248,7 @@ export class Session {
     this.#subscriptions.linkDown();
     this.#negotiator.linkDown();
     this.#port.onStatus();
+    this.#port.onAttemptFailed(0);
   }
 
   #linkUp(): void {

@@ -24,6 +24,8 @@ export class FakeSocket implements SocketLike {
   onclose: ((event: CloseEvent) => void) | null = null;
   readonly sent: ClientMessage[] = [];
   closed = false;
+  /** Whether somebody is there to answer pings. */
+  deaf = false;
 
   constructor(
     readonly url: string,
@@ -31,7 +33,11 @@ export class FakeSocket implements SocketLike {
   ) {}
 
   send(data: string): void {
-    this.sent.push(JSON.parse(data) as ClientMessage);
+    const message = JSON.parse(data) as ClientMessage;
+    this.sent.push(message);
+    if (message.type === 'ping' && !this.deaf) {
+      this.onmessage?.(new MessageEvent('message', { data: '{"type":"pong"}' }));
+    }
   }
 
   close(): void {

@@ -154,9 +154,10 @@ describe('resuming', () => {
 
 test('a socket that stays silent in spite of pings is given up', async () => {
   await opened();
-  await platform.advance(8_000);
+  platform.lastSocket.deaf = true;
+  await platform.advance(2_000);
   expect(platform.lastSocket.types()).toEqual(['ping', 'ping', 'ping']);
-  await platform.advance(4_000);
+  await platform.advance(1_000);
   expect(told).toEqual(['down']);
 });
 

@@ -154,6 +154,18 @@ describe('a socket that breaks', () => {
     expect([...room.participants.keys()]).toEqual(['pt_a', 'pt_b']);
   });
 
+  test('means joining at the next edge at once when only that one answers', async () => {
+    const room = await join();
+    platform.answer = (url) =>
+      url.startsWith('http://paris') ? Promise.reject(new TypeError('refused')) : json({});
+    await platform.lastSocket.break();
+    await settle();
+    expect(platform.lastSocket.url).toBe('ws://frankfurt');
+    expect(platform.lastSocket.protocols).toContain('sluice.token.jwt');
+    await letIn('pt_a');
+    expect(room.state).toBe('connected');
+  });
+
   test('waits for a network that is gone altogether', async () => {
     const room = await join();
     platform.answer = () => Promise.reject(new TypeError('no network'));
@@ -222,6 +234,14 @@ test('an edge that goes away sends the client to the next', async () => {
   await letIn('pt_a');
   expect(room.state).toBe('connected');
   expect(required(platform.peers[0]).closed).toBe(true);
+});
+
+test('an edge that names no other sends the client to the next of its admission', async () => {
+  const room = await join();
+  await platform.lastSocket.say({ type: 'session.moved', seq: 3, candidates: [] });
+  expect(platform.lastSocket.url).toBe('ws://frankfurt');
+  await letIn('pt_a');
+  expect(room.state).toBe('connected');
 });
 
 test('the end of the meeting ends the room', async () => {

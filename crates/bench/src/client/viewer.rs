@@ -41,6 +41,11 @@ pub struct StreamReport {
     pub freezes: u32,
     /// See `freezes`.
     pub frozen: Duration,
+    /// The longest time without a packet.
+    pub gap: Duration,
+    /// The longest time without anything that can be decoded: of pictures, after a loss, until the
+    /// next key frame.
+    pub blind: Duration,
     /// Delays from the publisher's system call to the viewer's, in microseconds.
     pub delays: Vec<u32>,
 }
@@ -54,6 +59,29 @@ struct Stream {
     packets: u64,
     last_frame: Option<Time>,
     usual: Duration,
+    last_packet: Option<Time>,
+    /// The last that could be decoded, and whether the next needs a key frame first.
+    last_good: Option<Time>,
+    broken: bool,
+}
+
+impl Stream {
+    /// Notes when a packet came that was not there before.
+    fn note(&mut self, now: Time, follows: bool, is_key: impl FnOnce() -> bool) {
+        if let Some(before) = self.last_packet.replace(now) {
+            self.report.gap = self.report.gap.max(now.since(before));
+        }
+        self.broken |= !follows && !self.report.audio;
+        if self.broken && is_key() {
+            self.broken = false;
+        }
+        if self.broken {
+            return;
+        }
+        if let Some(before) = self.last_good.replace(now) {
+            self.report.blind = self.report.blind.max(now.since(before));
+        }
+    }
 }
 
 /// Everything that one viewer notes.
@@ -129,6 +157,14 @@ impl Viewer {
         if !stream.seen.first_time(number) {
             return;
         }
+        let mut opened = false;
+        if number >= stream.highest {
+            let follows = number <= stream.highest + 1;
+            stream.note(now, follows, || {
+                opened = true;
+                begins_key_frame(packet, srtp)
+            });
+        }
         stream.highest = stream.highest.max(number);
         if number < stream.first {
             return;
@@ -154,7 +190,8 @@ impl Viewer {
             }
             stream.last_frame = Some(now);
         }
-        if stream.packets.is_multiple_of(SAMPLE)
+        if !opened
+            && stream.packets.is_multiple_of(SAMPLE)
             && stream.report.delays.len() < DELAYS_MAX
             && let Some(sent) = sent_at(packet, srtp)
         {
@@ -185,6 +222,9 @@ impl Viewer {
                     packets: 0,
                     last_frame: None,
                     usual: Duration::ZERO,
+                    last_packet: None,
+                    last_good: None,
+                    broken: false,
                 });
                 self.streams.len() - 1
             }
@@ -193,7 +233,8 @@ impl Viewer {
     }
 
     /// The feedback that is due, one packet at a time
-    /// (draft-holmer-rmcat-transport-wide-cc-extensions-01).
+    /// (draft-holmer-rmcat-transport-wide-cc-extensions-01), and requests for key frames of what cannot
+    /// be decoded.
     pub(crate) fn feedback(&mut self, buffer: &mut Vec<u8>, mut send: impl FnMut(&[u8])) {
         self.arrivals.sort_unstable();
         self.arrivals.dedup_by_key(|&mut (number, _)| number);
@@ -206,6 +247,11 @@ impl Viewer {
             rest = &rest[told..];
         }
         self.arrivals.clear();
+        for stream in self.streams.iter().filter(|stream| stream.broken) {
+            buffer.clear();
+            sluice_sfu::rtcp::key_frame_request(buffer, stream.report.ssrc);
+            send(buffer);
+        }
     }
 }
 
@@ -219,8 +265,20 @@ fn empty(ssrc: u32, audio: bool) -> StreamReport {
         frames: 0,
         freezes: 0,
         frozen: Duration::ZERO,
+        gap: Duration::ZERO,
+        blind: Duration::ZERO,
         delays: Vec::new(),
     }
+}
+
+/// Whether a packet is the first of a key frame (RFC 7741, section 4), as publishers write them.
+/// Decrypts it.
+fn begins_key_frame(packet: &mut [u8], srtp: &mut Srtp) -> bool {
+    let payload = srtp.opener.open(packet).ok().and_then(|length| {
+        let header = sluice_sfu::rtp::header_bytes(packet).ok()?;
+        packet.get(header..length)
+    });
+    matches!(payload, Some([descriptor, tag, ..]) if descriptor & 0x90 == 0x10 && tag & 1 == 0)
 }
 
 /// When a packet was sent, in microseconds of the engine's clock.

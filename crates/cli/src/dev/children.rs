@@ -10,6 +10,9 @@ use tokio::time::timeout;
 
 use crate::process::END_WITH_PARENT;
 
+/// What the coordinator is called.
+pub(super) const COORDINATOR: &str = "coordinator";
+
 /// How long a process gets to drain before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -97,6 +100,35 @@ impl Children {
         Ok(())
     }
 
+    /// Processes that ended since the last look, and how; an error when the coordinator is among them.
+    /// The mesh goes on without an edge, as any mesh does.
+    pub(super) fn ended(&mut self) -> Result<Vec<String>, String> {
+        let mut ended = Vec::new();
+        self.all.retain_mut(|named| match named.child.try_wait() {
+            Ok(Some(status)) if !named.optional => {
+                ended.push((
+                    named.name.clone(),
+                    format!("{} ended ({status})", named.name),
+                ));
+                false
+            }
+            _ => true,
+        });
+        match ended.iter().find(|(name, _)| name == COORDINATOR) {
+            Some((_, what)) => Err(format!(
+                "{what}; its log in {} says why",
+                self.logs.display()
+            )),
+            None => Ok(ended.into_iter().map(|(_, what)| what).collect()),
+        }
+    }
+
+    /// The number of a process that runs.
+    pub(super) fn pid(&self, name: &str) -> Option<u32> {
+        let found = self.all.iter().find(|named| named.name == name);
+        found.and_then(|named| named.child.id())
+    }
+
     /// An error when a process ended that should not have.
     pub(super) fn check(&mut self) -> Result<(), String> {
         let mut gone = None;
@@ -114,6 +146,25 @@ impl Children {
                 self.logs.display()
             )),
             None => Ok(()),
+        }
+    }
+
+    /// Sends a process a signal, by its name as `kill` knows it.
+    pub(super) async fn signal(&self, name: &str, signal: &str) -> Result<(), String> {
+        let pid = self
+            .pid(name)
+            .ok_or_else(|| format!("no process `{name}` runs"))?;
+        let failed = |error: std::io::Error| format!("kill: {error}");
+        let status = Command::new("kill")
+            .arg(format!("-{signal}"))
+            .arg(pid.to_string())
+            .status()
+            .await
+            .map_err(failed)?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("`{name}` takes no {signal}"))
         }
     }
 

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::local::DevEdge;
+use super::{API_KEY, API_SECRET, COORDINATOR};
 use crate::ops::api_token;
-
-use super::{API_KEY, API_SECRET, COORDINATOR, DevEdge};
 
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Tokens last a minute and are made for each request.
 const TOKEN_S: u64 = 60;
 
-pub(super) struct Client(reqwest::Client);
+pub(crate) struct Client(reqwest::Client);
 
 fn token() -> Option<String> {
     api_token(&format!("{API_KEY}:{API_SECRET}"), TOKEN_S).ok()
@@ -51,10 +51,19 @@ impl Client {
         registered == Some(edges.len())
     }
 
-    pub(super) async fn state(&self) -> Option<Value> {
+    pub(crate) async fn state(&self) -> Option<Value> {
         let url = format!("{COORDINATOR}/v1/ops/state");
         let response = self.0.get(url).bearer_auth(token()?).send().await.ok()?;
         response.json().await.ok()
+    }
+
+    /// Has an edge drained.
+    pub(crate) async fn drain(&self, edge: &str) -> Result<(), String> {
+        let failed = |error: reqwest::Error| format!("{edge} cannot be drained: {error}");
+        let url = format!("{COORDINATOR}/v1/ops/edges/{edge}/drain");
+        let request = self.0.post(url).bearer_auth(token().unwrap_or_default());
+        let response = request.send().await.map_err(failed)?;
+        response.error_for_status().map_err(failed).map(drop)
     }
 
     /// Creates the meeting that everybody may join, and gives its link.

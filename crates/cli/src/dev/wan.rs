@@ -9,7 +9,7 @@ use sluice_meshnet::impair::{ImpairmentRelay, LinkFigures, LossModel, RelaySetti
 use sluice_types::ids::EdgeId;
 use sluice_types::topology::{Link, Topology};
 
-use super::DevEdge;
+use super::local::DevEdge;
 
 /// The relays between edges; dropping it ends them.
 #[derive(Default)]
@@ -53,6 +53,19 @@ impl Wan {
             }
         }
         Ok(Self { relays })
+    }
+
+    /// Lets nothing through between two edges any more, whoever dialled.
+    pub(super) fn cut(&self, a: &EdgeId, b: &EdgeId) {
+        let nothing = LinkFigures {
+            loss: LossModel::Random(1.0),
+            ..LinkFigures::default()
+        };
+        for ends in [(a.clone(), b.clone()), (b.clone(), a.clone())] {
+            if let Some(relay) = self.relays.get(&ends) {
+                relay.set_figures(nothing.clone(), nothing.clone());
+            }
+        }
     }
 
     /// Where an edge reaches its neighbours, as `EDGE=IP:PORT,…`.

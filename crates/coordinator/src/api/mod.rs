@@ -59,6 +59,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         )
         .route("/v1/usage", get(meetings::usage))
         .route("/v1/ops/state", get(ops::state))
+        .route("/v1/ops/edges/{edge}/drain", post(ops::drain))
         .route(
             "/v1/ops/revocations",
             get(revocations::list).post(revocations::revoke),

@@ -1,10 +1,13 @@
 //! The mesh as it is, for those who run it.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sluice_types::ids::EdgeId;
+use sluice_types::mesh::control::CoordinatorMessage;
 
 use super::auth::Caller;
 use super::problem::{Problem, field};
@@ -33,6 +36,8 @@ pub(super) async fn state(
                 "participants": edge.heartbeat.participants,
                 "load_permille": edge.heartbeat.load_permille,
                 "links": edge.heartbeat.links,
+                "link_quality": edge.links.up,
+                "unreachable": edge.links.unreachable,
                 "rooms": edge.heartbeat.rooms,
             })
         })
@@ -49,7 +54,28 @@ pub(super) async fn state(
         "leading": shared.leading(),
         "edges": edges,
         "rooms": rooms,
+        "links_down": registry.links_down(),
     })))
+}
+
+/// `POST /v1/ops/edges/{edge}/drain`: sends an edge's participants elsewhere, and trees around it.
+pub(super) async fn drain(
+    State(shared): State<Shared>,
+    caller: Caller,
+    edge: Result<Path<EdgeId>, PathRejection>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    operator(caller)?;
+    let Path(edge) = edge?;
+    if !shared.registry().drain(&edge) {
+        return Err(Problem::not_found("no such edge is registered"));
+    }
+    tracing::info!(%edge, "an edge is to drain");
+    shared.tell(&edge, CoordinatorMessage::Drain {});
+    shared.look_again();
+    Ok((
+        StatusCode::ACCEPTED,
+        Json(json!({ "edge": edge, "draining": true })),
+    ))
 }
 
 /// Which part of the audit log.

@@ -10,13 +10,11 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use sluice_coordinator::config::CoordinatorSettings;
-use sluice_edge::control::{Control, ControlEvent, ControlSettings};
+use sluice_edge::control::{Beat, Control, ControlEvent, ControlSettings};
 use sluice_meshnet::{Identity, MeshCa, MeshEndpoint, TransportSettings};
 use sluice_relay::leaders::Leaders;
 use sluice_types::ids::{EdgeId, Epoch, MeetingId, Term};
-use sluice_types::mesh::control::{
-    CoordinatorMessage, Heartbeat, Registration, RoomDemand, RoomPlan,
-};
+use sluice_types::mesh::control::{CoordinatorMessage, Registration, RoomDemand, RoomPlan};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -265,7 +263,7 @@ impl Cluster {
                 capacity: 1_000,
                 software: "test".to_owned(),
             },
-            heartbeat: Arc::new(Heartbeat::default),
+            heartbeat: Arc::new(Beat::default),
         };
         Edge::start(endpoint, settings)
     }

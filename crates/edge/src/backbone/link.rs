@@ -9,7 +9,7 @@ use sluice_meshnet::{MeshConnection, MessageReceiver, MessageSender};
 use sluice_relay::hop::{HopSettings, Measured};
 use sluice_types::ids::{EdgeId, RelayId};
 use sluice_types::mesh::backbone::{BackboneMessage, STEADY_PROBES};
-use sluice_types::mesh::control::LinkReport;
+use sluice_types::mesh::control::{LinkQuality, LinkReport};
 use tokio::sync::mpsc;
 
 use super::outlet::{Outlet, Queue};
@@ -78,6 +78,18 @@ impl Link {
 
     pub(super) fn same_as(&self, other: &MeshConnection) -> bool {
         self.connection.quic().stable_id() == other.quic().stable_id()
+    }
+
+    pub(super) fn quality(&self, peer: EdgeId) -> LinkQuality {
+        let path = self.connection.quic().stats().path;
+        let measured = lock(&self.counters.measured).unwrap_or_default();
+        let window = path.cwnd as f64 * 8.0 / path.rtt.as_secs_f64().max(0.000_1);
+        let used = measured.delivered.as_bps() as f64 / window.max(1.0);
+        LinkQuality {
+            peer,
+            jitter_us: measured.jitter.as_micros() as u64,
+            used_permille: (used * 1_000.0) as u32,
+        }
     }
 
     pub(super) fn report(&self, peer: EdgeId) -> LinkReport {

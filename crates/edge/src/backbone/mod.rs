@@ -20,7 +20,7 @@ use std::time::Duration;
 use sluice_meshnet::MeshEndpoint;
 use sluice_types::ids::{EdgeId, RegionName, RelayId};
 use sluice_types::mesh::backbone::BackboneMessage;
-use sluice_types::mesh::control::{EdgeAddress, LinkReport};
+use sluice_types::mesh::control::{EdgeAddress, LinkQuality, LinkReport};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -204,6 +204,15 @@ impl Backbone {
     #[must_use]
     pub fn outlet(&self, peer: &EdgeId) -> Option<Outlet> {
         self.links.get(peer).map(Link::outlet)
+    }
+
+    /// How each connection fares now.
+    #[must_use]
+    pub fn qualities(&self) -> Vec<LinkQuality> {
+        self.links
+            .iter()
+            .map(|(peer, link)| link.quality(peer.clone()))
+            .collect()
     }
 
     /// What each connection measured since the last call.

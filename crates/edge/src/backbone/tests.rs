@@ -29,6 +29,10 @@ fn id(name: &str) -> EdgeId {
 }
 
 fn edge(ca: &MeshCa, name: &str) -> Edge {
+    edge_of_versions(ca, name, ALPNS)
+}
+
+fn edge_of_versions(ca: &MeshCa, name: &str, alpns: &[&[u8]]) -> Edge {
     let issued = ca
         .issue(&Identity::Edge(id(name)), Duration::from_secs(3_600))
         .expect("a certificate");
@@ -36,7 +40,7 @@ fn edge(ca: &MeshCa, name: &str) -> Edge {
         "127.0.0.1:0".parse().expect("an address"),
         issued.credentials().expect("good credentials"),
         &TransportSettings::backbone(1_200),
-        ALPNS,
+        alpns,
     )
     .expect("an endpoint");
     let address = endpoint.local_address().expect("bound");
@@ -317,4 +321,68 @@ async fn what_a_link_loses_is_repaired() {
     };
     timeout(PATIENCE, arrived).await.expect("packets arrive");
     assert!(relay.there().lost > 100);
+}
+
+#[tokio::test]
+async fn an_edge_of_the_version_before_is_talked_to_and_never_called_silent() {
+    let ca = ca();
+    let mut old = edge_of_versions(&ca, "a-1", &ALPNS[1..]);
+    let mut new = edge(&ca, "b-1");
+    new.backbone.update_directory(vec![address(&old)]);
+    new.backbone.connect(old.id.clone());
+    new.up().await;
+    old.up().await;
+    for relay in 0..5 {
+        let message = BackboneMessage::KeyFrame {
+            relay: RelayId(relay),
+            encoding: 0,
+        };
+        // Probes of that version are further apart than what counts as silence since.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        new.backbone.send(&old.id, message.clone());
+        let came = old
+            .event(|event| matches!(event, BackboneEvent::Message { .. }))
+            .await;
+        assert!(matches!(came, BackboneEvent::Message { message: ref it, .. } if *it == message));
+    }
+    let more = new.events.try_recv();
+    assert!(more.is_err(), "{more:?}");
+}
+
+/// Lets through what passes two edges, or nothing.
+async fn impaired(ca: &MeshCa) -> (Edge, Edge, ImpairmentRelay) {
+    let (one, other) = (edge(ca, "a-1"), edge(ca, "b-1"));
+    let any = "127.0.0.1:0".parse().expect("an address");
+    let relay = ImpairmentRelay::start(any, other.address, RelaySettings::default())
+        .await
+        .expect("a relay");
+    let mut via = address(&other);
+    via.backbone = vec![relay.local_address()];
+    one.backbone.update_directory(vec![via]);
+    one.backbone.connect(other.id.clone());
+    (one, other, relay)
+}
+
+#[tokio::test]
+async fn a_peer_behind_a_cut_link_is_silent_and_heard_when_it_is_mended() {
+    let ca = ca();
+    let (mut one, mut other, relay) = impaired(&ca).await;
+    one.up().await;
+    other.up().await;
+    // Nobody is silent who was not heard.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let cut = LinkFigures {
+        loss: LossModel::Random(1.0),
+        ..LinkFigures::default()
+    };
+    relay.set_figures(cut.clone(), cut);
+    for edge in [&mut one, &mut other] {
+        edge.event(|event| matches!(event, BackboneEvent::PeerSilent { .. }))
+            .await;
+    }
+    relay.set_figures(LinkFigures::default(), LinkFigures::default());
+    for edge in [&mut one, &mut other] {
+        edge.event(|event| matches!(event, BackboneEvent::PeerHeard { .. }))
+            .await;
+    }
 }

@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sluice_meshnet::MeshEndpoint;
-use sluice_types::mesh::control::{CoordinatorMessage, Heartbeat, Registration, RoomDemand};
+use sluice_types::mesh::control::{
+    CoordinatorMessage, Heartbeat, LinksReport, Registration, RoomDemand,
+};
 use sluice_types::quality::{Attendance, QualitySample};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -63,6 +65,15 @@ pub enum ControlEvent {
     Message(CoordinatorMessage),
 }
 
+/// What the edge measures of itself.
+#[derive(Debug, Clone, Default)]
+pub struct Beat {
+    /// What every coordinator understands.
+    pub heartbeat: Heartbeat,
+    /// How its backbone fares.
+    pub links: LinksReport,
+}
+
 /// What the edge says of itself.
 pub struct ControlSettings {
     /// Where each coordinator listens: `host:port`, the host a DNS name or an address. Resolved anew
@@ -71,7 +82,7 @@ pub struct ControlSettings {
     /// Who the edge is and where it is reached.
     pub registration: Registration,
     /// Measures the edge, at the interval that the coordinator sets. Must not block.
-    pub heartbeat: Arc<dyn Fn() -> Heartbeat + Send + Sync>,
+    pub heartbeat: Arc<dyn Fn() -> Beat + Send + Sync>,
 }
 
 impl fmt::Debug for ControlSettings {

@@ -10,8 +10,9 @@ use sluice_meshnet::endpoint::ConnectError;
 use sluice_meshnet::stream::StreamError;
 use sluice_meshnet::{Identity, MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
 use sluice_types::mesh::control::{
-    ALPNS, CoordinatorMessage, EdgeMessage, LEADS, ROOMS_REPORTED_MAX,
+    ALPNS, CoordinatorMessage, EdgeMessage, LEADS, LINKS_AND_DRAIN, ROOMS_REPORTED_MAX,
 };
+use sluice_types::mesh::version::Version;
 use thiserror::Error;
 use tokio::net::lookup_host;
 use tokio::sync::mpsc;
@@ -19,7 +20,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::pending::Pending;
-use super::{ControlEvent, ControlSettings, LineNumber, Standing};
+use super::{Beat, ControlEvent, ControlSettings, LineNumber, Standing};
 
 /// How long the coordinator's name may take to resolve.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -164,12 +165,13 @@ impl Session {
         tracing::info!(
             coordinator = %connection.remote_address(),
             heartbeat_ms,
+            version = %connection.version(),
             "registered with the coordinator"
         );
         shared.pending.connected(connection.version());
         // Beside one another: a hub that is behind holds up what it is told, and no heartbeat.
         let result = tokio::select! {
-            result = speak(shared, sender, heartbeat_ms) => result,
+            result = speak(shared, sender, connection.version(), heartbeat_ms) => result,
             error = listen(shared, welcome, receiver) => Err(error),
         };
         shared.pending.disconnected();
@@ -185,6 +187,7 @@ impl Session {
 async fn speak(
     shared: &Shared,
     mut sender: MessageSender<EdgeMessage>,
+    version: Version,
     heartbeat_ms: u32,
 ) -> Result<(), SessionError> {
     let heartbeat_ms = heartbeat_ms.clamp(*HEARTBEAT_MS.start(), *HEARTBEAT_MS.end());
@@ -194,9 +197,12 @@ async fn speak(
         tokio::select! {
             () = shared.shutdown.cancelled() => break,
             _ = beat.tick() => {
-                let mut heartbeat = (shared.settings.heartbeat)();
+                let Beat { mut heartbeat, links } = (shared.settings.heartbeat)();
                 heartbeat.rooms.truncate(ROOMS_REPORTED_MAX);
                 sender.send(&EdgeMessage::Heartbeat(heartbeat)).await?;
+                if version >= LINKS_AND_DRAIN {
+                    sender.send(&EdgeMessage::Links(links)).await?;
+                }
             }
             () = shared.pending.wait() => tell(shared, &mut sender).await?,
         }

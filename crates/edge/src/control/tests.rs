@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use sluice_meshnet::{
     Identity, MeshCa, MeshConnection, MessageReceiver, MessageSender, TransportSettings,
 };
-use sluice_types::mesh::control::{ALPN, EdgeMessage};
+use sluice_types::mesh::control::{ALPN, ALPNS, EdgeMessage};
 use tokio::time::timeout;
 
 use super::*;
@@ -59,9 +59,12 @@ fn line(ca: &MeshCa, coordinator: SocketAddr) -> Line {
     let settings = ControlSettings {
         coordinators: vec![coordinator.to_string()],
         registration: registration(),
-        heartbeat: Arc::new(move || Heartbeat {
-            participants: beats.fetch_add(1, Ordering::Relaxed),
-            ..Heartbeat::default()
+        heartbeat: Arc::new(move || Beat {
+            heartbeat: Heartbeat {
+                participants: beats.fetch_add(1, Ordering::Relaxed),
+                ..Heartbeat::default()
+            },
+            links: LinksReport::default(),
         }),
     };
     let shutdown = CancellationToken::new();
@@ -100,7 +103,11 @@ struct Registered {
 
 impl Coordinator {
     fn at(ca: &MeshCa, address: SocketAddr) -> Self {
-        let endpoint = endpoint(ca, &Identity::Coordinator, address, &[ALPN]);
+        Self::of_versions(ca, address, ALPNS)
+    }
+
+    fn of_versions(ca: &MeshCa, address: SocketAddr, alpns: &[&[u8]]) -> Self {
+        let endpoint = endpoint(ca, &Identity::Coordinator, address, alpns);
         let address = endpoint.local_address().expect("bound");
         Self { endpoint, address }
     }
@@ -139,7 +146,7 @@ impl Registered {
         loop {
             let message = within(self.receiver.recv()).await.expect("read");
             match message.expect("a message") {
-                EdgeMessage::Heartbeat(_) => {}
+                EdgeMessage::Heartbeat(_) | EdgeMessage::Links(_) => {}
                 message => return message,
             }
         }
@@ -202,6 +209,39 @@ async fn an_edge_registers_beats_and_is_heard_both_ways() {
     line.shutdown.cancel();
     assert_eq!(registered.message().await, EdgeMessage::Draining {});
     within(registered.connection.quic().closed()).await;
+}
+
+#[tokio::test]
+async fn a_coordinator_of_the_version_before_is_told_nothing_that_it_cannot_read() {
+    let ca = ca();
+    let before = ALPNS[1];
+    let coordinator = Coordinator::of_versions(&ca, anywhere(), &[before]);
+    let mut line = line(&ca, coordinator.address);
+    let mut registered = coordinator.answer(welcome()).await;
+    assert_eq!(registered.connection.alpn(), before);
+    assert_eq!(line.event().await, connected());
+    line.control.demand(demand(2));
+    let (mut beats, mut told) = (0, false);
+    while beats < 5 || !told {
+        match within(registered.receiver.recv()).await.expect("read") {
+            Some(EdgeMessage::Heartbeat(_)) => beats += 1,
+            Some(EdgeMessage::Demand(_)) => told = true,
+            other => panic!("not of version 1: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_coordinator_without_a_common_version_is_not_registered_with() {
+    let ca = ca();
+    let stranger = Coordinator::of_versions(&ca, anywhere(), &[b"sluice-control/9"]);
+    let dialler = endpoint(&ca, &edge(), anywhere(), &[]);
+    let refused = within(dialler.connect(stranger.address, &Identity::Coordinator, ALPNS)).await;
+    let error = refused.expect_err("no common version").to_string();
+    assert!(
+        error.contains("sluice-control/2, sluice-control/1"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

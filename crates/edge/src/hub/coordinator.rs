@@ -81,6 +81,7 @@ impl Hub {
                 tracing::info!(meeting = %plan.room, epoch = %plan.epoch, "following a plan");
                 self.mesh.apply_plan(&plan);
             }
+            CoordinatorMessage::Drain {} => self.drain(),
             CoordinatorMessage::End { room, reason } => {
                 if let (Some(reason), Some(state)) = (reason, self.rooms.get_mut(&room)) {
                     state.room.end(reason);

@@ -8,7 +8,9 @@ use super::Hub;
 impl Hub {
     /// Asks every client to join elsewhere, and the coordinator to send nobody new.
     pub(super) fn drain(&mut self) {
-        self.draining = true;
+        if !std::mem::replace(&mut self.draining, true) {
+            tracing::info!("draining: participants are sent elsewhere");
+        }
         self.control.drain();
         for (id, state) in &mut self.rooms {
             let all: Vec<_> = state.members.keys().cloned().collect();

@@ -24,7 +24,7 @@ use sluice_relay::mesh::Mesh;
 use sluice_sfu::room::Room;
 use sluice_types::access::JoinClaims;
 use sluice_types::ids::{EdgeId, MeetingId, ParticipantId, RelayId, TrackId};
-use sluice_types::mesh::control::{Heartbeat, RoomDemand};
+use sluice_types::mesh::control::{LinksReport, RoomDemand};
 use sluice_types::room::MediaKind;
 use sluice_types::units::Time;
 use tokio::sync::mpsc;
@@ -35,7 +35,7 @@ pub use self::command::{Hello, HubCommand, HubHandle, Published, Refusal, Socket
 use self::quality::Measured;
 use crate::backbone::{Backbone, BackboneEvent};
 use crate::config::EdgeConfig;
-use crate::control::{Control, ControlEvent, LineNumber};
+use crate::control::{Beat, Control, ControlEvent, LineNumber};
 use crate::media::{Media, MediaEvent, RelayInlet, RelaySink, Session};
 use crate::signal::Keyring;
 
@@ -60,7 +60,7 @@ pub struct Parts {
     /// Filled with the coordinator's public endpoint.
     pub coordinator_url: Arc<RwLock<Option<String>>>,
     /// Filled for heartbeats.
-    pub heartbeat: Arc<Mutex<Heartbeat>>,
+    pub heartbeat: Arc<Mutex<Beat>>,
     /// Whom QUIC endpoints refuse.
     pub admission: Admission,
 }
@@ -103,7 +103,7 @@ struct Hub {
     keyring: Keyring,
     admission: Admission,
     coordinator_url: Arc<RwLock<Option<String>>>,
-    heartbeat: Arc<Mutex<Heartbeat>>,
+    heartbeat: Arc<Mutex<Beat>>,
     mesh: Mesh,
     rooms: BTreeMap<MeetingId, RoomState>,
     /// Rooms whose outputs have not been carried yet.
@@ -239,10 +239,16 @@ impl Hub {
             }
             self.touched.insert(id);
         }
-        let heartbeat = self.make_heartbeat();
+        let beat = Beat {
+            heartbeat: self.make_heartbeat(),
+            links: LinksReport {
+                up: self.backbone.qualities(),
+                unreachable: self.mesh.unreachable(now).cloned().collect(),
+            },
+        };
         *self
             .heartbeat
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = heartbeat;
+            .unwrap_or_else(PoisonError::into_inner) = beat;
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sluice_types::ids::EdgeId;
-use sluice_types::mesh::control::{Heartbeat, Registration};
+use sluice_types::mesh::control::{Heartbeat, LinksReport, Registration};
 use sluice_types::units::Time;
 use thiserror::Error;
 
@@ -41,6 +41,8 @@ pub struct EdgeState {
     pub addresses: Vec<SocketAddr>,
     /// It takes nobody new.
     pub draining: bool,
+    /// How its backbone fares.
+    pub links: LinksReport,
     /// Which connection it is registered over; a newer one replaces an older.
     pub connection: u64,
     /// Heartbeats over that connection.

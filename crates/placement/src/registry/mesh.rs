@@ -1,6 +1,6 @@
 //! The mesh as its edges report it: which are up, and how long links take.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_types::ids::{EdgeId, RegionName};
 use sluice_types::topology::Topology;
@@ -14,10 +14,12 @@ const LIGHT_NS_PER_KM: f64 = 6_671.0;
 /// What is up, and what was measured.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Mesh {
-    /// Every registered edge with its region.
+    /// Every registered edge with its region, but for those that drain and have nobody left.
     pub edges: BTreeMap<EdgeId, RegionName>,
     /// Round trips between regions, in microseconds, the first before the second by name.
     pub round_trips_us: BTreeMap<(RegionName, RegionName), u64>,
+    /// Links that edges cannot use, named likewise.
+    pub links_down: BTreeSet<(RegionName, RegionName)>,
 }
 
 impl Registry {
@@ -27,10 +29,20 @@ impl Registry {
     /// is their own.
     #[must_use]
     pub fn mesh(&self) -> Mesh {
-        let mut mesh = Mesh::default();
+        let mut mesh = Mesh {
+            links_down: self.links_down(),
+            ..Mesh::default()
+        };
         for (edge, state) in &self.edges {
             let here = &state.registration.region;
-            mesh.edges.insert(edge.clone(), here.clone());
+            if !state.draining
+                || self
+                    .rooms
+                    .values()
+                    .any(|room| room.needs.contains_key(edge))
+            {
+                mesh.edges.insert(edge.clone(), here.clone());
+            }
             for link in &state.heartbeat.links {
                 let Some(peer) = self.edges.get(&link.peer) else {
                     continue;

@@ -5,6 +5,7 @@ mod attendance;
 mod change;
 mod edge;
 mod foreign;
+mod links;
 mod look;
 mod mesh;
 mod outlook;
@@ -21,8 +22,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::Candidate;
-use sluice_types::ids::{EdgeId, Epoch, MeetingId, ParticipantId};
-use sluice_types::mesh::control::{EdgeAddress, Heartbeat, Registration, RelayTree, RoomDemand};
+use sluice_types::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName};
+use sluice_types::mesh::control::{
+    EdgeAddress, Heartbeat, LinksReport, Registration, RelayTree, RoomDemand,
+};
 use sluice_types::quality::Attendance;
 use sluice_types::topology::Topology;
 use sluice_types::units::{Bitrate, Time};
@@ -31,6 +34,7 @@ use self::attendance::Attendances;
 pub use self::attendance::News;
 pub use self::change::Cut;
 pub use self::edge::{EdgeState, RegistrationError};
+use self::links::Links;
 pub use self::look::{Kept, Looked, SETTLING, View};
 pub use self::mesh::Mesh;
 pub use self::outlook::{InForce, Outlook, Replanned};
@@ -42,12 +46,16 @@ pub use self::room::{Waiting, Word};
 /// With this heartbeat an edge has repeated every demand that it still has.
 const BEATS_TO_REPEAT: u32 = 2;
 
+/// How much longer than a dead edge a failed link is reported before it counts.
+const LINK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// See the module.
 pub struct Registry {
     topology: Topology,
     edges: BTreeMap<EdgeId, EdgeState>,
     rooms: BTreeMap<MeetingId, RoomState>,
     attendances: Attendances,
+    links: Links,
     next_connection: u64,
 }
 
@@ -55,7 +63,10 @@ impl Registry {
     /// Nobody is registered yet.
     #[must_use]
     pub fn new(topology: Topology) -> Self {
+        // A dead edge is dropped before its links can be taken for what failed.
+        let patience = topology.coordinator().silent_after().duration() + LINK_PATIENCE;
         Self {
+            links: Links::new(patience),
             topology,
             edges: BTreeMap::new(),
             rooms: BTreeMap::new(),
@@ -100,6 +111,7 @@ impl Registry {
             heard: now,
             addresses,
             draining: false,
+            links: LinksReport::default(),
             connection: self.next_connection,
             beats: 0,
             underway: VecDeque::new(),
@@ -151,11 +163,56 @@ impl Registry {
         affected
     }
 
-    /// An edge takes nobody new any more.
-    pub fn drain(&mut self, edge: &EdgeId) {
-        if let Some(state) = self.edges.get_mut(edge) {
-            state.draining = true;
+    /// An edge takes nobody new any more; `false` when it is not registered.
+    pub fn drain(&mut self, edge: &EdgeId) -> bool {
+        let known = self.edges.get_mut(edge);
+        known.map(|state| state.draining = true).is_some()
+    }
+
+    /// An edge tells how its backbone fares.
+    pub fn take_links(&mut self, now: Time, edge: &EdgeId, report: LinksReport) {
+        let unreachable = report.unreachable.clone();
+        match self.edges.get_mut(edge) {
+            Some(state) => state.links = report,
+            None => return,
         }
+        let failed: Vec<_> = (unreachable.iter())
+            .filter_map(|peer| self.failed_link(edge, peer))
+            .collect();
+        for pair in failed {
+            self.links.report(now, pair);
+        }
+    }
+
+    /// Links that edges cannot use, and that plans go around.
+    #[must_use]
+    pub fn links_down(&self) -> BTreeSet<(RegionName, RegionName)> {
+        self.links.down()
+    }
+
+    /// Links that were left alone for long enough are tried again.
+    pub fn retry_links(&mut self, now: Time) {
+        self.links.retry(now);
+    }
+
+    /// The link that is to blame when one edge cannot reach another: none when another pair of edges
+    /// uses it.
+    fn failed_link(&self, edge: &EdgeId, peer: &EdgeId) -> Option<(RegionName, RegionName)> {
+        let region = |edge: &EdgeId| Some(&self.edges.get(edge)?.registration.region);
+        let (here, there) = (region(edge)?, region(peer)?);
+        self.topology.link_between(here, there)?;
+        let crosses = |from: &EdgeId, to: &EdgeId| {
+            let ends = region(from).zip(region(to));
+            ends == Some((here, there)) || ends == Some((there, here))
+        };
+        let works = self.edges.iter().any(|(from, state)| {
+            let mut up = state.links.up.iter();
+            up.any(|link| {
+                !state.links.unreachable.contains(&link.peer) && crosses(from, &link.peer)
+            })
+        });
+        let pair = (here.min(there).clone(), here.max(there).clone());
+        (!works).then_some(pair)
     }
 
     /// An edge's addresses changed.

@@ -14,6 +14,7 @@ use super::{Mesh, Outlook, Replanned};
 pub struct Plans {
     planner: Planner,
     edges: BTreeMap<EdgeId, RegionName>,
+    links_down: BTreeSet<(RegionName, RegionName)>,
 }
 
 impl Plans {
@@ -24,6 +25,7 @@ impl Plans {
         Self {
             planner: Planner::new(Graph::new(topology, []), rules),
             edges: BTreeMap::new(),
+            links_down: BTreeSet::new(),
         }
     }
 
@@ -31,6 +33,8 @@ impl Plans {
     pub fn adopt(&mut self, topology: &Topology) {
         let rules = Rules::from(Limits::from(topology.policy()));
         self.planner.adopt(topology, rules);
+        // Told again at the next look.
+        self.links_down.clear();
     }
 
     /// The mesh is like this now; gives the rooms whose plans change at once. Those that are only
@@ -45,6 +49,13 @@ impl Plans {
         }
         for edge in before.keys().filter(|edge| !mesh.edges.contains_key(*edge)) {
             changed.extend(rooms(self.planner.edge_down(edge)));
+        }
+        let before = std::mem::replace(&mut self.links_down, mesh.links_down.clone());
+        for (a, b) in before.difference(&self.links_down) {
+            changed.extend(rooms(self.planner.set_link_up(a, b, true)));
+        }
+        for (a, b) in self.links_down.difference(&before) {
+            changed.extend(rooms(self.planner.set_link_up(a, b, false)));
         }
         for ((a, b), us) in &mesh.round_trips_us {
             changed.extend(rooms(self.planner.measure(a, b, *us)));

@@ -249,6 +249,8 @@ struct Peer {
     silent: bool,
     /// Since when it has been heard, and has answered; as seen by the next look at the time.
     steady: Option<Time>,
+    /// Since when it has been needed and not heard; seen likewise.
+    missing: Option<Time>,
     next_relay: u32,
     receiving: BTreeMap<RelayId, RelayUse>,
     sending: BTreeMap<RelayId, RelayUse>,

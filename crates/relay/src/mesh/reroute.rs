@@ -42,6 +42,15 @@ impl Mesh {
         }
     }
 
+    /// Edges that are needed as parents or backups and have not been heard for a second or more.
+    pub fn unreachable(&self, now: Time) -> impl Iterator<Item = &EdgeId> {
+        let is_missing = move |since: Time| now.since(since) >= UNREACHABLE;
+        self.peers
+            .iter()
+            .filter(move |(_, state)| state.missing.is_some_and(is_missing))
+            .map(|(peer, _)| peer)
+    }
+
     /// What came from a silent edge at last was kept from children, who could not know its worth.
     fn tell_children_of(&mut self, parent: &EdgeId) {
         let rooms = self.rooms.iter();
@@ -194,6 +203,13 @@ impl Mesh {
             .filter(|state| state.up && !state.silent)
         {
             state.steady.get_or_insert(now);
+        }
+        for (peer, state) in &mut self.peers {
+            if self.connected.contains(peer) && !(state.up && !state.silent) {
+                state.missing.get_or_insert(now);
+            } else {
+                state.missing = None;
+            }
         }
         for tree in self
             .rooms

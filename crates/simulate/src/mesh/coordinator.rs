@@ -249,7 +249,14 @@ impl Coordinator {
                     self.ask(scene, [room]);
                 }
             }
-            EdgeMessage::Draining {} => self.registry.drain(&edge),
+            EdgeMessage::Draining {} => {
+                self.registry.drain(&edge);
+                self.look_again(scene);
+            }
+            EdgeMessage::Links(report) => {
+                let now = self.now(scene);
+                self.registry.take_links(now, &edge, report);
+            }
             // The simulation has nobody to show records to.
             EdgeMessage::Attendance(_) | EdgeMessage::Quality(_) => {}
             EdgeMessage::Hello(_) => {}

@@ -15,6 +15,8 @@ pub const ALPN: &[u8] = b"sluice-control/2";
 /// which term they lead.
 pub const ALPNS: &[&[u8]] = &[ALPN, b"sluice-control/1"];
 
+/// The first version with [`EdgeMessage::Links`] and [`CoordinatorMessage::Drain`].
+pub const LINKS_AND_DRAIN: Version = Version(2);
 /// The first version with [`CoordinatorMessage::Lead`].
 pub const LEADS: Version = Version(2);
 /// Since which version an edge tells who is in a room and how calls go.
@@ -37,6 +39,28 @@ pub enum EdgeMessage {
     Attendance(Attendance),
     /// How the call goes for one participant. Since [`RECORDS_SINCE`].
     Quality(QualitySample),
+    /// How its backbone connections fare; sent with each heartbeat, since version 2.
+    Links(LinksReport),
+}
+
+/// How an edge's backbone connections fare.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LinksReport {
+    /// Those that are up.
+    pub up: Vec<LinkQuality>,
+    /// Edges that it needs and has not heard of for a second or more.
+    pub unreachable: Vec<EdgeId>,
+}
+
+/// What a connection measures beyond its [`LinkReport`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkQuality {
+    /// The edge at the other end.
+    pub peer: EdgeId,
+    /// How much the way here varies (RFC 3550, section 6.4.1), in microseconds.
+    pub jitter_us: u64,
+    /// How much of what the path is found to carry is used, in thousandths.
+    pub used_permille: u32,
 }
 
 /// Who an edge is and where it is reached.
@@ -194,6 +218,8 @@ pub enum CoordinatorMessage {
         /// All of it, at most [`REVOCATIONS_MAX`](crate::revocation::REVOCATIONS_MAX).
         revocations: Vec<Revocation>,
     },
+    /// Send your participants elsewhere and take nobody new; since [`LINKS_AND_DRAIN`].
+    Drain {},
 }
 
 impl CoordinatorMessage {
@@ -204,6 +230,7 @@ impl CoordinatorMessage {
         match self {
             Self::Lead { .. } => LEADS,
             Self::Revoked { .. } => Version(2),
+            Self::Drain {} => LINKS_AND_DRAIN,
             _ => Version(1),
         }
     }

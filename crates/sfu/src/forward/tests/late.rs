@@ -1,5 +1,7 @@
 //! What comes late, and what it finds.
 
+use sluice_types::signal::Wish;
+
 use super::layers::stage;
 use super::*;
 
@@ -73,7 +75,11 @@ fn a_stream_that_stopped_is_not_shown_again_from_before() {
             .set_wish(now, sink, Some(wish), &mut room.sent);
         room.forwarder.handle_timeout(now, &mut room.sent);
     }
-    assert_eq!(room.sent.media.len(), before, "the viewer has had all of it");
+    assert_eq!(
+        room.sent.media.len(),
+        before,
+        "the viewer has had all of it"
+    );
 }
 
 #[test]

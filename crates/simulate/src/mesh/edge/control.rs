@@ -122,8 +122,9 @@ impl EdgeHost {
                 }
                 self.forget_room(scene, &room);
             }
-            // The one coordinator here always leads, and takes nothing back.
-            CoordinatorMessage::Lead { .. }
+            // The one coordinator here always leads, takes nothing back, and asks no edge to drain.
+            CoordinatorMessage::Drain {}
+            | CoordinatorMessage::Lead { .. }
             | CoordinatorMessage::Revoked { .. }
             | CoordinatorMessage::Welcome { .. }
             | CoordinatorMessage::Refuse { .. }

@@ -30,6 +30,7 @@ fn config() -> MediaConfig {
         capacity: 100,
         pin: false,
         segmentation: true,
+        replay: true,
         tcp_port: Some(0),
         advertised: vec![loopback],
     }

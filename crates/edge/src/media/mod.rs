@@ -62,6 +62,8 @@ pub struct MediaConfig {
     pub pin: bool,
     /// Whether the kernel cuts runs of packets for one client (UDP GSO).
     pub segmentation: bool,
+    /// Whether newcomers begin with the latest key frame of memory, where it is recent.
+    pub replay: bool,
     /// The TCP port of ICE-TCP; `None` for none.
     pub tcp_port: Option<u16>,
     /// The addresses that clients reach the edge at, for candidates.

@@ -271,12 +271,23 @@ pub struct Forwarder {
     /// Participants for whom packets wait.
     paced: Vec<PeerId>,
     next_drain: Time,
+    /// Whether newcomers begin with what is in the history.
+    replays: bool,
     numbers: Vec<u64>,
     bytes: Vec<u8>,
 }
 
 impl Default for Forwarder {
     fn default() -> Self {
+        Self::new(true)
+    }
+}
+
+impl Forwarder {
+    /// One without anybody. With `replays`, who waits for a picture begins with the latest key frame
+    /// of the history and what followed, where that is recent; else the publisher is always asked.
+    #[must_use]
+    pub fn new(replays: bool) -> Self {
         Self {
             peers: Slab::new(),
             sources: Slab::new(),
@@ -289,13 +300,12 @@ impl Default for Forwarder {
             next_report: Time::ZERO,
             paced: Vec::new(),
             next_drain: Time::ZERO,
+            replays,
             numbers: Vec::new(),
             bytes: Vec::new(),
         }
     }
-}
 
-impl Forwarder {
     /// What was counted.
     #[must_use]
     pub const fn stats(&self) -> &Stats {

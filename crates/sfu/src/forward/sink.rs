@@ -228,7 +228,7 @@ impl Sink {
         let frame = passing.dependency.map_or(0, |descriptor| {
             descriptor.frame.wrapping_add(self.frame_offset)
         });
-        let ends = passing.unit.ends && self.selection.is_top(passing.unit.layer);
+        let ends = passing.unit.ends && self.selection.is_top(passing);
         let packet = SentPacket {
             index,
             number: passing.number,

@@ -98,7 +98,7 @@ impl WorkerHandle {
             identity,
             shared: shared.clone(),
             started: Instant::now(),
-            forwarder: Forwarder::default(),
+            forwarder: Forwarder::new(config.replay),
             table: Table::default(),
             sender: Sender::new(config.segmentation),
             notices: Vec::new(),

@@ -521,6 +521,54 @@ proptest! {
             prop_assert!(false, "{}", wrong);
         }
     }
+
+    /// Packets that come late, beyond changes of layers too, go the way that the rest of their frame
+    /// went: every frame comes out whole or not at all.
+    #[test]
+    fn a_late_packet_goes_with_its_frame(
+        events in proptest::collection::vec((0u8..6, proptest::option::of(0usize..3), 0usize..5), 200),
+    ) {
+        let mut stage = stage();
+        stage.wish(720, 30);
+        // By how many more pictures each packet is late.
+        let mut held: Vec<(usize, Made)> = Vec::new();
+        for (turn, delayed, by) in events {
+            if turn < 3 {
+                stage.wish(720, [7, 15, 30][usize::from(turn)]);
+            }
+            for (place, made) in stage.picture().into_iter().enumerate() {
+                // The largest encoding's two packets come last.
+                let which = place.checked_sub(2 * (ENCODINGS - 1));
+                if delayed.is_some() && delayed == which {
+                    held.push((by, made));
+                } else {
+                    stage.deliver(&made);
+                }
+            }
+            let (due, later) = held.into_iter().partition(|(by, _)| *by == 0);
+            held = later;
+            let due: Vec<(usize, Made)> = due;
+            for (_, made) in due {
+                stage.deliver(&made);
+            }
+            for (by, _) in &mut held {
+                *by -= 1;
+            }
+            stage.tick();
+        }
+        for (_, made) in held {
+            stage.deliver(&made);
+        }
+        let mut parts: BTreeMap<u16, u16> = BTreeMap::new();
+        let received = stage.received();
+        let largest = received.values().filter(|got| !got.padding && got.encoding == 2);
+        for got in largest {
+            *parts.entry(got.frame).or_default() += 1;
+        }
+        prop_assert!(parts.len() > 20, "{} frames", parts.len());
+        let torn: Vec<_> = parts.iter().filter(|(_, parts)| **parts != PACKETS_PER_FRAME).collect();
+        prop_assert!(torn.is_empty(), "{torn:?}");
+    }
 }
 
 #[test]

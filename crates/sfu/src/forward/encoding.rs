@@ -156,6 +156,7 @@ impl Encoding {
         self.size = unit.size.or(self.size);
         if unit.key_frame {
             self.key_frame = Some(number);
+            self.key_frames.answered();
         }
         self.meter.count(unit.layer, packet.len());
         Passing {

@@ -271,7 +271,7 @@ impl Forwarder {
         let Some(at) = source.encodings.get_mut(encoding.index()) else {
             return;
         };
-        if source.kind == MediaKind::Video && at.key_frames.want(now) {
+        if source.kind == MediaKind::Video && at.key_frames.want(now, at.last) {
             self.ask_key_frame(key, encoding, outbox);
         }
     }

@@ -120,6 +120,15 @@ fn video(sequence: u16) -> Packet {
     }
 }
 
+/// A picture of VP8 that refers to earlier ones, in one packet.
+fn follower(sequence: u16) -> Packet {
+    let [high, low] = sequence.to_be_bytes();
+    Packet {
+        payload: vec![0x10, 1, high, low],
+        ..video(sequence)
+    }
+}
+
 /// A key frame of VP8 in one packet.
 fn key_frame(mark: u16) -> Vec<u8> {
     let [high, low] = mark.to_be_bytes();
@@ -350,6 +359,7 @@ fn key_frame_requests_are_merged() {
             .count()
     };
     assert_eq!(requests(&room), 1);
+    room.send(900, &follower(2));
     room.forwarder
         .handle_timeout(Time::from_millis(1_100), &mut room.sent);
     assert_eq!(requests(&room), 2, "those that came after the first");

@@ -4,15 +4,18 @@
 import { createMeeting } from './lib/api.mjs';
 import { openChromium } from './lib/chromium.mjs';
 import { until } from './lib/deadline.mjs';
-import { received, sent, watched, watchFrames } from './lib/figures.mjs';
+import { received, watched, watchFrames } from './lib/figures.mjs';
 import { Mesh } from './lib/mesh.mjs';
 import { Participant } from './lib/participant.mjs';
 
 const JOINS = Number(process.env.JOINS ?? 20);
 
-/** How many tabs join at the same time, and how long after one another. Milliseconds. */
+/** How many browsers join together, and how long after one another. Milliseconds. */
 const TOGETHER = 4;
 const APART_MS = 150;
+
+/** How long nobody joins, to see what the publisher does by itself. Milliseconds. */
+const IDLE_MS = 10_000;
 
 /** How long a newcomer is looked at. Milliseconds. */
 const WATCHED_MS = 2_500;
@@ -101,27 +104,17 @@ async function keyFrames(publisher) {
 async function measure(mesh, meeting, others, together) {
   const { ada, bo } = others;
   const { url, client } = mesh.edge('paris');
-  const tab = await openChromium('blue', { before: note, viewport: { width: 1500, height: 700 } });
-  const pages = [tab.page];
-  while (pages.length < together) pages.push(await tab.page.context().newPage());
-  for (const page of pages.slice(1)) {
-    await page.addInitScript(() => {
-      const Peer = window.RTCPeerConnection;
-      window.RTCPeerConnection = class extends Peer {
-        constructor(configuration) {
-          super(configuration);
-          window.peer = this;
-        }
-      };
-    });
-    await page.addInitScript(note);
-  }
+  const viewport = { width: 1500, height: 700 };
+  const tabs = [];
+  while (tabs.length < together) tabs.push(await openChromium('blue', { before: note, viewport }));
+  const idle = { keys: await keyFrames(ada), at: performance.now() };
+  await new Promise((resolve) => setTimeout(resolve, IDLE_MS));
   const before = { keys: await keyFrames(ada), at: performance.now(), ...(await received(bo, 'Ada')) };
   await watchFrames(bo, 'Ada');
   const all = [];
   while (all.length < JOINS) {
     const rounds = await Promise.all(
-      pages.map(async (page, place) => {
+      tabs.map(async ({ page }, place) => {
         await new Promise((resolve) => setTimeout(resolve, place * APART_MS));
         const query = `name=N${place}&as=${client}&autojoin=1&audio=0&video=0`;
         await page.goto(`${url}/m/${meeting.id}/${meeting.invite}?${query}`);
@@ -139,9 +132,10 @@ async function measure(mesh, meeting, others, together) {
   const minutes = (performance.now() - before.at) / 60_000;
   const { takenGapMs, shownGapMs } = await watched(bo);
   const after = await received(bo, 'Ada');
-  await tab.close();
+  for (const tab of tabs) await tab.close();
   return {
     ...summary(all),
+    idleKeyFramesPerMinute: Math.round(((before.keys - idle.keys) * 60_000) / (before.at - idle.at)),
     keyFramesPerMinute: Math.round(((await keyFrames(ada)) - before.keys) / minutes),
     perJoin: Number((((await keyFrames(ada)) - before.keys) / all.length).toFixed(2)),
     other: { takenGapMs, shownGapMs, freezes: after.freezes - before.freezes },
@@ -168,7 +162,6 @@ for (const from of ['paris', 'singapore']) {
         const figures = await measure(mesh, meeting, { ada, bo }, together);
         console.log(JSON.stringify({ from, replay, together, ...figures }));
       }
-      await sent(ada);
     } finally {
       for (const guest of guests) await guest.close();
       await mesh.stop();

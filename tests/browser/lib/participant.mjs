@@ -31,8 +31,9 @@ export class Participant {
    * @param {import('./api.mjs').Meeting} meeting
    * @param {{ name: string, region: string, colour?: string, firefox?: boolean, host?: boolean,
    *   before?: () => void, token?: string, key?: string, audio?: boolean, video?: boolean,
-   *   mediaPort?: number, height?: number, viewport?: { width: number, height: number } }} who
-   *   `key` encrypts end to end; `audio` and `video` say what is on, and `mediaPort`, `height` and
+   *   codec?: string, layers?: string, mediaPort?: number, height?: number,
+   *   viewport?: { width: number, height: number } }} who `key` encrypts end to end; `audio` and
+   *   `video` say what is on, `codec` and `layers` how it is sent; `mediaPort`, `height` and
    *   `viewport` are those of `openChromium`
    */
   static async join(mesh, meeting, who) {
@@ -51,6 +52,8 @@ export class Participant {
     if (token) query.set('token', token);
     if (who.audio === false) query.set('audio', '0');
     if (who.video === false) query.set('video', '0');
+    if (who.codec) query.set('codec', who.codec);
+    if (who.layers) query.set('layers', who.layers);
     const path = token ? `/m/${meeting.id}` : `/m/${meeting.id}/${meeting.invite}`;
     await tab.goto(`${url}${path}?${query}${key ? `#key=${key}` : ''}`);
     return new Participant(name, tab);

@@ -9,7 +9,7 @@ use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sluice_placement::{Preference, rank_within};
-use sluice_types::access::{JOIN_AUDIENCE, JoinClaims, Role};
+use sluice_types::access::{Grants, JOIN_AUDIENCE, JoinClaims, Role};
 use sluice_types::ids::{EdgeId, MeetingId, ParticipantId};
 use sluice_types::rest::{
     Admission, EdgeCandidate, IceServer, JoinRequest, JoinResponse, NAME_CHARS_MAX, Waiting,
@@ -122,11 +122,13 @@ struct Asked {
     request: JoinRequest,
 }
 
-/// The highest role that the proof allows, the role when none is asked for, and a name.
+/// The highest role that the proof allows, the role when none is asked for, a name, and whether data
+/// messages may be sent.
 struct Proof {
     most: Role,
     usual: Role,
     name: Option<String>,
+    publish_data: bool,
 }
 
 const fn rank_of(role: Role) -> u8 {
@@ -153,6 +155,7 @@ fn prove(
             most: Role::Host,
             usual: Role::Host,
             name: None,
+            publish_data: true,
         });
     }
     if let Some(caller) = &caller.0 {
@@ -164,11 +167,13 @@ fn prove(
                 most: Role::Host,
                 usual: Role::Speaker,
                 name: None,
+                publish_data: true,
             }),
             Some(grants) if grants.meeting == meeting.id => Ok(Proof {
                 most: grants.role,
                 usual: grants.role,
                 name: grants.name.clone(),
+                publish_data: grants.publish_data,
             }),
             Some(_) => Err(Problem::forbidden("the user token is for another meeting")),
         };
@@ -178,6 +183,7 @@ fn prove(
             most: Role::Speaker,
             usual: Role::Speaker,
             name: None,
+            publish_data: true,
         }),
         Some(_) => Err(Problem::forbidden("the invite is not that of this meeting")),
         None => Err(Problem::unauthorized(
@@ -208,6 +214,16 @@ async fn admit(
             proof.most.as_str()
         )));
     }
+    let publish_data = asked.request.publish_data.unwrap_or(proof.publish_data);
+    if publish_data && !proof.publish_data {
+        return Err(Problem::forbidden(
+            "`publish_data` is asked for; the user token does not allow it",
+        ));
+    }
+    let grants = Grants {
+        publish_data,
+        ..role.grants()
+    };
     let name = proof
         .name
         .or_else(|| asked.request.name.clone())
@@ -240,7 +256,7 @@ async fn admit(
         };
     }
     let edges = seat(shared, &meeting, asked)?;
-    answer(shared, id, participant, role, name, &edges)
+    answer(shared, id, participant, (role, grants), name, &edges)
         .map(|admission| JoinResponse::Admitted(Box::new(admission)))
 }
 
@@ -297,7 +313,7 @@ fn answer(
     shared: &Shared,
     id: MeetingId,
     participant: ParticipantId,
-    role: Role,
+    (role, grants): (Role, Grants),
     name: String,
     edges: &[EdgeId],
 ) -> Result<Admission, Problem> {
@@ -326,7 +342,7 @@ fn answer(
         participant_id: participant.clone(),
         name,
         role,
-        grants: role.grants(),
+        grants,
         edge: chosen.edge.clone(),
     };
     let turn_until = now_s + u64::from(settings.turn_credential_s());

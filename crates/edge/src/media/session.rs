@@ -531,6 +531,12 @@ impl Session {
         });
     }
 
+    /// Whether the participant may send data messages.
+    #[must_use]
+    pub const fn may_send_data(&self) -> bool {
+        self.grants.publish_data
+    }
+
     const fn may_publish(&self, source: TrackSource) -> bool {
         match source {
             TrackSource::Microphone => self.grants.publish_audio,

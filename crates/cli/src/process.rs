@@ -16,9 +16,13 @@ const SECONDS: [f64; 14] = [
     0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
 
+/// What is logged unless `RUST_LOG` says otherwise. The DTLS library warns of every extension that
+/// browsers offer and it does not know, a dozen lines for each participant.
+const LOGGED: &str = "info,rtc_dtls=error";
+
 /// Logs to standard error: for people on a terminal, as JSON elsewhere. `RUST_LOG` says what.
 pub(crate) fn start_logs() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -245,6 +245,7 @@ fn backbone() -> Seeds {
                 edge: edge("paris-1"),
                 region: region("paris"),
             }],
+            revision: 4,
             complete: true,
             participants: Vec::new(),
             left: vec![Departure {

@@ -30,9 +30,10 @@ pub(super) struct Counters {
     reported: Mutex<(u64, u64)>,
 }
 
-/// A connection that is up.
+/// A connection that is up, to send on. The one who holds it sends to nobody else: what replaces the
+/// connection is another link.
 #[derive(Clone)]
-pub(super) struct LinkHandle {
+pub struct Link {
     connection: MeshConnection,
     messages: mpsc::Sender<BackboneMessage>,
     traffic: mpsc::UnboundedSender<TrafficCommand>,
@@ -40,7 +41,7 @@ pub(super) struct LinkHandle {
     counters: Arc<Counters>,
 }
 
-impl LinkHandle {
+impl Link {
     pub(super) fn send(&self, message: BackboneMessage) {
         self.tell(TrafficCommand::of(&message, false));
         if self.messages.try_send(message).is_err() {
@@ -115,20 +116,27 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts the tasks of a connection whose hellos are exchanged. `done` is called when it is gone.
-pub(super) fn start(
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Link").field(self.connection.peer()).finish()
+    }
+}
+
+/// A link over a connection whose hellos are exchanged, and what carries it. `done` is told when the
+/// connection is gone.
+pub(super) fn open(
     peer: EdgeId,
     connection: MeshConnection,
     sender: MessageSender<BackboneMessage>,
     receiver: MessageReceiver<BackboneMessage>,
     events: mpsc::Sender<BackboneEvent>,
     done: mpsc::Sender<(EdgeId, MeshConnection)>,
-) -> LinkHandle {
+) -> (Link, impl Future<Output = ()> + Send + use<>) {
     let (messages, messages_rx) = mpsc::channel(MESSAGES);
     let (traffic, commands) = mpsc::unbounded_channel();
     let queue = Queue::new();
     let counters = Arc::<Counters>::default();
-    let handle = LinkHandle {
+    let handle = Link {
         connection: connection.clone(),
         messages,
         traffic: traffic.clone(),
@@ -136,7 +144,7 @@ pub(super) fn start(
         counters: counters.clone(),
     };
     let datagrams = Traffic::new(&peer, &connection, queue, counters, events.clone());
-    tokio::spawn(async move {
+    let carry = async move {
         let reason = tokio::select! {
             reason = write(sender, messages_rx) => reason,
             reason = read(peer.clone(), receiver, events, traffic) => reason,
@@ -146,8 +154,8 @@ pub(super) fn start(
         connection.close(CloseCode::Done, reason);
         // The supervisor is gone when this fails, and the edge with it.
         let _ = done.send((peer, connection)).await;
-    });
-    handle
+    };
+    (handle, carry)
 }
 
 async fn write(

@@ -12,9 +12,9 @@ mod supervisor;
 mod tests;
 mod traffic;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
 use sluice_meshnet::MeshEndpoint;
 use sluice_types::ids::{EdgeId, RegionName, RelayId};
@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use self::link::LinkHandle;
+pub use self::link::Link;
 pub use self::outlet::Outlet;
 use crate::media::{RelayInlet, TrackKey};
 
@@ -35,12 +35,22 @@ const EVENTS: usize = 4_096;
 const COMMANDS: usize = 4_096;
 
 /// Something that happened on the backbone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum BackboneEvent {
     /// A connection to an edge is up.
     PeerUp {
         /// Whom to.
         peer: EdgeId,
+        /// To send on; see [`Backbone::adopt`].
+        link: Link,
+    },
+    /// Another connection to an edge takes the place of the one before. Nothing comes any more over
+    /// that one, and what was sent on it last may be lost.
+    PeerReplaced {
+        /// Whom to.
+        peer: EdgeId,
+        /// To send on; see [`Backbone::adopt`].
+        link: Link,
     },
     /// The connection to an edge is gone.
     PeerDown {
@@ -80,13 +90,12 @@ enum Command {
     Disconnect(EdgeId),
 }
 
-/// The connections that are up, for sending without asking the supervisor.
-type Links = Arc<RwLock<HashMap<EdgeId, LinkHandle>>>;
-
 /// The backbone, as the hub holds it.
 pub struct Backbone {
     commands: mpsc::Sender<Command>,
-    links: Links,
+    /// The connections that are up as far as the holder has heard. What it says under one is never
+    /// sent on the next.
+    links: BTreeMap<EdgeId, Link>,
     lost_commands: AtomicU64,
     _supervisor: AbortOnDropHandle<()>,
 }
@@ -101,12 +110,11 @@ impl Backbone {
     ) -> (Self, mpsc::Receiver<BackboneEvent>) {
         let (commands, commands_rx) = mpsc::channel(COMMANDS);
         let (events, events_rx) = mpsc::channel(EVENTS);
-        let links = Links::default();
-        let supervisor = supervisor::Supervisor::new(endpoint, edge, region, links.clone(), events);
+        let supervisor = supervisor::Supervisor::new(endpoint, edge, region, events);
         let task = tokio::spawn(supervisor.run(commands_rx, shutdown));
         let backbone = Self {
             commands,
-            links,
+            links: BTreeMap::new(),
             lost_commands: AtomicU64::new(0),
             _supervisor: AbortOnDropHandle::new(task),
         };
@@ -123,12 +131,16 @@ impl Backbone {
         }
     }
 
-    fn link(&self, peer: &EdgeId) -> Option<LinkHandle> {
-        self.links
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(peer)
-            .cloned()
+    /// From now on messages and packets for an edge go over this link. For the one who takes the
+    /// backbone's events, at each that brings a link.
+    pub fn adopt(&mut self, peer: EdgeId, link: Link) {
+        self.links.insert(peer, link);
+    }
+
+    /// Nothing is sent to an edge any more. For the one who takes the backbone's events, at each
+    /// [`BackboneEvent::PeerDown`].
+    pub fn forget(&mut self, peer: &EdgeId) {
+        self.links.remove(peer);
     }
 
     /// Replaces where edges are reached. Connections that are up stay up.
@@ -148,21 +160,21 @@ impl Backbone {
 
     /// Sends a message, if the edge is connected.
     pub fn send(&self, peer: &EdgeId, message: BackboneMessage) {
-        if let Some(link) = self.link(peer) {
+        if let Some(link) = self.links.get(peer) {
             link.send(message);
         }
     }
 
     /// From now on packets of this relay go there.
     pub fn route(&self, peer: &EdgeId, relay: RelayId, route: Route) {
-        if let Some(link) = self.link(peer) {
+        if let Some(link) = self.links.get(peer) {
             link.route(relay, Some(route));
         }
     }
 
     /// Packets of this relay go nowhere any more.
     pub fn unroute(&self, peer: &EdgeId, relay: RelayId) {
-        if let Some(link) = self.link(peer) {
+        if let Some(link) = self.links.get(peer) {
             link.route(relay, None);
         }
     }
@@ -170,18 +182,15 @@ impl Backbone {
     /// Where to put packets for an edge, if it is connected.
     #[must_use]
     pub fn outlet(&self, peer: &EdgeId) -> Option<Outlet> {
-        self.link(peer).map(|link| link.outlet())
+        self.links.get(peer).map(Link::outlet)
     }
 
     /// What each connection measured since the last call.
     #[must_use]
     pub fn reports(&self) -> Vec<LinkReport> {
-        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
-        let mut reports: Vec<_> = links
+        self.links
             .iter()
             .map(|(peer, link)| link.report(peer.clone()))
-            .collect();
-        reports.sort_by(|a, b| a.peer.cmp(&b.peer));
-        reports
+            .collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_meshnet::connection::CloseCode;
@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::dial::{Ready, dial, greet};
-use super::link;
-use super::{BackboneEvent, Command, Links};
+use super::link::{self, Link};
+use super::{BackboneEvent, Command};
 
 /// How long peers get to take the goodbye.
 const GOODBYE: Duration = Duration::from_millis(300);
@@ -25,17 +25,23 @@ pub(super) type Directory = HashMap<EdgeId, Vec<SocketAddr>>;
 /// A connection that ended, and whom it was to.
 type Ended = (EdgeId, MeshConnection);
 
+/// A connection in use.
+struct Up {
+    link: Link,
+    /// This edge dialled it.
+    dialled: bool,
+    task: AbortOnDropHandle<()>,
+}
+
 pub(super) struct Supervisor {
     endpoint: Arc<MeshEndpoint>,
     edge: EdgeId,
     region: RegionName,
-    links: Links,
     events: mpsc::Sender<BackboneEvent>,
     directory: watch::Sender<Directory>,
     wanted: BTreeSet<EdgeId>,
     dialling: BTreeMap<EdgeId, AbortOnDropHandle<()>>,
-    /// Whether this edge dialled the connection that is up.
-    dialled: BTreeMap<EdgeId, bool>,
+    up: BTreeMap<EdgeId, Up>,
     ready: (mpsc::Sender<Ready>, mpsc::Receiver<Ready>),
     done: (mpsc::Sender<Ended>, mpsc::Receiver<Ended>),
 }
@@ -45,19 +51,17 @@ impl Supervisor {
         endpoint: MeshEndpoint,
         edge: EdgeId,
         region: RegionName,
-        links: Links,
         events: mpsc::Sender<BackboneEvent>,
     ) -> Self {
         Self {
             endpoint: Arc::new(endpoint),
             edge,
             region,
-            links,
             events,
             directory: watch::Sender::new(Directory::new()),
             wanted: BTreeSet::new(),
             dialling: BTreeMap::new(),
-            dialled: BTreeMap::new(),
+            up: BTreeMap::new(),
             ready: mpsc::channel(16),
             done: mpsc::channel(16),
         }
@@ -110,15 +114,8 @@ impl Supervisor {
         }
     }
 
-    fn is_up(&self, peer: &EdgeId) -> bool {
-        self.links
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(peer)
-    }
-
     fn dial(&mut self, peer: EdgeId) {
-        if self.is_up(&peer) || self.dialling.contains_key(&peer) || peer == self.edge {
+        if self.up.contains_key(&peer) || self.dialling.contains_key(&peer) || peer == self.edge {
             return;
         }
         let attempt = dial(
@@ -163,16 +160,22 @@ impl Supervisor {
         if dialled || self.edge > peer {
             self.dialling.remove(&peer);
         }
-        if let Some(&before) = self.dialled.get(&peer) {
-            let by_smaller = |dialled: bool| dialled == (self.edge < peer);
-            if before != dialled && by_smaller(before) {
-                connection.close(CloseCode::Duplicate, "there is one already");
-                return;
+        let replaces = match self.up.get(&peer) {
+            Some(before) => {
+                let by_smaller = |dialled: bool| dialled == (self.edge < peer);
+                if before.dialled != dialled && by_smaller(before.dialled) {
+                    connection.close(CloseCode::Duplicate, "there is one already");
+                    return;
+                }
+                true
             }
-            self.drop_link(&peer, CloseCode::Duplicate).await;
+            None => false,
+        };
+        if let Some(before) = self.up.remove(&peer) {
+            stop(before, CloseCode::Duplicate).await;
         }
-        tracing::info!(%peer, dialled, "a backbone connection is up");
-        let handle = link::start(
+        tracing::info!(%peer, dialled, replaces, "a backbone connection is up");
+        let (link, carry) = link::open(
             peer.clone(),
             connection,
             sender,
@@ -180,39 +183,41 @@ impl Supervisor {
             self.events.clone(),
             self.done.0.clone(),
         );
-        self.links
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(peer.clone(), handle);
-        self.dialled.insert(peer.clone(), dialled);
+        // Said before the first message is read: nothing that comes over a link may come before it.
+        let event = if replaces {
+            BackboneEvent::PeerReplaced {
+                peer: peer.clone(),
+                link: link.clone(),
+            }
+        } else {
+            BackboneEvent::PeerUp {
+                peer: peer.clone(),
+                link: link.clone(),
+            }
+        };
+        self.say(event).await;
+        let task = AbortOnDropHandle::new(tokio::spawn(carry));
+        self.up.insert(
+            peer,
+            Up {
+                link,
+                dialled,
+                task,
+            },
+        );
         self.count();
-        self.say(BackboneEvent::PeerUp { peer }).await;
-    }
-
-    async fn drop_link(&mut self, peer: &EdgeId, code: CloseCode) {
-        let gone = self
-            .links
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(peer);
-        self.dialled.remove(peer);
-        if let Some(gone) = gone {
-            gone.close(code, "replaced");
-            self.say(BackboneEvent::PeerDown { peer: peer.clone() })
-                .await;
-        }
     }
 
     /// A connection ended; if it is still the one in use, the peer is down.
     async fn bury(&mut self, peer: EdgeId, connection: &MeshConnection) {
         let in_use = self
-            .links
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
+            .up
             .get(&peer)
-            .is_some_and(|link| link.same_as(connection));
-        if in_use {
-            self.drop_link(&peer, CloseCode::Done).await;
+            .is_some_and(|up| up.link.same_as(connection));
+        if in_use && let Some(gone) = self.up.remove(&peer) {
+            stop(gone, CloseCode::Done).await;
+            self.say(BackboneEvent::PeerDown { peer: peer.clone() })
+                .await;
             self.count();
         }
         if self.wanted.contains(&peer) {
@@ -221,7 +226,7 @@ impl Supervisor {
     }
 
     fn count(&self) {
-        metrics::gauge!("sluice_backbone_connections").set(self.dialled.len() as f64);
+        metrics::gauge!("sluice_backbone_connections").set(self.up.len() as f64);
     }
 
     async fn say(&self, event: BackboneEvent) {
@@ -230,19 +235,20 @@ impl Supervisor {
     }
 
     async fn go_away(self) {
-        let links: Vec<_> = self
-            .links
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .drain()
-            .map(|(_, link)| link)
-            .collect();
-        for link in &links {
-            link.goodbye();
+        for up in self.up.values() {
+            up.link.goodbye();
         }
-        if !links.is_empty() {
+        if !self.up.is_empty() {
             tokio::time::sleep(GOODBYE).await;
         }
         self.endpoint.close("the edge goes away").await;
     }
+}
+
+/// Closes a connection. When this returns, nothing more is said of what came over it.
+async fn stop(up: Up, code: CloseCode) {
+    up.link.close(code, "replaced");
+    up.task.abort();
+    // It ends by being aborted, which is no error here.
+    let _ = up.task.await;
 }

@@ -62,10 +62,23 @@ fn address(edge: &Edge) -> EdgeAddress {
 }
 
 impl Edge {
+    /// The next event, taken as the hub takes it.
+    async fn next(&mut self) -> BackboneEvent {
+        let event = self.events.recv().await.expect("the backbone runs");
+        match &event {
+            BackboneEvent::PeerUp { peer, link } | BackboneEvent::PeerReplaced { peer, link } => {
+                self.backbone.adopt(peer.clone(), link.clone());
+            }
+            BackboneEvent::PeerDown { peer } => self.backbone.forget(peer),
+            BackboneEvent::Message { .. } | BackboneEvent::FirstPacket { .. } => {}
+        }
+        event
+    }
+
     async fn event(&mut self, wanted: impl Fn(&BackboneEvent) -> bool) -> BackboneEvent {
         let search = async {
             loop {
-                let event = self.events.recv().await.expect("the backbone runs");
+                let event = self.next().await;
                 if wanted(&event) {
                     return event;
                 }
@@ -84,49 +97,88 @@ fn ca() -> MeshCa {
     MeshCa::generate("test").expect("a CA")
 }
 
-#[tokio::test]
-async fn edges_that_dial_each_other_share_one_connection() {
-    let ca = ca();
-    let (mut one, mut two) = (edge(&ca, "one-1"), edge(&ca, "two-1"));
-    for (near, far) in [(&one, &two), (&two, &one)] {
-        near.backbone.update_directory(vec![address(far)]);
-        near.backbone.connect(far.id.clone());
-    }
-    one.up().await;
-    two.up().await;
-    let message = BackboneMessage::KeyFrame {
-        relay: RelayId(5),
-        encoding: 0,
-    };
-    // A connection may be replaced once while both settle on the same one.
-    let arrived = async {
-        loop {
-            one.backbone.send(&two.id, message.clone());
-            let next = timeout(Duration::from_millis(200), two.events.recv()).await;
-            if let Ok(Some(BackboneEvent::Message {
-                peer,
-                message: heard,
-            })) = next
-            {
-                assert_eq!((peer, heard), (one.id.clone(), message.clone()));
-                return;
-            }
+/// One edge of two that dial each other: at each link it says how many it has had.
+struct Greeter {
+    edge: Edge,
+    links: u32,
+    heard: u32,
+}
+
+impl Greeter {
+    fn new(edge: Edge) -> Self {
+        Self {
+            edge,
+            links: 0,
+            heard: 0,
         }
-    };
-    timeout(PATIENCE, arrived).await.expect("the message comes");
-    assert_eq!(one.backbone.reports().len(), 1);
+    }
+
+    async fn step(&mut self) {
+        match self.edge.next().await {
+            BackboneEvent::PeerUp { peer, .. } | BackboneEvent::PeerReplaced { peer, .. } => {
+                self.links += 1;
+                let message = BackboneMessage::KeyFrame {
+                    relay: RelayId(self.links),
+                    encoding: 0,
+                };
+                self.edge.backbone.send(&peer, message);
+                // What was heard on the link before counts no more.
+                self.heard = 0;
+            }
+            BackboneEvent::Message {
+                message: BackboneMessage::KeyFrame { relay, .. },
+                ..
+            } => {
+                assert!(self.links > 0, "a message before its link");
+                self.heard = relay.0;
+            }
+            event => panic!("both stay up: {event:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn edges_that_dial_each_other_settle_on_one_link_and_miss_nothing_said_on_it() {
+    let ca = ca();
+    for round in 0..20 {
+        let (one, two) = (edge(&ca, "one-1"), edge(&ca, "two-1"));
+        for (near, far) in [(&one, &two), (&two, &one)] {
+            near.backbone.update_directory(vec![address(far)]);
+            near.backbone.connect(far.id.clone());
+        }
+        let (mut one, mut two) = (Greeter::new(one), Greeter::new(two));
+        let settled = async {
+            while one.links == 0 || one.heard != two.links || two.heard != one.links {
+                tokio::select! {
+                    () = one.step() => {}
+                    () = two.step() => {}
+                }
+            }
+        };
+        let settled = timeout(PATIENCE, settled).await;
+        assert!(
+            settled.is_ok(),
+            "round {round}: one had {} links and heard {}, two had {} and heard {}",
+            one.links,
+            one.heard,
+            two.links,
+            two.heard
+        );
+        assert_eq!(one.edge.backbone.reports().len(), 1);
+    }
 }
 
 #[tokio::test]
 async fn an_edge_of_another_mesh_is_refused() {
     let (ours, theirs) = (ca(), ca());
-    let (one, mut stranger) = (edge(&ours, "one-1"), edge(&theirs, "two-1"));
+    let (mut one, mut stranger) = (edge(&ours, "one-1"), edge(&theirs, "two-1"));
     stranger.backbone.update_directory(vec![address(&one)]);
     stranger.backbone.connect(one.id.clone());
     let mut friend = edge(&ours, "friend-1");
     friend.backbone.update_directory(vec![address(&one)]);
     friend.backbone.connect(one.id.clone());
     friend.up().await;
+    one.up().await;
     // The friend got in while the stranger kept trying.
     assert!(stranger.events.try_recv().is_err());
     assert!(stranger.backbone.reports().is_empty());

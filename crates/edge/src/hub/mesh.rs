@@ -17,8 +17,18 @@ impl Hub {
     pub(super) fn take_backbone(&mut self, event: BackboneEvent) {
         let now = self.now();
         match event {
-            BackboneEvent::PeerUp { peer } => self.mesh.peer_up(&peer),
-            BackboneEvent::PeerDown { peer } => self.mesh.peer_down(now, &peer),
+            BackboneEvent::PeerUp { peer, link } => {
+                self.mesh.peer_up(&peer);
+                self.backbone.adopt(peer, link);
+            }
+            BackboneEvent::PeerReplaced { peer, link } => {
+                self.mesh.peer_replaced(now, &peer);
+                self.backbone.adopt(peer, link);
+            }
+            BackboneEvent::PeerDown { peer } => {
+                self.mesh.peer_down(now, &peer);
+                self.backbone.forget(&peer);
+            }
             BackboneEvent::Message { peer, message } => {
                 self.mesh.handle_message(now, &peer, message);
             }

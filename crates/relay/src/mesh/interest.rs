@@ -6,8 +6,30 @@ use sluice_types::ids::{EdgeId, MeetingId, RelayId, TrackId};
 use sluice_types::mesh::backbone::BackboneMessage;
 use sluice_types::units::Time;
 
-use super::{ALL_ENCODINGS, Ingress, Mesh, OVERLAP, Output, RelayUse};
+use super::{ALL_ENCODINGS, Ingress, Mesh, OVERLAP, Output, RelayUse, Tree};
 use crate::datagram::RELAY_ID_MAX;
+
+impl Tree {
+    /// Nothing comes over a relay any more. Without its successor, the one from the former parent
+    /// goes on.
+    pub(super) fn lose_relay(&mut self, track: &TrackId, peer: &EdgeId, relay: RelayId) {
+        let Some(mut ingress) = self.ingress.remove(track) else {
+            return;
+        };
+        let mut former = ingress
+            .former
+            .take()
+            .filter(|(of, number, _)| !(of == peer && *number == relay));
+        if ingress.peer == *peer && ingress.relay == relay {
+            let Some((peer, relay, _)) = former.take() else {
+                return;
+            };
+            (ingress.peer, ingress.relay) = (peer, relay);
+        }
+        ingress.former = former;
+        self.ingress.insert(track.clone(), ingress);
+    }
+}
 
 impl Mesh {
     /// A participant at this edge wants a track of another edge.
@@ -289,12 +311,12 @@ impl Mesh {
             self.unsubscribe(&peer, relay);
             self.release_former(&room, &root);
         }
-        self.join_again(now);
+        self.look_elsewhere(now);
     }
 
     /// Leaves the former parent once nothing comes from it any more.
     pub(super) fn release_former(&mut self, room: &MeetingId, root: &EdgeId) {
-        let Some(tree) = self.tree_mut(room, root).filter(|tree| tree.complete) else {
+        let Some(tree) = self.tree_mut(room, root).filter(|tree| tree.confirmed) else {
             return;
         };
         let Some(former) = tree.former.clone() else {
@@ -404,8 +426,7 @@ impl Mesh {
             relay,
         });
         if let Some(tree) = self.tree_mut(&of.room, &of.root) {
-            tree.ingress
-                .retain(|_, ingress| !(ingress.peer == *parent && ingress.relay == relay));
+            tree.lose_relay(&of.track, parent, relay);
         }
     }
 

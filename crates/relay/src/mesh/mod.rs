@@ -177,18 +177,24 @@ struct Tree {
     /// Whom the plan, or after a loss its backup, says to receive from; `None` at the root.
     parent: Option<EdgeId>,
     backup: Option<EdgeId>,
+    /// Whom the plan says to receive from, also while the backup stands in.
+    planned: Option<EdgeId>,
     /// To whom a join was sent.
     joined: Option<EdgeId>,
     /// The parent before, which still sends until the new one does.
     former: Option<EdgeId>,
     /// The plan no longer has this edge in the tree; it serves its children until they are gone.
     retired: bool,
-    /// The whole roster came.
+    /// The whole roster is known.
     complete: bool,
-    /// Since when it has been waited for.
+    /// The whole roster came from the parent that was joined last.
+    confirmed: bool,
+    /// Since when that has been waited for.
     waiting: Option<Time>,
     /// The edges from the root to this edge's parent; at the root empty.
     path: Vec<Hop>,
+    /// The highest version that the root has written, as far as it is known here.
+    revision: u64,
     roster: BTreeMap<ParticipantId, ParticipantRecord>,
     departed: BTreeMap<ParticipantId, u64>,
     children: BTreeSet<EdgeId>,

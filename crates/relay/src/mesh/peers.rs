@@ -12,13 +12,46 @@ impl Mesh {
     pub fn peer_up(&mut self, peer: &EdgeId) {
         self.peers.entry(peer.clone()).or_default().up = true;
         self.join_parents(peer);
+        self.turn_back(peer);
     }
 
     /// The connection to an edge is gone. Trees that came from it turn to their backup at once.
     pub fn peer_down(&mut self, now: Time, peer: &EdgeId) {
-        let Some(state) = self.peers.get_mut(peer) else {
+        if !self.peers.contains_key(peer) {
             return;
-        };
+        }
+        for (room, root) in self.forget_connection(now, peer) {
+            let backup = self
+                .tree(&room, &root)
+                .and_then(|tree| tree.backup.clone())
+                .filter(|backup| backup != peer);
+            if let Some(backup) = backup {
+                // The lost parent becomes the backup: it may be back before the next plan.
+                self.set_parent(&room, &root, backup, Some(peer.clone()));
+            }
+        }
+        self.tidy_trees();
+        if !self.connected.contains(peer) {
+            self.peers.remove(peer);
+        }
+        self.refresh_connections();
+    }
+
+    /// Another connection to an edge takes the place of the one before, on which nothing comes any
+    /// more. The edge itself was never out of reach, so trees that come from it stay with it.
+    pub fn peer_replaced(&mut self, now: Time, peer: &EdgeId) {
+        self.forget_connection(now, peer);
+        self.peer_up(peer);
+        self.tidy_trees();
+        self.refresh_connections();
+    }
+
+    /// Drops all that was agreed on a connection, and what waits to be sent on it. Returns the trees
+    /// that came over it.
+    fn forget_connection(&mut self, now: Time, peer: &EdgeId) -> Vec<(MeetingId, EdgeId)> {
+        self.outputs
+            .retain(|output| !matches!(output, Output::Send { peer: to, .. } if to == peer));
+        let state = self.peers.entry(peer.clone()).or_default();
         state.up = false;
         let receiving = std::mem::take(&mut state.receiving);
         let sending: Vec<_> = state.sending.keys().copied().collect();
@@ -28,17 +61,7 @@ impl Mesh {
                 relay,
             });
             if let Some(tree) = self.tree_mut(&of.room, &of.root) {
-                tree.ingress.retain(|_, ingress| {
-                    let lost = ingress.peer == *peer && ingress.relay == relay;
-                    if ingress
-                        .former
-                        .as_ref()
-                        .is_some_and(|(p, r, _)| p == peer && *r == relay)
-                    {
-                        ingress.former = None;
-                    }
-                    !lost
-                });
+                tree.lose_relay(&of.track, peer, relay);
             }
         }
         for relay in sending {
@@ -54,16 +77,16 @@ impl Mesh {
                 if tree.joined.as_ref() == Some(peer) {
                     tree.joined = None;
                     tree.complete = false;
-                    if let Some(backup) = tree.backup.clone().filter(|backup| backup != peer) {
-                        orphaned.push((id.clone(), root.clone(), backup));
-                    }
+                    tree.confirmed = false;
+                    orphaned.push((id.clone(), root.clone()));
                 }
             }
         }
-        for (room, root, backup) in orphaned {
-            // The lost parent becomes the backup: it may be back before the next plan.
-            self.set_parent(&room, &root, backup, Some(peer.clone()));
-        }
+        orphaned
+    }
+
+    /// Lets go of trees and rooms that lost their last reason.
+    fn tidy_trees(&mut self) {
         let trees: Vec<_> = self
             .rooms
             .iter()
@@ -77,10 +100,6 @@ impl Mesh {
             self.drop_if_retired(&room, &root);
             self.tidy(&room);
         }
-        if !self.connected.contains(peer) {
-            self.peers.remove(peer);
-        }
-        self.refresh_connections();
     }
 
     /// An edge says something.
@@ -99,12 +118,14 @@ impl Mesh {
                 room,
                 root,
                 path,
+                revision,
                 complete,
                 participants,
                 left,
             } => {
                 let change = Change {
                     path,
+                    revision,
                     complete,
                     participants,
                     left,

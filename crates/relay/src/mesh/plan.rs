@@ -46,6 +46,9 @@ impl Mesh {
         }
         for tree in &plan.trees {
             if let Some(branch) = tree.branch(&own) {
+                let entry = self.rooms.entry(plan.room.clone()).or_default();
+                let known = entry.trees.entry(tree.root.clone()).or_default();
+                known.planned = Some(branch.parent.clone());
                 self.set_parent(
                     &plan.room,
                     &tree.root,
@@ -132,28 +135,33 @@ impl Mesh {
             return;
         };
         let tree = room.trees.entry(root.clone()).or_default();
-        tree.backup = backup;
+        tree.backup = backup.clone();
         tree.retired = false;
         let same = tree.parent.as_ref() == Some(&parent);
         tree.parent = Some(parent.clone());
-        if same && tree.joined.is_some() {
-            return;
+        // The one who delivers goes on until the new one does: make before break. That is the parent
+        // joined last once it has spoken, and until then the one before.
+        let mut left = None;
+        if !(same && tree.joined.is_some()) {
+            let before = tree.joined.take().filter(|before| *before != parent);
+            if tree.former.as_ref() == Some(&parent) {
+                tree.former = None;
+            }
+            left = match before {
+                Some(before) if tree.confirmed || tree.former.is_none() => {
+                    tree.former.replace(before)
+                }
+                before => before,
+            };
         }
-        // The old parent goes on until the new one delivers: make before break.
-        let before = tree.joined.take().filter(|before| *before != parent);
-        let older = if tree.former.as_ref() == Some(&parent) {
-            // Back to the one before, which never stopped.
-            tree.former = before;
-            None
-        } else if let Some(before) = before {
-            tree.former.replace(before)
-        } else {
-            None
-        };
-        if let Some(older) = older {
-            self.leave(id, root, &older);
+        if let Some(left) = left {
+            self.leave(id, root, &left);
         }
         self.connect(&parent);
+        // At hand before it is needed: a handshake takes as long as a person notices.
+        if let Some(backup) = backup {
+            self.connect(&backup);
+        }
         self.join_parents(&parent);
     }
 
@@ -198,6 +206,7 @@ impl Mesh {
             for (root, tree) in &mut room.trees {
                 if tree.parent.as_ref() == Some(peer) && tree.joined.is_none() {
                     tree.joined = Some(peer.clone());
+                    tree.confirmed = false;
                     joins.push(BackboneMessage::Join {
                         room: id.clone(),
                         root: root.clone(),
@@ -212,20 +221,45 @@ impl Mesh {
         }
     }
 
-    /// A roster that does not come is asked for again: what was sent on a connection that was being
-    /// replaced is lost. A parent takes a second join as it took the first.
-    pub(super) fn join_again(&mut self, now: Time) {
-        let mut joins = Vec::new();
+    /// The planned parent of trees whose backup has not delivered yet is back: they turn to it. Two
+    /// edges that lost the same parent may be waiting for each other.
+    pub(super) fn turn_back(&mut self, peer: &EdgeId) {
+        let waiting: Vec<_> = self
+            .rooms
+            .iter()
+            .flat_map(|(id, room)| room.trees.iter().map(move |tree| (id, tree)))
+            .filter(|(_, (_, tree))| !tree.confirmed && tree.planned.as_ref() == Some(peer))
+            .map(|(id, (root, tree))| (id.clone(), root.clone(), tree.parent.clone()))
+            .collect();
+        for (room, root, parent) in waiting {
+            if let Some(parent) = parent.filter(|parent| parent != peer) {
+                self.set_parent(&room, &root, peer.clone(), Some(parent));
+            }
+        }
+    }
+
+    /// A roster that does not come is asked of the backup where that can be reached, else once more
+    /// of the parent, which takes a second join as it took the first.
+    pub(super) fn look_elsewhere(&mut self, now: Time) {
+        let (mut joins, mut turns) = (Vec::new(), Vec::new());
         for (id, room) in &mut self.rooms {
             for (root, tree) in &mut room.trees {
-                let parent = tree.joined.clone().filter(|_| !tree.complete);
+                let parent = tree.joined.clone().filter(|_| !tree.confirmed);
                 let Some(parent) = parent else {
                     tree.waiting = None;
                     continue;
                 };
                 let since = *tree.waiting.get_or_insert(now);
-                if now.since(since) >= ROSTER_PATIENCE {
-                    tree.waiting = Some(now);
+                if now.since(since) < ROSTER_PATIENCE {
+                    continue;
+                }
+                tree.waiting = Some(now);
+                let reachable = |peer: &&EdgeId| {
+                    **peer != parent && self.peers.get(*peer).is_some_and(|state| state.up)
+                };
+                if let Some(backup) = tree.backup.clone().filter(|backup| reachable(&backup)) {
+                    turns.push((id.clone(), root.clone(), backup, parent));
+                } else {
                     let join = BackboneMessage::Join {
                         room: id.clone(),
                         root: root.clone(),
@@ -239,15 +273,18 @@ impl Mesh {
         for (parent, join) in joins {
             self.send(&parent, join);
         }
+        for (room, root, backup, parent) in turns {
+            self.set_parent(&room, &root, backup, Some(parent));
+        }
     }
 
-    /// Lets go of connections that no tree's parent needs.
+    /// Lets go of connections that no tree has as a parent's or a backup's.
     pub(super) fn refresh_connections(&mut self) {
         let needed: BTreeSet<_> = self
             .rooms
             .values()
             .flat_map(|room| room.trees.values())
-            .flat_map(|tree| tree.parent.iter().chain(&tree.former))
+            .flat_map(|tree| tree.parent.iter().chain(&tree.former).chain(&tree.backup))
             .cloned()
             .collect();
         for peer in self.connected.difference(&needed) {

@@ -11,6 +11,7 @@ use super::{DEPARTED_MAX, Mesh, Output, Tree};
 /// A piece of a roster that came, or is to be passed on.
 pub(super) struct Change {
     pub(super) path: Vec<Hop>,
+    pub(super) revision: u64,
     pub(super) complete: bool,
     pub(super) participants: Vec<ParticipantRecord>,
     pub(super) left: Vec<Departure>,
@@ -32,18 +33,21 @@ impl Tree {
         true
     }
 
-    /// Takes a departure, if it is news.
+    /// Takes a departure, if it is news. One that the root did not write leaves no mark: whoever is
+    /// out of reach may be found again.
     fn depart(&mut self, departure: &Departure) -> bool {
         let id = &departure.participant;
         let known = self.roster.get(id).map(|known| known.version);
-        if known.is_none_or(|known| known >= departure.version) {
+        if known.is_none_or(|known| known > departure.version) {
             return false;
         }
         self.roster.remove(id);
-        if self.departed.len() >= DEPARTED_MAX {
-            self.departed.pop_first();
+        if known < Some(departure.version) {
+            if self.departed.len() >= DEPARTED_MAX {
+                self.departed.pop_first();
+            }
+            self.departed.insert(id.clone(), departure.version);
         }
-        self.departed.insert(id.clone(), departure.version);
         true
     }
 }
@@ -57,6 +61,7 @@ impl Mesh {
         };
         let tree = state.trees.entry(own.clone()).or_default();
         tree.complete = true;
+        tree.revision = tree.revision.max(record.version);
         tree.data.start(record.version);
         if tree.upsert(record.clone()) {
             self.end_gone_tracks(room, &own);
@@ -67,9 +72,10 @@ impl Mesh {
     /// A participant of this edge left.
     pub fn local_departure(&mut self, room: &MeetingId, departure: &Departure) {
         let own = self.edge.clone();
-        let news = self
-            .tree_mut(room, &own)
-            .is_some_and(|tree| tree.depart(departure));
+        let news = self.tree_mut(room, &own).is_some_and(|tree| {
+            tree.revision = tree.revision.max(departure.version);
+            tree.depart(departure)
+        });
         if news {
             self.end_gone_tracks(room, &own);
             self.pass_down(room, &own, false, &[], std::slice::from_ref(departure));
@@ -127,20 +133,23 @@ impl Mesh {
         if change.path.iter().any(|hop| hop.edge == own) {
             return;
         }
-        let Some(tree) = self
-            .tree_mut(room, root)
-            .filter(|tree| tree.joined.as_ref() == Some(from))
-        else {
+        let Some(tree) = self.tree_mut(room, root).filter(|tree| {
+            // The former parent's word counts until the new one has spoken.
+            let former = !tree.confirmed && tree.former.as_ref() == Some(from);
+            former || tree.joined.as_ref() == Some(from)
+        }) else {
             return;
         };
         let moved = tree.path != change.path;
         tree.path = change.path;
+        tree.confirmed |= change.complete && tree.joined.as_ref() == Some(from);
         let mut left: Vec<_> = change
             .left
             .into_iter()
             .filter(|departure| tree.depart(departure))
             .collect();
-        if change.complete {
+        // A parent that knows less than this edge cannot say who is gone.
+        if change.complete && change.revision >= tree.revision {
             let gone: Vec<_> = tree
                 .roster
                 .values()
@@ -151,13 +160,14 @@ impl Mesh {
                 })
                 .map(|known| Departure {
                     participant: known.participant_id.clone(),
-                    version: known.version + 1,
+                    version: known.version,
                     reason: LeaveReason::EdgeLost,
                 })
                 .collect();
             left.extend(gone.into_iter().filter(|departure| tree.depart(departure)));
-            tree.complete = true;
         }
+        tree.complete |= change.complete;
+        tree.revision = tree.revision.max(change.revision);
         let upserts: Vec<_> = change
             .participants
             .into_iter()
@@ -193,7 +203,7 @@ impl Mesh {
             .into_values()
             .map(|record| Departure {
                 participant: record.participant_id,
-                version: record.version + 1,
+                version: record.version,
                 reason,
             })
             .collect();
@@ -245,6 +255,7 @@ impl Mesh {
             room: room.clone(),
             root: root.clone(),
             path: self.path_through(room, root),
+            revision: tree.revision,
             complete: true,
             participants: tree.roster.values().cloned().collect(),
             left: Vec::new(),
@@ -260,8 +271,8 @@ impl Mesh {
         participants: &[ParticipantRecord],
         left: &[Departure],
     ) {
-        let children = match self.tree(room, root) {
-            Some(tree) => tree.children.clone(),
+        let (children, revision) = match self.tree(room, root) {
+            Some(tree) => (tree.children.clone(), tree.revision),
             None => return,
         };
         let path = self.path_through(room, root);
@@ -272,6 +283,7 @@ impl Mesh {
                     room: room.clone(),
                     root: root.clone(),
                     path: path.clone(),
+                    revision,
                     complete,
                     participants: participants.to_vec(),
                     left: left.to_vec(),

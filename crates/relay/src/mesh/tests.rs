@@ -75,6 +75,7 @@ struct World {
     edges: BTreeMap<EdgeId, Mesh>,
     links: BTreeSet<(EdgeId, EdgeId)>,
     dead: BTreeSet<EdgeId>,
+    cuts: BTreeSet<(EdgeId, EdgeId)>,
     wire: VecDeque<(EdgeId, EdgeId, BackboneMessage)>,
     rosters: BTreeMap<(EdgeId, EdgeId), BTreeMap<ParticipantId, u64>>,
     paths: BTreeMap<(EdgeId, EdgeId), Vec<RegionName>>,
@@ -120,7 +121,8 @@ impl World {
         while let Some(output) = self.edges.get_mut(id).and_then(Mesh::poll_output) {
             match output {
                 Output::Connect { peer } => {
-                    if !self.dead.contains(&peer) && self.links.insert(pair(id, &peer)) {
+                    let cut = self.cuts.contains(&pair(id, &peer)) || self.dead.contains(&peer);
+                    if !cut && self.links.insert(pair(id, &peer)) {
                         self.at(peer.as_str()).peer_up(id);
                         self.at(id.as_str()).peer_up(&peer);
                     }
@@ -319,6 +321,137 @@ fn a_join_that_is_lost_is_said_again() {
         world.settle();
     }
     assert_eq!(world.roster("c", "a"), [1]);
+}
+
+/// Root a, parent b of c and d, each of which has the other as its backup.
+const SIBLINGS: &[TreeSketch<'_>] = &[(
+    "a",
+    &[
+        ("b", "a", None),
+        ("c", "b", Some("d")),
+        ("d", "b", Some("c")),
+    ],
+)];
+
+fn siblings() -> World {
+    let mut world = World::new(&["a", "b", "c", "d"]);
+    world.plan(&plan(1, SIBLINGS));
+    world
+        .at("a")
+        .local_participant(&room(), record("a", 1, 1, true));
+    world.settle();
+    world
+}
+
+impl World {
+    /// What is under way on the connection of two edges is lost.
+    fn purge(&mut self, a: &str, b: &str) {
+        let link = pair(&edge(a), &edge(b));
+        for name in [a, b] {
+            self.take_outputs(&edge(name));
+        }
+        self.wire.retain(|(from, to, _)| pair(from, to) != link);
+    }
+
+    fn cut(&mut self, a: &str, b: &str) {
+        self.purge(a, b);
+        self.cuts.insert(pair(&edge(a), &edge(b)));
+        if self.links.remove(&pair(&edge(a), &edge(b))) {
+            let now = self.now;
+            self.at(a).peer_down(now, &edge(b));
+            self.at(b).peer_down(now, &edge(a));
+        }
+    }
+
+    fn mend(&mut self, a: &str, b: &str) {
+        self.cuts.remove(&pair(&edge(a), &edge(b)));
+        if self.links.insert(pair(&edge(a), &edge(b))) {
+            self.at(a).peer_up(&edge(b));
+            self.at(b).peer_up(&edge(a));
+        }
+    }
+
+    fn replace(&mut self, a: &str, b: &str) {
+        self.purge(a, b);
+        if self.links.contains(&pair(&edge(a), &edge(b))) {
+            let now = self.now;
+            self.at(a).peer_replaced(now, &edge(b));
+            self.at(b).peer_replaced(now, &edge(a));
+        }
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.now = self.now + Duration::from_secs(1);
+            let now = self.now;
+            for mesh in self.edges.values_mut() {
+                mesh.handle_timeout(now);
+            }
+            self.settle();
+        }
+    }
+}
+
+#[test]
+fn siblings_that_lost_their_parent_turn_back_when_it_returns() {
+    let mut world = siblings();
+    world.cut("c", "b");
+    world.cut("d", "b");
+    world.settle();
+    world
+        .at("a")
+        .local_participant(&room(), record("a", 2, 1, false));
+    world.settle();
+    world.mend("c", "b");
+    world.mend("d", "b");
+    world.settle();
+    assert_eq!(world.roster("c", "a"), [1, 1]);
+    assert_eq!(world.roster("d", "a"), [1, 1]);
+}
+
+#[test]
+fn a_replaced_connection_loses_nothing_and_turns_nobody_to_a_backup() {
+    let mut world = siblings();
+    world.at("c").want(Time::ZERO, &room(), &track(1));
+    world.settle();
+    // Said on the old connection, and lost with it.
+    world
+        .at("a")
+        .local_participant(&room(), record("a", 2, 1, false));
+    for (at, peer) in [("a", "b"), ("b", "c")] {
+        world.replace(at, peer);
+    }
+    world.settle();
+    assert_eq!(world.roster("c", "a"), [1, 1]);
+    assert_eq!(world.copies("c", &track(1)), 1);
+    assert_eq!(
+        world.paths[&(edge("c"), edge("a"))].len(),
+        3,
+        "over b still"
+    );
+}
+
+#[test]
+fn a_new_parent_that_never_answers_is_asked_again_and_given_up_for_the_backup() {
+    let mut world = siblings();
+    world.plan(&plan(
+        2,
+        &[(
+            "a",
+            &[("b", "a", None), ("c", "d", Some("b")), ("d", "b", None)],
+        )],
+    ));
+    // c's join is lost, and d forgets c without a word: c has only its own patience.
+    for name in ["a", "b", "c", "d"] {
+        world.take_outputs(&edge(name));
+    }
+    world.wire.clear();
+    world.settle();
+    world
+        .at("a")
+        .local_participant(&room(), record("a", 2, 1, false));
+    world.wait(5);
+    assert_eq!(world.roster("c", "a"), [1, 1]);
 }
 
 #[test]
@@ -528,6 +661,9 @@ enum Step {
     Depart { at: u8, n: u8 },
     Want { at: u8, n: u8 },
     Unwant { at: u8, n: u8 },
+    Cut { a: u8, b: u8 },
+    Mend { a: u8, b: u8 },
+    Replace { a: u8, b: u8 },
     Flow,
     Later,
 }
@@ -541,7 +677,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
                 .prop_map(|(at, n, publishes)| Step::Participant { at, n, publishes }),
             (at.clone(), n.clone()).prop_map(|(at, n)| Step::Depart { at, n }),
             (at.clone(), n.clone()).prop_map(|(at, n)| Step::Want { at, n }),
-            (at, n).prop_map(|(at, n)| Step::Unwant { at, n }),
+            (at.clone(), n).prop_map(|(at, n)| Step::Unwant { at, n }),
+            (at.clone(), 1u8..4).prop_map(|(a, d)| Step::Cut { a, b: (a + d) % 4 }),
+            (at.clone(), 1u8..4).prop_map(|(a, d)| Step::Mend { a, b: (a + d) % 4 }),
+            (at, 1u8..4).prop_map(|(a, d)| Step::Replace { a, b: (a + d) % 4 }),
             Just(Step::Flow),
             Just(Step::Later),
         ],
@@ -623,17 +762,22 @@ proptest! {
                     world.at(NAMES[usize::from(at)]).unwant(now, &room(), &track(id(of, n)));
                     wants.remove(&(at, of, n));
                 }
+                Step::Cut { a, b } => world.cut(NAMES[usize::from(a)], NAMES[usize::from(b)]),
+                Step::Mend { a, b } => world.mend(NAMES[usize::from(a)], NAMES[usize::from(b)]),
+                Step::Replace { a, b } => world.replace(NAMES[usize::from(a)], NAMES[usize::from(b)]),
                 Step::Flow => world.flow(),
                 Step::Later => world.settle(),
             }
         }
-        world.settle();
-        world.flow();
-        for name in NAMES {
-            let end = world.now + Duration::from_secs(10);
-            world.at(name).handle_timeout(end);
+        for (a, b) in world.cuts.clone() {
+            world.mend(a.as_str(), b.as_str());
         }
         world.settle();
+        world.flow();
+        for _ in 0..6 {
+            world.wait(2);
+            world.flow();
+        }
         for (at, name) in (0u8..).zip(NAMES) {
             for (of, root) in (0u8..).zip(NAMES).filter(|&(of, _)| of != at) {
                 let wanted: BTreeMap<_, _> = there.iter().filter(|((edge, _), _)| *edge == of)

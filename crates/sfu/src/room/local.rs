@@ -132,11 +132,12 @@ impl Room {
         self.tell(participant, event);
     }
 
-    /// A new version of a local participant's record.
+    /// A new version of a local participant's record. Versions rise over all of the room's
+    /// participants at this edge, so that the highest tells how much of its roster somebody knows.
     fn changed(&mut self, participant: &ParticipantId) {
         if let Some(local) = self.locals.get_mut(participant) {
-            local.record.version += 1;
-            self.version = self.version.max(local.record.version);
+            self.version += 1;
+            local.record.version = self.version;
             self.outputs
                 .push_back(Output::LocalChanged(local.record.clone()));
         }
@@ -144,18 +145,17 @@ impl Room {
 
     /// A participant leaves for good.
     pub fn leave(&mut self, participant: &ParticipantId, reason: LeaveReason) {
-        let Some(local) = self.locals.remove(participant) else {
+        if self.locals.remove(participant).is_none() {
             return;
-        };
+        }
         self.outputs.push_back(Output::Close {
             participant: participant.clone(),
             reason,
         });
-        let version = local.record.version + 1;
-        self.version = self.version.max(version);
+        self.version += 1;
         self.outputs.push_back(Output::LocalLeft(Departure {
             participant: participant.clone(),
-            version,
+            version: self.version,
             reason,
         }));
         self.tell_others(

@@ -47,7 +47,10 @@ pub enum BackboneMessage {
         root: EdgeId,
         /// The edges that this came through, the root first, the sender last.
         path: Vec<Hop>,
-        /// What follows is all there is; whoever is not in it has left.
+        /// The highest version that the root has written, as far as the sender knows.
+        revision: u64,
+        /// What follows is all there is; whoever is not in it has left, unless the receiver has heard
+        /// of a higher revision.
         complete: bool,
         /// Participants that came or changed.
         participants: Vec<ParticipantRecord>,
@@ -129,7 +132,8 @@ pub struct Hop {
 pub struct Departure {
     /// Who.
     pub participant: ParticipantId,
-    /// The version of the departure, higher than any of the record's.
+    /// The version of the departure. Higher than the record's when the root says so; the record's own
+    /// when the participant is out of reach, and may be found again.
     pub version: u64,
     /// Why.
     pub reason: LeaveReason,

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod ids;
+pub mod layers;
 pub mod mesh;
 pub mod rest;
 pub mod room;

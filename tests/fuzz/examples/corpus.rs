@@ -13,6 +13,7 @@ use sluice_streams::packetize::Parameters;
 use sluice_streams::publisher::{Manner, Publisher};
 use sluice_streams::{Format, call, ffmpeg};
 use sluice_types::ids::{Epoch, MeetingId, ParticipantId, RelayId, TrackId};
+use sluice_types::layers::LayerSet;
 use sluice_types::mesh::backbone::{BackboneMessage, Departure, Hop};
 use sluice_types::mesh::codec;
 use sluice_types::mesh::control::{
@@ -259,7 +260,7 @@ fn backbone() -> Seeds {
             room: room.clone(),
             root: edge("paris-1"),
             track: TrackId::from_random([3; 10]),
-            encodings: 5,
+            layers: LayerSet::ALL,
         },
         BackboneMessage::Data {
             room: room.clone(),

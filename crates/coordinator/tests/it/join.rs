@@ -134,7 +134,7 @@ async fn a_role_is_at_most_what_the_proof_allows() {
 async fn who_may_not_send_data_gets_a_token_that_says_so() {
     let coordinator = TestCoordinator::start().await;
     let _edge = coordinator.edge("west").await;
-    let meeting = coordinator.meeting(Value::Null).await;
+    let meeting = coordinator.meeting(json!({})).await;
     let path = format!("/v1/meetings/{}/join", text(&meeting["id"]));
     let grants = json!({ "meeting": meeting["id"], "role": "speaker", "publish_data": false });
     let user = sign(&json!({ "iss": "acme", "exp": 4_000_000_000u64, "grants": grants }));

@@ -21,9 +21,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sluice_sfu::forward::{EncodingId, EncodingSet};
+use sluice_sfu::forward::EncodingId;
 use sluice_types::access::Grants;
 use sluice_types::ids::{MeetingId, ParticipantId, RelayId, TrackId};
+use sluice_types::layers::LayerSet;
 use sluice_types::room::TrackInfo;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -342,7 +343,7 @@ impl Media {
         room: &MeetingId,
         track: &TrackId,
         relay: RelayId,
-        encodings: EncodingSet,
+        layers: LayerSet,
         outlet: Box<dyn RelayOutlet>,
     ) -> RelaySink {
         let worker = self.worker_of(room, track);
@@ -354,15 +355,15 @@ impl Media {
             wish: None,
         });
         let sink = RelaySink { worker, sink };
-        self.set_encodings(&sink, encodings);
+        self.set_layers(&sink, layers);
         sink
     }
 
-    /// Sends these encodings over a relay from now on.
-    pub fn set_encodings(&mut self, relay: &RelaySink, encodings: EncodingSet) {
-        self.shared.workers[relay.worker].tell(Command::SetEncodings {
+    /// Sends these layers over a relay from now on.
+    pub fn set_layers(&mut self, relay: &RelaySink, layers: LayerSet) {
+        self.shared.workers[relay.worker].tell(Command::SetLayers {
             sink: relay.sink,
-            encodings,
+            layers,
         });
     }
 

@@ -137,13 +137,13 @@ impl Mesh {
                 room,
                 root,
                 track,
-                encodings,
+                layers,
             } => {
                 let of = RelayUse { room, root, track };
-                self.take_subscription(now, from, relay, of, encodings);
+                self.take_subscription(now, from, relay, of, layers);
             }
-            BackboneMessage::Encodings { relay, encodings } => {
-                self.take_encodings(from, relay, encodings);
+            BackboneMessage::Layers { relay, layers } => {
+                self.take_layers(from, relay, layers);
             }
             BackboneMessage::Unsubscribe { relay } => self.take_unsubscription(now, from, relay),
             BackboneMessage::RelayEnded { relay } => self.take_relay_ended(from, relay),

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use sluice_types::layers::LayerSet;
 use sluice_types::room::{MediaKind, TrackSource};
 use sluice_types::signal::{Priority, Wish};
 use sluice_types::units::{Bitrate, Time};
@@ -11,7 +12,6 @@ use super::encoding::EncodingId;
 use super::pacing::Queued;
 use super::repair::Again;
 use super::selection::Choice;
-use super::sink::EncodingSet;
 use super::source::{Origin, Source};
 use super::{Forwarder, Outbox, OwnerId, Peer, PeerId, SinkId, Target};
 use crate::bandwidth::{Bucket, Config, Estimator, ProbeId};
@@ -437,10 +437,17 @@ impl Forwarder {
         if std::mem::replace(&mut sink.told_paused, paused) != paused {
             outbox.paused(key, paused);
         }
-        let mut wanted = EncodingSet::default();
+        let mut wanted = LayerSet::default();
+        // What goes out until the choice can be carried out is wanted as long.
+        for Choice { encoding, layer } in choice
+            .map(|given| given.choice)
+            .into_iter()
+            .chain(sink.current())
+        {
+            wanted = wanted.with(encoding.0, layer.spatial, layer.temporal);
+        }
         let mut more = 0;
         if let Some(given) = choice {
-            wanted = wanted.with(given.choice.encoding);
             if given.choice.encoding < offered.ideal {
                 // The next larger one is not sent: it would have to be started first.
                 let next = EncodingId(given.choice.encoding.0 + 1);
@@ -456,16 +463,16 @@ impl Forwarder {
                 more = cost.saturating_sub(given.bitrate.as_bps());
                 if more <= *left {
                     *left -= more;
-                    wanted = wanted.with(next);
+                    wanted = wanted.with_whole(next.0);
                 }
             } else if let Some(unseen) = offered.unseen
                 && offers.last() == Some(&given)
             {
                 // What it takes is known once it was seen, and then it is weighed as the others are.
-                wanted = wanted.with(unseen);
+                wanted = wanted.with_whole(unseen.0);
             }
         }
-        sink.encodings = wanted;
+        sink.layers = wanted;
         match sink.selection.awaited() {
             Some(encoding) if !self.replay(now, key, encoding, outbox) => {
                 self.want_key_frame(now, source, encoding, outbox);
@@ -502,18 +509,23 @@ impl Forwarder {
         }
     }
 
-    /// Looks which encodings of which tracks anybody wants.
+    /// Looks which layers of which tracks anybody wants. A publisher is asked for whole encodings.
     pub(super) fn update_demand(&mut self, now: Time, outbox: &mut impl Outbox) {
         for (key, source) in &mut self.sources {
             if source.kind != MediaKind::Video {
                 continue;
             }
-            let mut wanted = EncodingSet::default();
-            for sink in &source.sinks {
-                wanted = EncodingSet(wanted.0 | self.sinks[sink.0].encodings.0);
-            }
+            let wanted = source
+                .sinks
+                .iter()
+                .map(|sink| self.sinks[sink.0].layers)
+                .fold(LayerSet::default(), LayerSet::or);
+            let wanted = match source.origin {
+                Origin::Peer { .. } => wanted.with(0, 0, 0).whole(),
+                Origin::Backbone => wanted,
+            };
             if let Some(set) = source.demand.update(now, wanted) {
-                outbox.encodings_wanted(super::SourceId(key), set);
+                outbox.layers_wanted(super::SourceId(key), set);
             }
         }
     }

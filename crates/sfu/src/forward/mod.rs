@@ -13,6 +13,7 @@ mod feedback;
 mod history;
 mod incoming;
 mod key_frame;
+mod left_out;
 mod numbering;
 mod pacing;
 mod passing;
@@ -29,6 +30,7 @@ mod tests;
 use std::time::Duration;
 
 use slab::Slab;
+use sluice_types::layers::{ENCODINGS_MAX, LayerSet};
 use sluice_types::room::{MediaKind, TrackSource};
 use sluice_types::signal::Wish;
 use sluice_types::units::Time;
@@ -38,7 +40,7 @@ pub use self::encoding::EncodingId;
 use self::feedback::Arrivals;
 pub use self::selection::Choice;
 use self::sink::Sink;
-pub use self::sink::{EncodingSet, Target};
+pub use self::sink::Target;
 use self::source::Source;
 pub use self::source::{AnnouncedEncoding, Origin};
 pub use self::speakers::AUDIBLE_MAX;
@@ -145,8 +147,9 @@ pub trait Outbox {
     fn key_frame_wanted(&mut self, source: SourceId, encoding: EncodingId);
     /// The first packet of a track came.
     fn first_packet(&mut self, source: SourceId);
-    /// These encodings of a track are wanted now, and no others.
-    fn encodings_wanted(&mut self, source: SourceId, encodings: EncodingSet);
+    /// These layers of a track are wanted now, and no others; of what comes from a participant whole
+    /// encodings.
+    fn layers_wanted(&mut self, source: SourceId, layers: LayerSet);
     /// A video that a participant receives is paused, for want of bandwidth, or goes on.
     fn paused(&mut self, sink: SinkId, paused: bool);
     /// Who speaks in a room: audio tracks, the dominant speaker's first, with their levels in
@@ -419,7 +422,7 @@ impl Forwarder {
     }
 
     /// Sends a track to one more receiver; `None` when the track or the receiver is gone. A relay is
-    /// sent all encodings until [`Self::set_encodings`] says otherwise.
+    /// sent everything until [`Self::set_layers`] says otherwise.
     pub fn add_sink(
         &mut self,
         now: Time,
@@ -447,34 +450,32 @@ impl Forwarder {
                         outbox.relay_clock(link, EncodingId(place), clock);
                     }
                 }
-                self.refresh_link(now, sink, outbox);
+                for place in (0..ENCODINGS_MAX as u8).map(EncodingId) {
+                    self.want_key_frame(now, source, place, outbox);
+                }
             }
         }
         Some(sink)
     }
 
-    /// Sends exactly these encodings over a relay from now on.
-    pub fn set_encodings(
+    /// Sends exactly these layers over a relay from now on, and key frames of every encoding that newly
+    /// travels over it. Further layers of one that does are entered where its frames allow it.
+    pub fn set_layers(
         &mut self,
         now: Time,
         sink: SinkId,
-        encodings: EncodingSet,
+        layers: LayerSet,
         outbox: &mut impl Outbox,
     ) {
-        if let Some(at) = self.sinks.get_mut(sink.0)
-            && std::mem::replace(&mut at.encodings, encodings) != encodings
-        {
-            self.refresh_link(now, sink, outbox);
-        }
-    }
-
-    /// A relay needs key frames of everything that newly travels over it.
-    fn refresh_link(&mut self, now: Time, sink: SinkId, outbox: &mut impl Outbox) {
-        let Some((source, set)) = self.sinks.get(sink.0).map(|at| (at.source, at.encodings)) else {
+        let Some(at) = self.sinks.get_mut(sink.0) else {
             return;
         };
-        for place in (0..3).map(EncodingId).filter(|&place| set.has(place)) {
-            self.want_key_frame(now, source, place, outbox);
+        let before = std::mem::replace(&mut at.layers, layers);
+        let source = at.source;
+        for place in 0..ENCODINGS_MAX as u8 {
+            if layers.has(place) && !before.has(place) {
+                self.want_key_frame(now, source, EncodingId(place), outbox);
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, RelayId, TrackId};
+use crate::layers::LayerSet;
 use crate::room::{DataMessage, LeaveReason, ParticipantRecord};
 
 /// The ALPN protocol name of a backbone connection.
@@ -67,15 +68,15 @@ pub enum BackboneMessage {
         root: EdgeId,
         /// The track.
         track: TrackId,
-        /// Which of its encodings, a bit each, the lowest first.
-        encodings: u8,
+        /// Which of its layers.
+        layers: LayerSet,
     },
-    /// Child to parent: these encodings of that relay's track are wanted from now on.
-    Encodings {
+    /// Child to parent: these layers of that relay's track are wanted from now on.
+    Layers {
         /// The relay.
         relay: RelayId,
-        /// A bit each, the lowest first.
-        encodings: u8,
+        /// Which.
+        layers: LayerSet,
     },
     /// Child to parent: that relay is over.
     Unsubscribe {

@@ -349,18 +349,18 @@ impl Worker {
                     .id
                     .clone(),
             },
-            Notice::EncodingsWanted(source, encodings) => {
+            Notice::LayersWanted(source, layers) => {
                 let track = table.track(source)?;
                 if let Some((worker, sink)) = &track.across {
-                    worker.tell(Command::SetEncodings {
+                    worker.tell(Command::SetLayers {
                         sink: *sink,
-                        encodings,
+                        layers,
                     });
                     return None;
                 }
-                MediaEvent::EncodingsWanted {
+                MediaEvent::LayersWanted {
                     track: track.id.clone(),
-                    encodings,
+                    layers,
                 }
             }
             Notice::Speakers(room, speakers) => MediaEvent::Speakers {

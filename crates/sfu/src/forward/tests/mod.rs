@@ -2,6 +2,7 @@ mod hostile;
 mod late;
 mod layers;
 mod network;
+mod relayed;
 
 use std::collections::HashMap;
 
@@ -24,7 +25,7 @@ struct Sent {
     clocks: Vec<(LinkId, SenderClock)>,
     key_frames: Vec<SourceId>,
     first: Vec<SourceId>,
-    wanted: Vec<(SourceId, EncodingSet)>,
+    wanted: Vec<(SourceId, LayerSet)>,
     paused: Vec<(SinkId, bool)>,
     speakers: Vec<Vec<SourceId>>,
 }
@@ -55,8 +56,8 @@ impl Outbox for Sent {
     fn first_packet(&mut self, source: SourceId) {
         self.first.push(source);
     }
-    fn encodings_wanted(&mut self, source: SourceId, encodings: EncodingSet) {
-        self.wanted.push((source, encodings));
+    fn layers_wanted(&mut self, source: SourceId, layers: LayerSet) {
+        self.wanted.push((source, layers));
     }
     fn paused(&mut self, sink: SinkId, paused: bool) {
         self.paused.push((sink, paused));

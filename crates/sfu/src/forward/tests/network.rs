@@ -19,7 +19,7 @@ struct Network {
     owed: Vec<f64>,
     sequences: Vec<u16>,
     key: Vec<bool>,
-    wanted: EncodingSet,
+    wanted: LayerSet,
     picture: u32,
     /// The bottleneck, in kbit/s, and when its queue is empty.
     capacity: u64,
@@ -72,7 +72,7 @@ impl Network {
             owed: vec![0.0; rates.len()],
             sequences: vec![1_000; rates.len()],
             key: vec![true; rates.len()],
-            wanted: EncodingSet::ALL,
+            wanted: LayerSet::ALL,
             picture: 0,
             capacity,
             free_at: Time::ZERO,
@@ -117,7 +117,7 @@ impl Network {
     fn capture(&mut self) {
         self.picture += 1;
         for place in 0..self.rates.len() {
-            if !self.wanted.has(EncodingId(place as u8)) {
+            if !self.wanted.has(place as u8) {
                 self.owed[place] = 0.0;
                 self.key[place] = true;
                 continue;

@@ -3,6 +3,7 @@ mod late;
 mod layers;
 mod network;
 mod relayed;
+mod voices;
 
 use std::collections::HashMap;
 

@@ -11,11 +11,11 @@ import { Participant } from './lib/participant.mjs';
 const JOINS = Number(process.env.JOINS ?? 20);
 
 /** How many browsers join together, and how long after one another. Milliseconds. */
-const TOGETHER = 4;
+const TOGETHER = 3;
 const APART_MS = 150;
 
 /** How long nobody joins, to see what the publisher does by itself. Milliseconds. */
-const IDLE_MS = 10_000;
+const IDLE_MS = 5_000;
 
 /** How long a newcomer is looked at. Milliseconds. */
 const WATCHED_MS = 2_500;

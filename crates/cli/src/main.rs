@@ -10,6 +10,7 @@ mod process;
 mod render;
 mod room;
 mod servers;
+mod simulate;
 mod topology;
 
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ enum Command {
     /// Measure how fast an edge forwards, or put load on a mesh.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Bench(bench::BenchArgs),
+    /// Run the whole mesh in virtual time, with faults, and check what must never be otherwise.
+    Simulate(Box<simulate::SimulateArgs>),
     /// Make the mesh's certificate authority and certificates.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Pki(pki::PkiArgs),
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Coordinator(args) => servers::run_coordinator(*args),
         Command::Doctor(args) => doctor::run(*args),
         Command::Bench(args) => bench::run(args),
+        Command::Simulate(args) => simulate::run(*args),
         Command::Pki(args) => pki::run(args),
         Command::Keys(args) => keys::run(args),
         Command::Room(args) => room::run(args),

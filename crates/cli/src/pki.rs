@@ -236,7 +236,7 @@ mod tests {
         let (dialler, server) = (endpoint(from), endpoint(to));
         let address = server.local_address().expect("bound");
         let dialled = async {
-            let connection = dialler.connect(address, server.identity(), ALPN).await;
+            let connection = dialler.connect(address, server.identity(), &[ALPN]).await;
             let Ok(connection) = connection else {
                 return false;
             };

@@ -9,7 +9,6 @@ mod declared;
 mod dns;
 pub mod geoip;
 mod planner;
-pub mod registry;
 mod run;
 mod state;
 pub mod store;
@@ -17,3 +16,4 @@ pub mod tokens;
 pub mod webhooks;
 
 pub use run::{CoordinatorError, run};
+pub use sluice_placement::registry;

@@ -10,7 +10,7 @@ use axum_server::tls_rustls::RustlsConfig;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sluice_meshnet::pki::CredentialFiles;
 use sluice_meshnet::{Credentials, Identity, MeshEndpoint, TransportSettings};
-use sluice_types::mesh::control::ALPN;
+use sluice_types::mesh::control::ALPNS;
 use sluice_types::topology::{LoadError, load_dir};
 use thiserror::Error;
 use tokio::task::JoinSet;
@@ -111,7 +111,7 @@ pub async fn run(
         config.control_listen,
         credentials,
         &TransportSettings::control(),
-        &[ALPN],
+        ALPNS,
     )?;
     let hooks = match &config.webhooks {
         Some(path) => webhooks::read(path)?,

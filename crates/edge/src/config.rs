@@ -69,6 +69,10 @@ pub struct EdgeSettings {
     /// First size of QUIC packets on the backbone in bytes, 1200 to 9000 [default: 1200]
     #[arg(long, env = "SLUICE_INITIAL_MTU")]
     pub initial_mtu: Option<u16>,
+    /// After how long without anything from another edge trees turn to their backups, in
+    /// milliseconds, 100 to 3000 [default: 400]
+    #[arg(long, env = "SLUICE_BACKBONE_SILENCE_MS")]
+    pub backbone_silence_ms: Option<u32>,
     /// HTTP endpoint that clients are given, such as `https://paris-1.example`. Required
     #[arg(long, env = "SLUICE_SFU_ENDPOINT")]
     pub sfu_endpoint: Option<String>,
@@ -158,6 +162,8 @@ pub struct EdgeConfig {
     pub backbone_endpoint: String,
     /// See [`EdgeSettings::initial_mtu`].
     pub initial_mtu: u16,
+    /// See [`EdgeSettings::backbone_silence_ms`].
+    pub backbone_silence: Millis,
     /// See [`EdgeSettings::sfu_endpoint`].
     pub sfu_endpoint: String,
     /// The WebSocket endpoint that follows from it.
@@ -210,6 +216,7 @@ impl EdgeSettings {
             backbone_listen: self.backbone_listen.or(other.backbone_listen),
             backbone_endpoint: self.backbone_endpoint.or(other.backbone_endpoint),
             initial_mtu: self.initial_mtu.or(other.initial_mtu),
+            backbone_silence_ms: self.backbone_silence_ms.or(other.backbone_silence_ms),
             sfu_endpoint: self.sfu_endpoint.or(other.sfu_endpoint),
             capacity: self.capacity.or(other.capacity),
             backbone_via: self.backbone_via.or(other.backbone_via),
@@ -281,6 +288,13 @@ impl EdgeSettings {
                     })
             })
             .collect::<Result<_, _>>()?;
+        let silence_ms = self.backbone_silence_ms.unwrap_or(400);
+        within(
+            "backbone_silence_ms",
+            silence_ms,
+            100..=3_000,
+            "100 to 3000",
+        )?;
         let drain_ms = self.drain_ms.unwrap_or(500);
         within("drain_ms", drain_ms, 0..=600_000, "0 to 600000")?;
         Ok(EdgeConfig {
@@ -308,6 +322,7 @@ impl EdgeSettings {
                 .backbone_endpoint
                 .ok_or(ConfigError::Missing("backbone_endpoint"))?,
             initial_mtu,
+            backbone_silence: Millis(silence_ms),
             sfu_endpoint,
             signal_endpoint,
             capacity,

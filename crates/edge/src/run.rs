@@ -15,7 +15,7 @@ use sluice_types::mesh::control::{Heartbeat, Registration};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-use crate::backbone::Backbone;
+use crate::backbone::{Backbone, BackboneSettings};
 use crate::config::EdgeConfig;
 use crate::control::{Control, ControlSettings};
 use crate::http::{App, router};
@@ -96,7 +96,7 @@ pub async fn run(
         config.backbone_listen,
         credentials,
         &TransportSettings::backbone(config.initial_mtu),
-        &[backbone::ALPN],
+        backbone::ALPNS,
     )?;
     let control_endpoint = MeshEndpoint::bind(
         std::net::SocketAddr::new(config.backbone_listen.ip(), 0),
@@ -122,8 +122,11 @@ pub async fn run(
     );
     let backbone = Backbone::start(
         backbone_endpoint,
-        config.edge.clone(),
-        config.region.clone(),
+        BackboneSettings {
+            edge: config.edge.clone(),
+            region: config.region.clone(),
+            silence: config.backbone_silence.duration(),
+        },
         stop.clone(),
     );
     let keyring = Keyring::default();

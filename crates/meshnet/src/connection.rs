@@ -7,6 +7,7 @@ use quinn::VarInt;
 use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sluice_types::mesh::version::Version;
 
 use crate::identity::Identity;
 use crate::stream::{MessageReceiver, MessageSender, StreamError};
@@ -86,6 +87,12 @@ impl MeshConnection {
     #[must_use]
     pub fn alpn(&self) -> &[u8] {
         &self.alpn
+    }
+
+    /// The version of the protocol that both agreed on; 0 when its name has none.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        Version::of_alpn(&self.alpn).unwrap_or(Version(0))
     }
 
     /// The peer's address now.

@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::congestion::MediaWindowConfig;
 use crate::connection::{CloseCode, MeshConnection};
@@ -166,7 +166,7 @@ impl MeshEndpoint {
         )
         .map_err(|source| EndpointError::Bind { address, source })?;
         let (finished, accepted) = mpsc::channel(1);
-        let acceptor = tokio::spawn(accept_all(inner.clone(), finished));
+        let acceptor = tokio::spawn(accept_all(inner.clone(), finished, names(alpn).into()));
         Ok(Self {
             inner,
             credentials,
@@ -190,18 +190,19 @@ impl MeshEndpoint {
         self.credentials.identity()
     }
 
-    /// Dials `address`, where `expected` must answer.
+    /// Dials `address`, where `expected` must answer, in one of the protocols in `alpn`: the one that
+    /// the other side likes best.
     ///
     /// The peer checks our certificate only after this is done: when it refuses, the connection is
     /// closed at its first use.
     ///
     /// # Errors
-    /// When nobody answers, or somebody else, or one who does not speak `alpn`.
+    /// When nobody answers, or somebody else, or one who speaks none of `alpn`.
     pub async fn connect(
         &self,
         address: SocketAddr,
         expected: &Identity,
-        alpn: &[u8],
+        alpn: &[&[u8]],
     ) -> Result<MeshConnection, ConnectError> {
         let mut config = ClientConfig::new(Arc::new(self.credentials.client(alpn)?));
         config.transport_config(Arc::clone(&self.transport));
@@ -210,7 +211,8 @@ impl MeshEndpoint {
             .connect_with(config, address, &expected.dns_name())?;
         let connection = timeout(HANDSHAKE_TIMEOUT, connecting)
             .await
-            .map_err(|_| quinn::ConnectionError::TimedOut)??;
+            .map_err(|_| quinn::ConnectionError::TimedOut)?
+            .map_err(|error| ConnectError::of(error, names(alpn)))?;
         Ok(MeshConnection::new(connection)?)
     }
 
@@ -238,7 +240,17 @@ impl fmt::Debug for MeshEndpoint {
     }
 }
 
-async fn accept_all(endpoint: quinn::Endpoint, finished: mpsc::Sender<MeshConnection>) {
+/// Protocols and versions, for people.
+fn names(alpn: &[&[u8]]) -> String {
+    let names = alpn.iter().map(|name| String::from_utf8_lossy(name));
+    names.collect::<Vec<_>>().join(", ")
+}
+
+async fn accept_all(
+    endpoint: quinn::Endpoint,
+    finished: mpsc::Sender<MeshConnection>,
+    spoken: Arc<str>,
+) {
     let permits = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     while let Some(incoming) = endpoint.accept().await {
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
@@ -251,9 +263,9 @@ async fn accept_all(endpoint: quinn::Endpoint, finished: mpsc::Sender<MeshConnec
             let _ = incoming.retry();
             continue;
         }
-        let finished = finished.clone();
+        let (finished, spoken) = (finished.clone(), Arc::clone(&spoken));
         tokio::spawn(async move {
-            match timeout(HANDSHAKE_TIMEOUT, handshake(incoming)).await {
+            match timeout(HANDSHAKE_TIMEOUT, handshake(incoming, &spoken)).await {
                 // Fails only when the endpoint is gone.
                 Ok(Ok(connection)) => drop(finished.send(connection).await),
                 Ok(Err(error)) => debug!(%error, "a peer was refused"),
@@ -264,8 +276,19 @@ async fn accept_all(endpoint: quinn::Endpoint, finished: mpsc::Sender<MeshConnec
     }
 }
 
-async fn handshake(incoming: quinn::Incoming) -> Result<MeshConnection, ConnectError> {
-    let connection = incoming.await?;
+async fn handshake(
+    incoming: quinn::Incoming,
+    spoken: &str,
+) -> Result<MeshConnection, ConnectError> {
+    let from = incoming.remote_address();
+    let connection = incoming
+        .await
+        .map_err(|error| ConnectError::of(error, spoken.to_owned()))
+        .inspect_err(|error| {
+            if matches!(error, ConnectError::Version { .. }) {
+                warn!(%from, %error, "a peer is refused: its software is too old or too new");
+            }
+        })?;
     MeshConnection::new(connection.clone()).map_err(|error| {
         let code = VarInt::from_u32(CloseCode::Refused.as_u32());
         connection.close(code, b"not a certificate of a mesh process");
@@ -301,10 +324,36 @@ pub enum ConnectError {
     /// The dial could not be started.
     #[error("cannot dial: {0}")]
     Dial(#[from] quinn::ConnectError),
+    /// The other side speaks none of the versions that were offered.
+    #[error("no common version: this side speaks {offered}, and the other none of them")]
+    Version {
+        /// The protocols and versions.
+        offered: String,
+    },
     /// The handshake failed.
     #[error("no connection: {0}")]
     Handshake(#[from] quinn::ConnectionError),
     /// The peer's certificate, or our own, is of no use.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
+}
+
+/// TLS's alert that no protocol is common (RFC 7301, section 3.2), as a QUIC error (RFC 9001, section
+/// 4.8).
+const NO_APPLICATION_PROTOCOL: u8 = 120;
+
+impl ConnectError {
+    fn of(error: quinn::ConnectionError, offered: String) -> Self {
+        let code = quinn_proto::TransportErrorCode::crypto(NO_APPLICATION_PROTOCOL);
+        let is_version = match &error {
+            quinn::ConnectionError::TransportError(error) => error.code == code,
+            quinn::ConnectionError::ConnectionClosed(close) => close.error_code == code,
+            _ => false,
+        };
+        if is_version {
+            Self::Version { offered }
+        } else {
+            Self::Handshake(error)
+        }
+    }
 }

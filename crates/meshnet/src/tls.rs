@@ -95,12 +95,12 @@ impl Credentials {
     }
 
     /// The dialling side: shows the certificate, and wants the server to be whom it dials.
-    pub(crate) fn client(&self, alpn: &[u8]) -> Result<QuicClientConfig, CredentialsError> {
+    pub(crate) fn client(&self, alpn: &[&[u8]]) -> Result<QuicClientConfig, CredentialsError> {
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&TLS13])?
             .with_root_certificates(Arc::clone(&self.roots))
             .with_client_auth_cert(self.chain.clone(), self.key.clone_key())?;
-        config.alpn_protocols = vec![alpn.to_vec()];
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         Ok(QuicClientConfig::try_from(config)?)
     }
 

@@ -13,8 +13,55 @@ use sluice_types::mesh::control::RelayTree;
 use crate::graph::WITHIN_REGION_US;
 use crate::net::{Net, Region};
 
+impl Numbered<'_> {
+    pub(crate) fn region(&self, at: usize) -> Option<Region> {
+        self.regions[at]
+    }
+
+    pub(crate) fn edge(&self, at: usize) -> &EdgeId {
+        self.edges[at]
+    }
+
+    pub(crate) fn delay(&self, at: usize) -> u64 {
+        self.delays[at]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.edges.len()
+    }
+
+    /// What the edge `at` has to outlive: its parent, and the link to it.
+    pub(crate) fn failures(&self, at: usize) -> impl Iterator<Item = Failure> {
+        let parent = self.parents[at];
+        // With the root the stream ends, so its failure is none.
+        let edge = (parent != 0).then_some(Failure::Edge(parent));
+        let link = self.link(parent, at).map(|(a, b)| Failure::Link(a, b));
+        edge.into_iter().chain(link)
+    }
+
+    /// Whether `other` has the root's stream after each of the failures that `at` has to outlive, and
+    /// does not get it from `at`.
+    pub(crate) fn survives(&self, other: usize, at: usize) -> bool {
+        let outlives = |failure: Failure| {
+            let is_it = matches!(failure, Failure::Edge(edge) if edge == other);
+            !is_it && self.head(other, failure) == 0
+        };
+        !self.is_below(other, at) && self.failures(at).all(outlives)
+    }
+
+    /// Whether a survivor can feed `at` directly, whichever of those failures it was.
+    pub(crate) fn is_safe(&self, net: &Net, at: usize) -> bool {
+        let link = self.link(self.parents[at], at);
+        (0..self.len()).any(|other| {
+            self.survives(other, at)
+                && self.step(net, other, at).is_some()
+                && (link.is_none() || self.link(other, at) != link)
+        })
+    }
+}
+
 /// A tree by numbers; 0 is the root, and parents come before children.
-struct Numbered<'a> {
+pub(crate) struct Numbered<'a> {
     edges: Vec<&'a EdgeId>,
     parents: Vec<usize>,
     regions: Vec<Option<Region>>,
@@ -23,8 +70,10 @@ struct Numbered<'a> {
 
 /// What can fail at once.
 #[derive(Clone, Copy)]
-enum Failure {
+pub(crate) enum Failure {
+    /// An edge, by its number in the tree.
     Edge(usize),
+    /// A link between two regions, the smaller first.
     Link(Region, Region),
 }
 
@@ -46,7 +95,7 @@ pub(crate) fn add_backups(net: &Net, tree: &mut RelayTree) {
 }
 
 impl<'a> Numbered<'a> {
-    fn new(net: &Net, tree: &'a RelayTree) -> Self {
+    pub(crate) fn new(net: &Net, tree: &'a RelayTree) -> Self {
         let mut edges = vec![&tree.root];
         edges.extend(tree.branches.iter().map(|branch| &branch.edge));
         let numbers: BTreeMap<_, _> = edges.iter().copied().zip(0..).collect();

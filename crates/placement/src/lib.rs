@@ -1,4 +1,5 @@
 //! Sans-IO core that decides who goes to which edge, and along which relay tree tracks travel.
+//! [`registry`] is what a coordinator decides from.
 #![forbid(unsafe_code)]
 
 mod assess;
@@ -14,9 +15,11 @@ mod nearest;
 mod net;
 mod optimise;
 mod planner;
+pub mod registry;
 mod residency;
 mod search;
 mod sketch;
+mod standby;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -58,13 +58,13 @@ pub(crate) fn crossings(net: &Net, tree: &RelayTree) -> Vec<(Region, Region)> {
     crossings.collect()
 }
 
-/// The links that a tree's backups would use.
-pub(crate) fn spare_crossings(net: &Net, tree: &RelayTree) -> Vec<(Region, Region)> {
-    let crossings = tree
+/// The links that a tree uses, and those that its backups would.
+pub(crate) fn all_crossings(net: &Net, tree: &RelayTree) -> Vec<(Region, Region)> {
+    let backups = tree
         .branches
         .iter()
         .filter_map(|branch| crossing(net, branch.backup.as_ref()?, &branch.edge));
-    crossings.collect()
+    crossings(net, tree).into_iter().chain(backups).collect()
 }
 
 /// The link between two edges; none within a region.

@@ -7,13 +7,13 @@ use sluice_types::mesh::control::RelayTree;
 use sluice_types::units::Bitrate;
 
 use crate::assess::{Around, Assessed};
-use crate::backup::add_backups;
 use crate::demand::Demand;
 use crate::explain::{Explanation, explain};
 use crate::graph::Graph;
 use crate::limits::Broken;
-use crate::load::{Load, crossings, spare_crossings};
+use crate::load::{Load, all_crossings, crossings};
 use crate::net::{Net, Region};
+use crate::standby::with_standbys;
 use crate::tree::{Job, PlannedTrees, Rules, refused};
 use crate::way::Search;
 
@@ -50,13 +50,15 @@ struct Room {
     version: u64,
 }
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 struct Planned {
     tree: RelayTree,
+    /// The same with standbys, as edges are told it.
+    full: RelayTree,
     broken: Vec<Broken>,
     /// The links that it uses, as often as it does.
     links: Vec<(Region, Region)>,
-    /// The links that it would use after a failure.
+    /// The links that standbys use, and that it would use after a failure.
     spare: Vec<(Region, Region)>,
     bps: u64,
 }
@@ -76,18 +78,26 @@ impl Planned {
         }
     }
 
-    /// Whether a backup would use it.
+    /// Whether a standby uses it, or a backup would.
     fn leans_on(&self, used: &Used<'_>) -> bool {
         match *used {
             Used::Link(a, b) => joins(&self.spare, a, b),
-            // Backups are in the tree.
-            Used::Edge(_) => false,
+            Used::Edge(edge) => self.full.branch(edge).is_some(),
+        }
+    }
+
+    /// The tree with the backups that its edges have, and without standbys.
+    fn needed(&self) -> RelayTree {
+        let needed = self.tree.branches.len();
+        RelayTree {
+            root: self.full.root.clone(),
+            branches: self.full.branches[..needed].to_vec(),
         }
     }
 
     fn renew_links(&mut self, net: &Net) {
         self.links = crossings(net, &self.tree);
-        self.spare = spare_crossings(net, &self.tree);
+        self.spare = all_crossings(net, &self.full);
     }
 }
 
@@ -102,7 +112,7 @@ impl Room {
             trees: self
                 .trees
                 .values()
-                .map(|planned| planned.tree.clone())
+                .map(|planned| planned.full.clone())
                 .collect(),
             broken: self.refused.iter().chain(broken).cloned().collect(),
         }
@@ -148,13 +158,20 @@ impl Planner {
         self.rooms.get(room).map(Room::planned)
     }
 
+    /// What a room's tree is planned with.
+    #[must_use]
+    pub fn planned_bitrate(&self, room: &MeetingId, root: &EdgeId) -> Option<Bitrate> {
+        let planned = self.rooms.get(room)?.trees.get(root)?;
+        Some(Bitrate::bps(planned.bps))
+    }
+
     /// Why a room's trees are as they are, root by root: what is planned with for its tracks, and
     /// each edge's place.
     #[must_use]
     pub fn explain(&self, room: &MeetingId) -> Option<Vec<(EdgeId, Bitrate, Vec<Explanation>)>> {
         let room = self.rooms.get(room)?;
         let trees = room.trees.iter().map(|(root, planned)| {
-            let explained = explain(&self.graph, &room.demand, &self.rules, &planned.tree);
+            let explained = explain(&self.graph, &room.demand, &self.rules, &planned.needed());
             (root.clone(), Bitrate::bps(planned.bps), explained)
         });
         Some(trees.collect())
@@ -285,10 +302,11 @@ impl Planner {
             let mut is_new = false;
             for planned in room.trees.values_mut() {
                 if only.is_some_and(|used| planned.leans_on(used)) {
-                    let before = planned.tree.clone();
-                    add_backups(&net, &mut planned.tree);
+                    let ways = net.ways(&room.demand.residency);
+                    let full = with_standbys(&net, &ways, &planned.tree);
+                    let before = std::mem::replace(&mut planned.full, full);
                     planned.renew_links(&net);
-                    is_new |= planned.tree != before;
+                    is_new |= planned.full != before;
                 }
             }
             let taken: BTreeMap<_, _> = taken;
@@ -347,15 +365,18 @@ impl Planner {
                     before: before.map(|planned| &planned.tree),
                 };
                 let Assessed { tree, broken, .. } = job.plan(&mut self.search)?;
+                let full = with_standbys(net, &ways, &tree);
                 Some(Planned {
                     links: crossings(net, &tree),
-                    spare: spare_crossings(net, &tree),
+                    spare: all_crossings(net, &full),
+                    full,
                     tree,
                     broken,
                     bps: around.bps,
                 })
             });
-            is_new |= planned.as_ref() != before;
+            let told = |planned: &Planned| (planned.full.clone(), planned.broken.clone());
+            is_new |= planned.as_ref().map(told) != before.map(told);
             if let Some(planned) = planned {
                 self.load.add(&planned.links, planned.bps);
                 room.trees.insert(root.clone(), planned);

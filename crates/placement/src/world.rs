@@ -57,13 +57,8 @@ impl Dice {
 pub fn mesh(regions: usize, edges_each: u32, capacity: Bitrate, seed: u64) -> Graph {
     let mut dice = Dice::new(seed);
     let mut graph = Graph::default();
-    let mut places = Vec::new();
+    let places = places(&mut dice, regions);
     for region in 0..regions {
-        let (latitude, longitude, far, price) = CLUSTERS[region % CLUSTERS.len()];
-        let at = Position::new(dice.around(latitude, far), dice.around(longitude, far));
-        let Ok(at) = at else { continue };
-        let price = Price::usd_per_gb(f64::from(price) / 1e3).unwrap_or_default();
-        places.push((name(region), at, price));
         for edge in 1..=edges_each {
             graph.add_edge(edge_name(region, edge), name(region));
         }
@@ -100,6 +95,25 @@ pub fn mesh(regions: usize, edges_each: u32, capacity: Bitrate, seed: u64) -> Gr
         graph.add_link_with(a.clone(), b.clone(), &terms);
     }
     graph
+}
+
+/// Where the regions of [`mesh`] are.
+#[must_use]
+pub fn positions(regions: usize, seed: u64) -> Vec<Position> {
+    let places = places(&mut Dice::new(seed), regions);
+    places.into_iter().map(|(_, at, _)| at).collect()
+}
+
+fn places(dice: &mut Dice, regions: usize) -> Vec<(RegionName, Position, Price)> {
+    let mut places = Vec::new();
+    for region in 0..regions {
+        let (latitude, longitude, far, price) = CLUSTERS[region % CLUSTERS.len()];
+        let at = Position::new(dice.around(latitude, far), dice.around(longitude, far));
+        let Ok(at) = at else { continue };
+        let price = Price::usd_per_gb(f64::from(price) / 1e3).unwrap_or_default();
+        places.push((name(region), at, price));
+    }
+    places
 }
 
 /// The edges of a room: `size` different regions, one edge of each.

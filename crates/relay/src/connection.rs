@@ -110,6 +110,12 @@ impl Connection {
         self.hop.is_understood().then(|| self.hop.measured())
     }
 
+    /// Whether nothing comes from the other end any more; see [`HopSettings::silence`].
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.hop.is_silent()
+    }
+
     /// How many probes came.
     #[must_use]
     pub const fn probes(&self) -> u64 {

@@ -26,6 +26,14 @@ impl LayerSet {
     /// Everything.
     pub const ALL: Self = Self([Self::WHOLE; ENCODINGS_MAX]);
 
+    /// All of those encodings, a bit each, the lowest first.
+    #[must_use]
+    pub fn of_encodings(encodings: u8) -> Self {
+        (0..ENCODINGS_MAX as u8)
+            .filter(|encoding| encodings >> encoding & 1 == 1)
+            .fold(Self::default(), Self::with_whole)
+    }
+
     /// Also an encoding up to that spatial and temporal layer. What lies above all there can be counts as
     /// the highest; an encoding that cannot be is ignored.
     #[must_use]
@@ -74,9 +82,7 @@ impl LayerSet {
     /// The same, with all of each encoding of which anything is wanted.
     #[must_use]
     pub fn whole(self) -> Self {
-        (0..ENCODINGS_MAX as u8)
-            .filter(|&encoding| self.has(encoding))
-            .fold(Self::default(), Self::with_whole)
+        Self::of_encodings(self.encodings())
     }
 
     /// Up to which spatial and temporal layers an encoding is wanted.

@@ -13,7 +13,6 @@ use sluice_streams::packetize::Parameters;
 use sluice_streams::publisher::{Manner, Publisher};
 use sluice_streams::{Format, call, ffmpeg};
 use sluice_types::ids::{Epoch, MeetingId, ParticipantId, RelayId, TrackId};
-use sluice_types::layers::LayerSet;
 use sluice_types::mesh::backbone::{BackboneMessage, Departure, Hop};
 use sluice_types::mesh::codec;
 use sluice_types::mesh::control::{
@@ -260,7 +259,7 @@ fn backbone() -> Seeds {
             room: room.clone(),
             root: edge("paris-1"),
             track: TrackId::from_random([3; 10]),
-            layers: LayerSet::ALL,
+            encodings: 5,
         },
         BackboneMessage::Data {
             room: room.clone(),

@@ -134,7 +134,7 @@ pub(super) async fn coordinator(
             config,
             address,
             &Identity::Coordinator,
-            control::ALPN,
+            control::ALPNS,
             &TransportSettings::control(),
         )
         .await;
@@ -195,7 +195,7 @@ async fn peer_at(report: &mut Report, config: &EdgeConfig, peer: &EdgeId, addres
     let settings = TransportSettings::backbone(config.initial_mtu);
     let expected = Identity::Edge(peer.clone());
     let (endpoint, connection) =
-        match dial(config, address, &expected, backbone::ALPN, &settings).await {
+        match dial(config, address, &expected, backbone::ALPNS, &settings).await {
             Ok(dialled) => dialled,
             Err(error) => {
                 return report.fail(
@@ -241,7 +241,7 @@ async fn dial(
     config: &EdgeConfig,
     address: SocketAddr,
     expected: &Identity,
-    alpn: &[u8],
+    alpn: &[&[u8]],
     settings: &TransportSettings,
 ) -> Result<(MeshEndpoint, MeshConnection), String> {
     let files = CredentialFiles::in_dir(&config.mesh_dir);

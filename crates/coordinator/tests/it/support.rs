@@ -247,7 +247,7 @@ impl TestCoordinator {
         let endpoint = MeshEndpoint::bind(any, credentials, &TransportSettings::control(), &[])
             .expect("an endpoint");
         let connection = endpoint
-            .connect(self.config.control_listen, &Identity::Coordinator, ALPN)
+            .connect(self.config.control_listen, &Identity::Coordinator, &[ALPN])
             .await
             .expect("a connection");
         (endpoint, connection)

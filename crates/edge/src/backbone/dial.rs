@@ -7,7 +7,7 @@ use sluice_meshnet::connection::CloseCode;
 use sluice_meshnet::stream::StreamError;
 use sluice_meshnet::{Identity, MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
 use sluice_types::ids::{EdgeId, RegionName};
-use sluice_types::mesh::backbone::{ALPN, BackboneMessage};
+use sluice_types::mesh::backbone::{ALPNS, BackboneMessage};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -105,7 +105,7 @@ pub(super) async fn dial(
     loop {
         let addresses = directory.borrow().get(&peer).cloned().unwrap_or_default();
         for address in addresses {
-            match endpoint.connect(address, &expected, ALPN).await {
+            match endpoint.connect(address, &expected, ALPNS).await {
                 Ok(connection) => match greet(connection, &edge, &region, true).await {
                     Ok(ready) => return ready,
                     Err(error) => tracing::info!(%peer, %error, "a peer does not greet"),

@@ -2,13 +2,15 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sluice_meshnet::connection::CloseCode;
 use sluice_meshnet::{MeshConnection, MessageReceiver, MessageSender};
-use sluice_relay::hop::Measured;
+use sluice_relay::hop::{HopSettings, Measured};
 use sluice_types::ids::{EdgeId, RelayId};
-use sluice_types::mesh::backbone::BackboneMessage;
+use sluice_types::mesh::backbone::{BackboneMessage, STEADY_PROBES};
 use sluice_types::mesh::control::LinkReport;
+use sluice_types::mesh::version::Version;
 use tokio::sync::mpsc;
 
 use super::outlet::{Outlet, Queue};
@@ -127,8 +129,11 @@ impl std::fmt::Debug for Link {
 pub(super) fn open(
     peer: EdgeId,
     connection: MeshConnection,
-    sender: MessageSender<BackboneMessage>,
-    receiver: MessageReceiver<BackboneMessage>,
+    (sender, receiver): (
+        MessageSender<BackboneMessage>,
+        MessageReceiver<BackboneMessage>,
+    ),
+    silence: Duration,
     events: mpsc::Sender<BackboneEvent>,
     done: mpsc::Sender<(EdgeId, MeshConnection)>,
 ) -> (Link, impl Future<Output = ()> + Send + use<>) {
@@ -143,10 +148,16 @@ pub(super) fn open(
         queue: queue.clone(),
         counters: counters.clone(),
     };
-    let datagrams = Traffic::new(&peer, &connection, queue, counters, events.clone());
+    let version = connection.version();
+    let hop = HopSettings {
+        silence: (version >= STEADY_PROBES).then_some(silence),
+        ..HopSettings::default()
+    };
+    let (quic, traffic_events) = (connection.quic().clone(), events.clone());
+    let datagrams = Traffic::new(&peer, quic, hop, queue, counters, traffic_events);
     let carry = async move {
         let reason = tokio::select! {
-            reason = write(sender, messages_rx) => reason,
+            reason = write(sender, version, messages_rx) => reason,
             reason = read(peer.clone(), receiver, events, traffic) => reason,
             reason = datagrams.run(commands) => reason,
         };
@@ -160,11 +171,12 @@ pub(super) fn open(
 
 async fn write(
     mut sender: MessageSender<BackboneMessage>,
+    version: Version,
     mut messages: mpsc::Receiver<BackboneMessage>,
 ) -> &'static str {
     while let Some(message) = messages.recv().await {
         let last = matches!(message, BackboneMessage::Goodbye {});
-        if sender.send(&message).await.is_err() {
+        if sender.send(&message.for_version(version)).await.is_err() {
             return "writing failed";
         }
         if last {

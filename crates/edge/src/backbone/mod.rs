@@ -15,6 +15,7 @@ mod traffic;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use sluice_meshnet::MeshEndpoint;
 use sluice_types::ids::{EdgeId, RegionName, RelayId};
@@ -52,6 +53,16 @@ pub enum BackboneEvent {
         /// To send on; see [`Backbone::adopt`].
         link: Link,
     },
+    /// The connection to an edge stands, but nothing comes over it.
+    PeerSilent {
+        /// Whom to.
+        peer: EdgeId,
+    },
+    /// Something comes over it again.
+    PeerHeard {
+        /// Whom to.
+        peer: EdgeId,
+    },
     /// The connection to an edge is gone.
     PeerDown {
         /// Whom to.
@@ -71,6 +82,17 @@ pub enum BackboneEvent {
         /// The relay.
         relay: RelayId,
     },
+}
+
+/// How the backbone is run.
+#[derive(Debug, Clone)]
+pub struct BackboneSettings {
+    /// This edge.
+    pub edge: EdgeId,
+    /// Its region.
+    pub region: RegionName,
+    /// After how long without anything from a peer it counts as silent.
+    pub silence: Duration,
 }
 
 /// Where a relay's packets go.
@@ -104,13 +126,12 @@ impl Backbone {
     /// Takes connections at `endpoint` and opens those that are asked for, until `shutdown`.
     pub fn start(
         endpoint: MeshEndpoint,
-        edge: EdgeId,
-        region: RegionName,
+        settings: BackboneSettings,
         shutdown: CancellationToken,
     ) -> (Self, mpsc::Receiver<BackboneEvent>) {
         let (commands, commands_rx) = mpsc::channel(COMMANDS);
         let (events, events_rx) = mpsc::channel(EVENTS);
-        let supervisor = supervisor::Supervisor::new(endpoint, edge, region, events);
+        let supervisor = supervisor::Supervisor::new(endpoint, settings, events);
         let task = tokio::spawn(supervisor.run(commands_rx, shutdown));
         let backbone = Self {
             commands,

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use sluice_meshnet::connection::CloseCode;
 use sluice_meshnet::{MeshConnection, MeshEndpoint};
-use sluice_types::ids::{EdgeId, RegionName};
+use sluice_relay::duplicate::{self, gives_up_dialling};
+use sluice_types::ids::EdgeId;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::dial::{Ready, dial, greet};
 use super::link::{self, Link};
-use super::{BackboneEvent, Command};
+use super::{BackboneEvent, BackboneSettings, Command};
 
 /// How long peers get to take the goodbye.
 const GOODBYE: Duration = Duration::from_millis(300);
@@ -35,8 +36,7 @@ struct Up {
 
 pub(super) struct Supervisor {
     endpoint: Arc<MeshEndpoint>,
-    edge: EdgeId,
-    region: RegionName,
+    settings: BackboneSettings,
     events: mpsc::Sender<BackboneEvent>,
     directory: watch::Sender<Directory>,
     wanted: BTreeSet<EdgeId>,
@@ -49,14 +49,12 @@ pub(super) struct Supervisor {
 impl Supervisor {
     pub(super) fn new(
         endpoint: MeshEndpoint,
-        edge: EdgeId,
-        region: RegionName,
+        settings: BackboneSettings,
         events: mpsc::Sender<BackboneEvent>,
     ) -> Self {
         Self {
             endpoint: Arc::new(endpoint),
-            edge,
-            region,
+            settings,
             events,
             directory: watch::Sender::new(Directory::new()),
             wanted: BTreeSet::new(),
@@ -115,14 +113,17 @@ impl Supervisor {
     }
 
     fn dial(&mut self, peer: EdgeId) {
-        if self.up.contains_key(&peer) || self.dialling.contains_key(&peer) || peer == self.edge {
+        if self.up.contains_key(&peer)
+            || self.dialling.contains_key(&peer)
+            || peer == self.settings.edge
+        {
             return;
         }
         let attempt = dial(
             self.endpoint.clone(),
             peer.clone(),
-            self.edge.clone(),
-            self.region.clone(),
+            self.settings.edge.clone(),
+            self.settings.region.clone(),
             self.directory.subscribe(),
         );
         let ready = self.ready.0.clone();
@@ -134,9 +135,9 @@ impl Supervisor {
     }
 
     fn accept(&self, connection: MeshConnection) {
-        let (edge, region, ready) = (self.edge.clone(), self.region.clone(), self.ready.0.clone());
+        let (settings, ready) = (self.settings.clone(), self.ready.0.clone());
         tokio::spawn(async move {
-            match greet(connection, &edge, &region, false).await {
+            match greet(connection, &settings.edge, &settings.region, false).await {
                 // The supervisor is gone when this fails.
                 Ok(connection) => drop(ready.send(connection).await),
                 Err(error) => tracing::info!(%error, "a backbone connection is refused"),
@@ -144,9 +145,7 @@ impl Supervisor {
         });
     }
 
-    /// Takes in a new connection. Of two that both sides opened at once, both sides keep the one
-    /// that the smaller edge id dialled; a second one from the same side replaces the first, whose
-    /// dialler has forgotten it.
+    /// Takes in a new connection, unless there is one that stays.
     async fn take_in(&mut self, ready: Ready) {
         let Ready {
             peer,
@@ -155,15 +154,12 @@ impl Supervisor {
             receiver,
             dialled,
         } = ready;
-        // The smaller edge's own attempt goes on beside a connection that it accepted meanwhile: the
-        // other side may be about to prefer it.
-        if dialled || self.edge > peer {
+        if gives_up_dialling(&self.settings.edge, &peer, dialled) {
             self.dialling.remove(&peer);
         }
         let replaces = match self.up.get(&peer) {
             Some(before) => {
-                let by_smaller = |dialled: bool| dialled == (self.edge < peer);
-                if before.dialled != dialled && by_smaller(before.dialled) {
+                if !duplicate::replaces(&self.settings.edge, &peer, before.dialled, dialled) {
                     connection.close(CloseCode::Duplicate, "there is one already");
                     return;
                 }
@@ -174,12 +170,13 @@ impl Supervisor {
         if let Some(before) = self.up.remove(&peer) {
             stop(before, CloseCode::Duplicate).await;
         }
-        tracing::info!(%peer, dialled, replaces, "a backbone connection is up");
+        let version = connection.version();
+        tracing::info!(%peer, dialled, replaces, %version, "a backbone connection is up");
         let (link, carry) = link::open(
             peer.clone(),
             connection,
-            sender,
-            receiver,
+            (sender, receiver),
+            self.settings.silence,
             self.events.clone(),
             self.done.0.clone(),
         );

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sluice_meshnet::impair::{ImpairmentRelay, LinkFigures, LossModel, RelaySettings};
 use sluice_meshnet::{Identity, MeshCa, MeshEndpoint, TransportSettings};
-use sluice_types::mesh::backbone::ALPN;
+use sluice_types::mesh::backbone::ALPNS;
 use sluice_types::room::MediaKind;
 use tokio::time::timeout;
 
@@ -36,13 +36,17 @@ fn edge(ca: &MeshCa, name: &str) -> Edge {
         "127.0.0.1:0".parse().expect("an address"),
         issued.credentials().expect("good credentials"),
         &TransportSettings::backbone(1_200),
-        &[ALPN],
+        ALPNS,
     )
     .expect("an endpoint");
     let address = endpoint.local_address().expect("bound");
     let shutdown = CancellationToken::new();
-    let region = "paris".parse().expect("a region");
-    let (backbone, events) = Backbone::start(endpoint, id(name), region, shutdown.clone());
+    let settings = BackboneSettings {
+        edge: id(name),
+        region: "paris".parse().expect("a region"),
+        silence: Duration::from_millis(400),
+    };
+    let (backbone, events) = Backbone::start(endpoint, settings, shutdown.clone());
     Edge {
         id: id(name),
         address,
@@ -70,7 +74,10 @@ impl Edge {
                 self.backbone.adopt(peer.clone(), link.clone());
             }
             BackboneEvent::PeerDown { peer } => self.backbone.forget(peer),
-            BackboneEvent::Message { .. } | BackboneEvent::FirstPacket { .. } => {}
+            BackboneEvent::Message { .. }
+            | BackboneEvent::FirstPacket { .. }
+            | BackboneEvent::PeerSilent { .. }
+            | BackboneEvent::PeerHeard { .. } => {}
         }
         event
     }

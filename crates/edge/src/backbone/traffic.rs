@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use sluice_meshnet::MeshConnection;
 use sluice_relay::connection::Connection;
 use sluice_relay::datagram::{Datagram, Kind, read_clock};
 use sluice_relay::hop::HopSettings;
@@ -140,6 +139,7 @@ pub(super) struct Traffic {
     rooms: Rooms,
     events: mpsc::Sender<BackboneEvent>,
     core: Connection,
+    silent: bool,
     started: Instant,
     /// QUIC's send buffer when it is empty, and what of it is used.
     buffer: usize,
@@ -151,12 +151,12 @@ pub(super) struct Traffic {
 impl Traffic {
     pub(super) fn new(
         peer: &EdgeId,
-        connection: &MeshConnection,
+        quic: quinn::Connection,
+        hop: HopSettings,
         queue: Arc<Queue>,
         counters: Arc<Counters>,
         events: mpsc::Sender<BackboneEvent>,
     ) -> Self {
-        let quic = connection.quic().clone();
         Self {
             peer: peer.clone(),
             metrics: Metrics::new(peer),
@@ -167,7 +167,8 @@ impl Traffic {
             incoming: HashMap::new(),
             rooms: Rooms::default(),
             events,
-            core: Connection::new(HopSettings::default(), Time::ZERO),
+            core: Connection::new(hop, Time::ZERO),
+            silent: false,
             started: Instant::now(),
             ahead: AHEAD_BYTES_MIN,
             looked: Time::ZERO,
@@ -217,6 +218,7 @@ impl Traffic {
             if self.core.timeout(now) <= now {
                 self.core.on_timeout(now);
             }
+            self.listen().await;
             self.deliver_all().await;
             self.send_all();
         }
@@ -253,6 +255,26 @@ impl Traffic {
             .fetch_add(length, Ordering::Relaxed);
         self.metrics.received_bytes.increment(length);
         self.core.receive(self.now(), datagram);
+    }
+
+    /// Tells the hub when the peer falls silent, and when it is heard again.
+    async fn listen(&mut self) {
+        let silent = self.core.is_silent();
+        if silent == self.silent {
+            return;
+        }
+        self.silent = silent;
+        let peer = self.peer.clone();
+        let event = if silent {
+            self.metrics.silences.increment(1);
+            tracing::warn!(%peer, "nothing comes from a peer");
+            BackboneEvent::PeerSilent { peer }
+        } else {
+            tracing::info!(%peer, "a peer is heard again");
+            BackboneEvent::PeerHeard { peer }
+        };
+        // The hub is gone when this fails, and the edge with it.
+        let _ = self.events.send(event).await;
     }
 
     /// Gives what came to the workers, and wakes those concerned.

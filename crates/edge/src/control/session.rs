@@ -9,7 +9,7 @@ use sluice_meshnet::connection::CloseCode;
 use sluice_meshnet::endpoint::ConnectError;
 use sluice_meshnet::stream::StreamError;
 use sluice_meshnet::{Identity, MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
-use sluice_types::mesh::control::{ALPN, CoordinatorMessage, EdgeMessage, ROOMS_REPORTED_MAX};
+use sluice_types::mesh::control::{ALPNS, CoordinatorMessage, EdgeMessage, ROOMS_REPORTED_MAX};
 use thiserror::Error;
 use tokio::net::lookup_host;
 use tokio::sync::mpsc;
@@ -111,7 +111,7 @@ async fn dial(shared: &Shared) -> Result<MeshConnection, SessionError> {
     for address in addresses {
         let connecting = shared
             .endpoint
-            .connect(address, &Identity::Coordinator, ALPN);
+            .connect(address, &Identity::Coordinator, ALPNS);
         match connecting.await {
             Ok(connection) => return Ok(connection),
             Err(source) => error = SessionError::Connect { address, source },

@@ -251,7 +251,7 @@ async fn nobody_else_is_taken_for_the_coordinator() {
         let impostor = endpoint(ca, &identity, anywhere(), &[ALPN]);
         let address = impostor.local_address().expect("bound");
         let dialler = endpoint(&ours, &self::edge(), anywhere(), &[]);
-        let refused = within(dialler.connect(address, &Identity::Coordinator, ALPN)).await;
+        let refused = within(dialler.connect(address, &Identity::Coordinator, &[ALPN])).await;
         assert!(refused.is_err());
         let mut line = line(&ours, address);
         assert!(

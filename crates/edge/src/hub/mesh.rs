@@ -26,6 +26,8 @@ impl Hub {
                 self.mesh.peer_replaced(now, &peer);
                 self.backbone.adopt(peer, link);
             }
+            BackboneEvent::PeerSilent { peer } => self.mesh.peer_silent(now, &peer),
+            BackboneEvent::PeerHeard { peer } => self.mesh.peer_heard(now, &peer),
             BackboneEvent::PeerDown { peer } => {
                 self.mesh.peer_down(now, &peer);
                 self.backbone.forget(&peer);

@@ -150,7 +150,7 @@ async fn connect(figures: LinkFigures) -> Result<Ends> {
     let link = ImpairmentRelay::start(LOOPBACK, endpoints[1].local_address()?, settings).await?;
     let expected = Identity::Edge("far-1".parse()?);
     let near = endpoints[0]
-        .connect(link.local_address(), &expected, ALPN)
+        .connect(link.local_address(), &expected, &[ALPN])
         .await?;
     let far = endpoints[1]
         .accept()

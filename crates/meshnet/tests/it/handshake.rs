@@ -24,7 +24,7 @@ async fn both_ends_know_each_other_and_exchange_messages() {
     let ca = MeshCa::generate("test").expect("a CA");
     let paris = endpoint(&ca, &edge("paris-1"), 1200);
     let tokyo = endpoint(&ca, &edge("tokyo-1"), 1200);
-    let dialled = within(paris.connect(address(&tokyo), &edge("tokyo-1"), ALPN))
+    let dialled = within(paris.connect(address(&tokyo), &edge("tokyo-1"), &[ALPN]))
         .await
         .expect("connected");
     let accepted = within(tokyo.accept()).await.expect("accepted");
@@ -69,7 +69,7 @@ async fn a_client_of_another_ca_is_refused_before_anything_is_read() {
     let theirs = MeshCa::generate("test").expect("a CA");
     let tokyo = endpoint(&ours, &edge("tokyo-1"), 1200);
     let stranger = endpoint(&theirs, &edge("paris-1"), 1200);
-    let error = within(stranger.connect(address(&tokyo), &edge("tokyo-1"), ALPN))
+    let error = within(stranger.connect(address(&tokyo), &edge("tokyo-1"), &[ALPN]))
         .await
         .expect_err("the stranger does not trust our CA either");
     assert!(matches!(error, ConnectError::Handshake(_)), "{error}");
@@ -85,7 +85,7 @@ async fn a_client_of_another_ca_is_refused_before_anything_is_read() {
     let forger = MeshEndpoint::bind(LOOPBACK, credentials, &settings, &[ALPN]).expect("bound");
     let refused = within(async {
         let connection = forger
-            .connect(address(&tokyo), &edge("tokyo-1"), ALPN)
+            .connect(address(&tokyo), &edge("tokyo-1"), &[ALPN])
             .await
             .map_err(|error| error.to_string())?;
         let (mut send, mut receive) = connection
@@ -107,7 +107,7 @@ async fn the_dialler_refuses_whoever_it_did_not_dial() {
     let paris = endpoint(&ca, &edge("paris-1"), 1200);
     let tokyo = endpoint(&ca, &edge("tokyo-1"), 1200);
     for wrong in [edge("delhi-1"), Identity::Coordinator] {
-        let error = within(paris.connect(address(&tokyo), &wrong, ALPN))
+        let error = within(paris.connect(address(&tokyo), &wrong, &[ALPN]))
             .await
             .expect_err("another identity");
         assert!(matches!(error, ConnectError::Handshake(_)), "{error}");
@@ -119,10 +119,10 @@ async fn another_protocol_is_refused() {
     let ca = MeshCa::generate("test").expect("a CA");
     let paris = endpoint(&ca, &edge("paris-1"), 1200);
     let tokyo = endpoint(&ca, &edge("tokyo-1"), 1200);
-    let error = within(paris.connect(address(&tokyo), &edge("tokyo-1"), control::ALPN))
+    let error = within(paris.connect(address(&tokyo), &edge("tokyo-1"), &[control::ALPN]))
         .await
         .expect_err("a backbone speaks no control");
-    assert!(matches!(error, ConnectError::Handshake(_)), "{error}");
+    assert!(matches!(error, ConnectError::Version { .. }), "{error}");
 }
 
 #[tokio::test]
@@ -138,7 +138,7 @@ async fn an_expired_certificate_is_refused() {
     tokio::time::sleep(Duration::from_millis(2_100)).await;
     let settings = TransportSettings::backbone(1200);
     let tokyo = MeshEndpoint::bind(LOOPBACK, expired, &settings, &[ALPN]).expect("bound");
-    let error = within(paris.connect(address(&tokyo), &edge("tokyo-1"), ALPN))
+    let error = within(paris.connect(address(&tokyo), &edge("tokyo-1"), &[ALPN]))
         .await
         .expect_err("expired");
     assert!(error.to_string().contains("xpired"), "{error}");

@@ -35,7 +35,7 @@ async fn a_control_stream_works_over_delay_and_loss() {
     let relay = ImpairmentRelay::start(LOOPBACK, address(&tokyo), settings)
         .await
         .expect("started");
-    let dialled = within(paris.connect(relay.local_address(), &edge("tokyo-1"), ALPN))
+    let dialled = within(paris.connect(relay.local_address(), &edge("tokyo-1"), &[ALPN]))
         .await
         .expect("connected");
     let accepted = within(tokyo.accept()).await.expect("accepted");
@@ -84,7 +84,7 @@ async fn a_cut_link_ends_the_connection_after_its_idle_timeout() {
     let relay = ImpairmentRelay::start(LOOPBACK, address(&tokyo), RelaySettings::default())
         .await
         .expect("started");
-    let dialled = within(paris.connect(relay.local_address(), &edge("tokyo-1"), ALPN))
+    let dialled = within(paris.connect(relay.local_address(), &edge("tokyo-1"), &[ALPN]))
         .await
         .expect("connected");
     let cut = || LinkFigures {
@@ -170,7 +170,7 @@ async fn random_loss_on_a_long_link_does_not_throttle_datagrams() {
     let relay = ImpairmentRelay::start(LOOPBACK, address(&tokyo), settings)
         .await
         .expect("started");
-    let dialled = within(paris.connect(relay.local_address(), &edge("tokyo-1"), ALPN))
+    let dialled = within(paris.connect(relay.local_address(), &edge("tokyo-1"), &[ALPN]))
         .await
         .expect("connected");
     let accepted = within(tokyo.accept()).await.expect("accepted");
@@ -230,7 +230,7 @@ async fn a_killed_and_restarted_peer_is_noticed_long_before_the_idle_timeout() {
     let relay = ImpairmentRelay::start(LOOPBACK, tokyo_address, RelaySettings::default())
         .await
         .expect("started");
-    let connection = within(paris.connect(relay.local_address(), &edge("tokyo-1"), ALPN))
+    let connection = within(paris.connect(relay.local_address(), &edge("tokyo-1"), &[ALPN]))
         .await
         .expect("connected");
 

@@ -154,6 +154,36 @@ fn on_meshes_like_real_ones_most_that_lose_an_edge_are_saved() {
 }
 
 #[test]
+fn with_standbys_nearly_all_are_saved_and_none_is_where_it_may_not_be() {
+    let graph = world::mesh(20, 2, Bitrate::mbps(1_000), 3);
+    let mut planner = Planner::new(graph, Rules::from(limits(6, 4)));
+    let mut dice = Dice::new(3);
+    let (mut orphans, mut saved, mut standbys) = (0, 0, 0);
+    for n in 0..30 {
+        let room: MeetingId = format!("mtg_{n:08}").parse().expect("an id");
+        let wanted = world::room(&mut dice, 20, 7);
+        let mut demand = Demand::among(&wanted, Bitrate::mbps(1));
+        let at = |edge: &EdgeId| planner.graph().region_of(edge).cloned();
+        let here: BTreeSet<_> = wanted.iter().filter_map(at).collect();
+        let mut elsewhere = (0..20).map(world::name).filter(|name| !here.contains(name));
+        let denied = elsewhere.next().expect("more regions than edges");
+        demand.residency = Residency::except([denied.clone()]);
+        planner.set_demand(&room, demand);
+        for tree in planner.planned(&room).expect("planned").trees {
+            let (lost, again) = check_failures(planner.graph(), &tree).expect("no loop");
+            (orphans, saved) = (orphans + lost, saved + again);
+            let feeds = |edge: &EdgeId| tree.branches.iter().any(|other| other.parent == *edge);
+            for branch in &tree.branches {
+                assert_ne!(planner.graph().region_of(&branch.edge), Some(&denied));
+                standbys += u32::from(!wanted.contains(&branch.edge) && !feeds(&branch.edge));
+            }
+        }
+    }
+    assert!(standbys > 0);
+    assert!(saved * 100 >= orphans * 98, "{saved} of {orphans}");
+}
+
+#[test]
 fn the_same_steps_give_the_same_plans() {
     let plans = || {
         let mut planner = Planner::new(

@@ -14,6 +14,7 @@ mod health;
 mod parity;
 mod receiver;
 mod sender;
+mod silence;
 #[cfg(test)]
 mod tests;
 pub mod wire;
@@ -28,6 +29,7 @@ use self::health::Health;
 pub use self::health::{Measured, Ratio};
 use self::receiver::{Pace, Receiver};
 use self::sender::Sender;
+use self::silence::Silence;
 use self::wire::{Frame, Probe, is_hop};
 
 /// How often probes are sent while there is media, while there is none, and before the peer answers.
@@ -69,6 +71,10 @@ pub struct HopSettings {
     pub latest: Duration,
     /// The round trip that is assumed before one is measured.
     pub round_trip: Duration,
+    /// After how long without anything from the other end it counts as silent. Both ends send at
+    /// least four probes in that time, media or not. `None` for a peer that need not: nothing is
+    /// said of it.
+    pub silence: Option<Duration>,
 }
 
 impl Default for HopSettings {
@@ -78,6 +84,7 @@ impl Default for HopSettings {
             slack: Duration::from_millis(40),
             latest: Duration::from_millis(600),
             round_trip: Duration::from_millis(150),
+            silence: None,
         }
     }
 }
@@ -136,6 +143,7 @@ pub struct Hop {
     counters: HopCounters,
     /// The other end numbers and repairs.
     understood: bool,
+    silence: Option<Silence>,
     received_bytes: u64,
     /// The latest stamp of the other end, and when it came.
     stamp: Option<(u64, Time)>,
@@ -160,6 +168,7 @@ impl Hop {
             receiver: Receiver::new(),
             counters: HopCounters::default(),
             understood: false,
+            silence: settings.silence.map(Silence::new),
             received_bytes: 0,
             stamp: None,
             probes: 0,
@@ -194,6 +203,12 @@ impl Hop {
     #[must_use]
     pub const fn is_understood(&self) -> bool {
         self.understood
+    }
+
+    /// Whether nothing has come from the other end for as long as [`HopSettings::silence`] says.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.silence.as_ref().is_some_and(Silence::is_silent)
     }
 
     /// How many probes came.
@@ -250,6 +265,9 @@ impl Hop {
     /// Takes a datagram that arrived.
     pub fn receive(&mut self, now: Time, datagram: Bytes) {
         self.received_bytes += datagram.len() as u64;
+        if let Some(silence) = &mut self.silence {
+            silence.heard(now);
+        }
         if !is_hop(&datagram) {
             self.deliver(datagram);
             return;
@@ -334,6 +352,7 @@ impl Hop {
             self.receiver.due(),
             self.tail_due(),
             self.sender.block_due(self.block_age()),
+            self.silence.as_ref().and_then(Silence::due),
         ]
         .into_iter()
         .flatten()
@@ -342,6 +361,9 @@ impl Hop {
 
     /// Does what is due.
     pub fn on_timeout(&mut self, now: Time) {
+        if let Some(silence) = &mut self.silence {
+            silence.look(now);
+        }
         let pace = self.pace();
         self.receiver
             .ask(now, pace, &mut self.counters, &mut self.transmits);
@@ -377,6 +399,8 @@ impl Hop {
         }
         let busy = std::mem::take(&mut self.active) || !self.understood;
         let every = if busy { PROBE_EVERY } else { PROBE_EVERY_IDLE };
+        let steady = self.silence.as_ref().map(Silence::probe_every);
+        let every = steady.map_or(every, |steady| steady.min(every));
         self.probe_due = now + every;
         self.tail = self
             .tail

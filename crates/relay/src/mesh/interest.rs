@@ -137,7 +137,7 @@ impl Mesh {
         });
     }
 
-    fn subscribe(
+    pub(super) fn subscribe(
         &mut self,
         now: Time,
         from: &EdgeId,
@@ -205,9 +205,12 @@ impl Mesh {
                 room: room.clone(),
                 root: root.clone(),
                 track: track.clone(),
-                layers,
+                encodings: layers.encodings(),
             },
         );
+        if layers != layers.whole() {
+            self.send(from, BackboneMessage::Layers { relay, layers });
+        }
     }
 
     /// Which layers of another edge's track are wanted here or below.
@@ -313,6 +316,7 @@ impl Mesh {
             self.release_former(&room, &root);
         }
         self.look_elsewhere(now);
+        self.reconsider_parents(now);
     }
 
     /// Leaves the former parent once nothing comes from it any more.

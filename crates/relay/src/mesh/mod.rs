@@ -11,6 +11,7 @@ mod data;
 mod interest;
 mod peers;
 mod plan;
+mod reroute;
 mod roster;
 #[cfg(test)]
 mod tests;
@@ -187,8 +188,9 @@ struct Tree {
     complete: bool,
     /// The whole roster came from the parent that was joined last.
     confirmed: bool,
-    /// Since when that has been waited for.
+    /// Since when that has been waited for, and a connection to the parent.
     waiting: Option<Time>,
+    unreachable: Option<Time>,
     /// The edges from the root to this edge's parent; at the root empty.
     path: Vec<Hop>,
     /// The highest version that the root has written, as far as it is known here.
@@ -238,6 +240,10 @@ struct RelayUse {
 #[derive(Debug, Default)]
 struct Peer {
     up: bool,
+    /// Connected, but nothing comes from it.
+    silent: bool,
+    /// Since when it has been heard, and has answered; as seen by the next look at the time.
+    steady: Option<Time>,
     next_relay: u32,
     receiving: BTreeMap<RelayId, RelayUse>,
     sending: BTreeMap<RelayId, RelayUse>,
@@ -289,6 +295,29 @@ impl Mesh {
                 .receiving
                 .iter()
                 .map(move |(&relay, of)| (peer, relay, &of.room, &of.root, &of.track))
+        })
+    }
+
+    /// Every relay that goes out, with its room, root and track.
+    pub fn sending(
+        &self,
+    ) -> impl Iterator<Item = (&EdgeId, RelayId, &MeetingId, &EdgeId, &TrackId)> {
+        self.peers.iter().flat_map(|(peer, state)| {
+            state
+                .sending
+                .iter()
+                .map(move |(&relay, of)| (peer, relay, &of.room, &of.root, &of.track))
+        })
+    }
+
+    /// Whom each tree is received from: the room, the root, the parent that was joined last, and
+    /// whether the whole roster came from it.
+    pub fn parents(&self) -> impl Iterator<Item = (&MeetingId, &EdgeId, &EdgeId, bool)> {
+        self.rooms.iter().flat_map(|(id, room)| {
+            let trees = room.trees.iter();
+            trees.filter_map(move |(root, tree)| {
+                Some((id, root, tree.joined.as_ref()?, tree.confirmed))
+            })
         })
     }
 

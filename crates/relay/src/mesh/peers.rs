@@ -1,6 +1,7 @@
 //! Peers that come, speak and go.
 
 use sluice_types::ids::{EdgeId, MeetingId};
+use sluice_types::layers::LayerSet;
 use sluice_types::mesh::backbone::BackboneMessage;
 use sluice_types::units::Time;
 
@@ -26,8 +27,7 @@ impl Mesh {
                 .and_then(|tree| tree.backup.clone())
                 .filter(|backup| backup != peer);
             if let Some(backup) = backup {
-                // The lost parent becomes the backup: it may be back before the next plan.
-                self.set_parent(&room, &root, backup, Some(peer.clone()));
+                self.reroute(now, &room, &root, &backup);
             }
         }
         self.tidy_trees();
@@ -53,6 +53,8 @@ impl Mesh {
             .retain(|output| !matches!(output, Output::Send { peer: to, .. } if to == peer));
         let state = self.peers.entry(peer.clone()).or_default();
         state.up = false;
+        state.silent = false;
+        state.steady = None;
         let receiving = std::mem::take(&mut state.receiving);
         let sending: Vec<_> = state.sending.keys().copied().collect();
         for (relay, of) in receiving {
@@ -137,10 +139,14 @@ impl Mesh {
                 room,
                 root,
                 track,
-                layers,
+                encodings,
             } => {
                 let of = RelayUse { room, root, track };
+                let layers = LayerSet::of_encodings(encodings);
                 self.take_subscription(now, from, relay, of, layers);
+            }
+            BackboneMessage::Encodings { relay, encodings } => {
+                self.take_layers(from, relay, LayerSet::of_encodings(encodings));
             }
             BackboneMessage::Layers { relay, layers } => {
                 self.take_layers(from, relay, layers);

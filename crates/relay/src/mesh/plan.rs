@@ -46,15 +46,7 @@ impl Mesh {
         }
         for tree in &plan.trees {
             if let Some(branch) = tree.branch(&own) {
-                let entry = self.rooms.entry(plan.room.clone()).or_default();
-                let known = entry.trees.entry(tree.root.clone()).or_default();
-                known.planned = Some(branch.parent.clone());
-                self.set_parent(
-                    &plan.room,
-                    &tree.root,
-                    branch.parent.clone(),
-                    branch.backup.clone(),
-                );
+                self.follow(&plan.room, &tree.root, branch);
             } else if tree.root == own {
                 self.become_root(&plan.room);
             }
@@ -143,6 +135,7 @@ impl Mesh {
         // joined last once it has spoken, and until then the one before.
         let mut left = None;
         if !(same && tree.joined.is_some()) {
+            tree.waiting = None;
             let before = tree.joined.take().filter(|before| *before != parent);
             if tree.former.as_ref() == Some(&parent) {
                 tree.former = None;

@@ -248,7 +248,8 @@ impl Mesh {
     }
 
     pub(super) fn send_whole_roster(&mut self, room: &MeetingId, root: &EdgeId, child: &EdgeId) {
-        let Some(tree) = self.tree(room, root).filter(|tree| tree.complete) else {
+        let tree = self.tree(room, root).filter(|tree| tree.complete);
+        let Some(tree) = tree.filter(|tree| self.is_fed(root, tree)) else {
             return;
         };
         let message = BackboneMessage::Roster {

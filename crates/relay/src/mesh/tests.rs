@@ -647,6 +647,119 @@ fn a_lost_parent_is_replaced_by_the_backup_at_once() {
     assert_eq!(world.roster("c", "a"), [1]);
 }
 
+/// The chain, with d in the tree as well, so that it can serve at once.
+const SPARE: &[TreeSketch<'_>] = &[
+    (
+        "a",
+        &[("b", "a", None), ("d", "a", None), ("c", "b", Some("d"))],
+    ),
+    (
+        "c",
+        &[("b", "c", None), ("d", "c", None), ("a", "b", Some("d"))],
+    ),
+];
+
+fn spare() -> World {
+    let mut world = chain();
+    world.plan(&plan(2, SPARE));
+    world.settle();
+    world.at("c").want(Time::ZERO, &room(), &track(1));
+    world.settle();
+    world.flow();
+    world
+}
+
+#[test]
+fn a_backup_is_connected_before_it_is_needed() {
+    let world = spare();
+    assert!(world.links.contains(&pair(&edge("c"), &edge("d"))));
+}
+
+#[test]
+fn a_silent_parent_is_replaced_with_one_round_trip_and_kept_until_the_other_delivers() {
+    let mut world = spare();
+    world.at("c").peer_silent(Time::ZERO, &edge("b"));
+    world.take_outputs(&edge("c"));
+    let asked: Vec<_> = world
+        .wire
+        .iter()
+        .filter(|(_, to, _)| *to == edge("d"))
+        .collect();
+    assert!(
+        matches!(
+            asked[..],
+            [
+                (.., BackboneMessage::Join { .. }),
+                (.., BackboneMessage::Subscribe { .. }),
+                (.., BackboneMessage::KeyFrame { .. }),
+            ]
+        ),
+        "{asked:?}"
+    );
+    world.settle();
+    assert_eq!(world.copies("c", &track(1)), 2);
+    world.flow();
+    assert_eq!(world.copies("c", &track(1)), 1);
+    assert_eq!(world.roster("c", "a"), [1], "nobody left meanwhile");
+}
+
+#[test]
+fn a_tree_returns_to_the_plan_when_its_parent_is_steady() {
+    let mut world = spare();
+    let from_b = |world: &World| {
+        world
+            .sending
+            .keys()
+            .any(|(from, to, _)| *from == edge("b") && *to == edge("c"))
+    };
+    world.at("c").peer_silent(Time::ZERO, &edge("b"));
+    world.settle();
+    world.flow();
+    let now = world.now;
+    world.at("c").peer_heard(now, &edge("b"));
+    world.wait(4);
+    assert!(!from_b(&world), "too early");
+    world.wait(4);
+    world.flow();
+    assert!(from_b(&world));
+    assert_eq!(world.copies("c", &track(1)), 1);
+}
+
+#[test]
+fn a_plan_whose_parent_is_silent_is_followed_from_its_backup() {
+    let mut world = spare();
+    world.at("c").peer_silent(Time::ZERO, &edge("b"));
+    world.settle();
+    world.flow();
+    world.plan(&plan(3, SPARE));
+    world.settle();
+    world.wait(4);
+    assert_eq!(world.copies("c", &track(1)), 1);
+    assert!(world.sending.keys().any(|(from, ..)| *from == edge("d")));
+}
+
+#[test]
+fn a_parent_that_never_answers_is_given_up_for_the_one_before() {
+    let mut world = spare();
+    world.at("c").peer_silent(Time::ZERO, &edge("b"));
+    world.settle();
+    world.flow();
+    world.at("b").end_room(&room());
+    world.settle();
+    world.at("c").peer_heard(Time::ZERO, &edge("b"));
+    for _ in 0..30 {
+        world.wait(1);
+        world.flow();
+        assert_eq!(world.copies("c", &track(1)), 1);
+        assert_eq!(world.roster("c", "a"), [1]);
+    }
+    world
+        .at("a")
+        .local_participant(&room(), record("a", 1, 2, true));
+    world.wait(10);
+    assert_eq!(world.roster("c", "a"), [2], "news come all the while");
+}
+
 #[test]
 fn who_is_no_longer_in_the_plan_is_lost() {
     let mut world = chain();
@@ -666,6 +779,7 @@ enum Step {
     Cut { a: u8, b: u8 },
     Mend { a: u8, b: u8 },
     Replace { a: u8, b: u8 },
+    Silent { a: u8, b: u8 },
     Flow,
     Later,
 }
@@ -682,7 +796,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             (at.clone(), n).prop_map(|(at, n)| Step::Unwant { at, n }),
             (at.clone(), 1u8..4).prop_map(|(a, d)| Step::Cut { a, b: (a + d) % 4 }),
             (at.clone(), 1u8..4).prop_map(|(a, d)| Step::Mend { a, b: (a + d) % 4 }),
-            (at, 1u8..4).prop_map(|(a, d)| Step::Replace { a, b: (a + d) % 4 }),
+            (at.clone(), 1u8..4).prop_map(|(a, d)| Step::Replace { a, b: (a + d) % 4 }),
+            (at, 1u8..4).prop_map(|(a, d)| Step::Silent { a, b: (a + d) % 4 }),
             Just(Step::Flow),
             Just(Step::Later),
         ],
@@ -767,12 +882,21 @@ proptest! {
                 Step::Cut { a, b } => world.cut(NAMES[usize::from(a)], NAMES[usize::from(b)]),
                 Step::Mend { a, b } => world.mend(NAMES[usize::from(a)], NAMES[usize::from(b)]),
                 Step::Replace { a, b } => world.replace(NAMES[usize::from(a)], NAMES[usize::from(b)]),
+                Step::Silent { a, b } => {
+                    world.at(NAMES[usize::from(a)]).peer_silent(now, &edge(NAMES[usize::from(b)]));
+                }
                 Step::Flow => world.flow(),
                 Step::Later => world.settle(),
             }
         }
         for (a, b) in world.cuts.clone() {
             world.mend(a.as_str(), b.as_str());
+        }
+        let now = world.now;
+        for name in NAMES {
+            for other in NAMES {
+                world.at(name).peer_heard(now, &edge(other));
+            }
         }
         world.settle();
         world.flow();

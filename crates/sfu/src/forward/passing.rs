@@ -56,6 +56,7 @@ impl Forwarder {
         let encoding = &source.encodings[passing.encoding.index()];
         let structure = encoding.structure.as_ref();
         let wanted = kind == MediaKind::Audio
+            || sink.layers.has_whole(passing.encoding.0)
             || !payload.is_empty()
                 && sink.wants(
                     passing,

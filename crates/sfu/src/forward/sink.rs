@@ -154,9 +154,6 @@ impl Sink {
         structure: Option<(&Structure, u32)>,
     ) -> bool {
         let encoding = passing.encoding.0;
-        if self.layers.has_whole(encoding) {
-            return true;
-        }
         let Layer { spatial, temporal } = passing.unit.layer;
         match (&passing.dependency, structure) {
             (Some(descriptor), Some((structure, active))) => {

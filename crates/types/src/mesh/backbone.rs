@@ -7,10 +7,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, RelayId, TrackId};
 use crate::layers::LayerSet;
+use crate::mesh::version::Version;
 use crate::room::{DataMessage, LeaveReason, ParticipantRecord};
 
-/// The ALPN protocol name of a backbone connection.
-pub const ALPN: &[u8] = b"sluice-backbone/1";
+/// The ALPN protocol name of a backbone connection of the newest version.
+pub const ALPN: &[u8] = b"sluice-backbone/2";
+
+/// The names of all versions that are spoken, the newest first. Since version 2, both ends send probes
+/// at a steady pace, and take each other for silent when these stay away.
+pub const ALPNS: &[&[u8]] = &[ALPN, b"sluice-backbone/1"];
+
+/// The first version in which probes come at a steady pace.
+pub const STEADY_PROBES: Version = Version(2);
+
+/// The first version in which single layers of an encoding are asked for.
+pub const LAYERS: Version = Version(2);
 
 /// What edges say to each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,15 +79,15 @@ pub enum BackboneMessage {
         root: EdgeId,
         /// The track.
         track: TrackId,
-        /// Which of its layers.
-        layers: LayerSet,
+        /// Which of its encodings, a bit each, the lowest first.
+        encodings: u8,
     },
-    /// Child to parent: these layers of that relay's track are wanted from now on.
-    Layers {
+    /// Child to parent: these encodings of that relay's track are wanted from now on.
+    Encodings {
         /// The relay.
         relay: RelayId,
-        /// Which.
-        layers: LayerSet,
+        /// A bit each, the lowest first.
+        encodings: u8,
     },
     /// Child to parent: that relay is over.
     Unsubscribe {
@@ -117,6 +128,28 @@ pub enum BackboneMessage {
     },
     /// The sender is going away in an orderly way.
     Goodbye {},
+    /// Child to parent, in place of `Encodings`: these layers of that relay's track are wanted from now
+    /// on. Since version 2.
+    Layers {
+        /// The relay.
+        relay: RelayId,
+        /// Which.
+        layers: LayerSet,
+    },
+}
+
+impl BackboneMessage {
+    /// The message as software that speaks no more than that version knows it.
+    #[must_use]
+    pub fn for_version(self, version: Version) -> Self {
+        match self {
+            Self::Layers { relay, layers } if version < LAYERS => Self::Encodings {
+                relay,
+                encodings: layers.encodings(),
+            },
+            message => message,
+        }
+    }
 }
 
 /// One edge on a roster's way.

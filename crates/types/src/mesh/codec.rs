@@ -7,8 +7,7 @@
 //! their length). A body is at most [`BODY_BYTES_MAX`] long; a longer one, one with another format
 //! byte, one that does not parse and one with bytes left over are errors that end the connection.
 //!
-//! New variants and fields go at the end, under a new ALPN version when an older peer could not
-//! read them.
+//! What may change from version to version: `version.rs`.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::Serialize;

@@ -5,8 +5,11 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, TrackId};
 use crate::room::{LeaveReason, MediaKind};
 
-/// The ALPN protocol name of a control connection.
-pub const ALPN: &[u8] = b"sluice-control/1";
+/// The ALPN protocol name of a control connection of the newest version.
+pub const ALPN: &[u8] = b"sluice-control/2";
+
+/// The names of all versions that are spoken, the newest first.
+pub const ALPNS: &[&[u8]] = &[ALPN, b"sluice-control/1"];
 
 /// What an edge says to the coordinator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,3 +3,4 @@
 pub mod backbone;
 pub mod codec;
 pub mod control;
+pub mod version;

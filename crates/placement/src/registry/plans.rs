@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sluice_placement::{Changed, Explanation, Graph, Limits, Planner, Residency, Rules};
+use crate::{Changed, Explanation, Graph, Limits, Planner, Residency, Rules};
 use sluice_types::ids::{EdgeId, MeetingId, RegionName};
 use sluice_types::mesh::control::RelayTree;
 use sluice_types::topology::Topology;

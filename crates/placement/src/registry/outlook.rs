@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sluice_placement::{Broken, Demand, Residency, Stream, WarmCopy};
+use crate::{Broken, Demand, Residency, Stream, WarmCopy};
 use sluice_types::ids::{EdgeId, Epoch, MeetingId};
 use sluice_types::mesh::control::{RelayTree, RoomPlan};
 use sluice_types::units::Bitrate;

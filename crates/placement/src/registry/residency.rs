@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sluice_placement::{Candidate, Residency, Rule};
+use crate::{Candidate, Residency, Rule};
 use sluice_types::ids::{EdgeId, MeetingId, RegionName};
 use sluice_types::rest::MeetingSettings;
 use sluice_types::topology::Topology;

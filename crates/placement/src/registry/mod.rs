@@ -2,6 +2,7 @@
 //! no clock, and everything in it comes back from the edges after a restart.
 
 mod edge;
+mod look;
 mod mesh;
 mod outlook;
 mod plans;
@@ -9,19 +10,20 @@ mod residency;
 mod room;
 #[cfg(test)]
 mod tests;
-mod traffic;
+pub mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sluice_placement::Candidate;
+use crate::Candidate;
 use sluice_types::ids::{EdgeId, Epoch, MeetingId, ParticipantId};
 use sluice_types::mesh::control::{EdgeAddress, Heartbeat, Registration, RelayTree, RoomDemand};
 use sluice_types::topology::Topology;
 use sluice_types::units::Time;
 
 pub use self::edge::{EdgeState, RegistrationError};
+pub use self::look::{Kept, Looked, SETTLING, View};
 pub use self::mesh::Mesh;
 pub use self::outlook::{InForce, Outlook, Replanned};
 pub use self::plans::Plans;

@@ -1,6 +1,6 @@
 mod plans;
 
-use sluice_placement::{Preference, Residency, rank_within};
+use crate::{Preference, Residency, rank_within};
 use sluice_types::topology::load_dir;
 
 use super::*;

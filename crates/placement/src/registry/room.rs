@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use sluice_placement::Broken;
+use crate::Broken;
 use sluice_types::ids::{EdgeId, Epoch, ParticipantId};
 use sluice_types::mesh::control::{RelayTree, RoomDemand};
 use sluice_types::units::{Bitrate, Time};

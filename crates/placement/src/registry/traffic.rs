@@ -15,11 +15,8 @@ const QUIET: Bitrate = Bitrate::kbps(10);
 
 /// What is expected of publishers before their edge has reported tracks.
 pub(super) const fn expected(publishing: bool) -> Bitrate {
-    if publishing {
-        Bitrate::bps(QUIET.as_bps() + AUDIO.as_bps() + VIDEO.as_bps())
-    } else {
-        QUIET
-    }
+    let one = if publishing { 1 } else { 0 };
+    sending(one, one)
 }
 
 /// What the tracks send of which packets came since the report `before`. A track that was not in
@@ -32,16 +29,26 @@ pub(super) fn reported(report: &RoomReport, before: Option<&RoomReport>) -> Bitr
         });
         known.is_none_or(|known| known.packets != track.packets)
     };
-    let tracks = report.tracks.iter().filter(moves);
-    let bps = tracks.map(|track| match track.kind {
-        MediaKind::Audio => AUDIO.as_bps(),
-        MediaKind::Video => VIDEO.as_bps(),
-    });
-    Bitrate::bps(bps.fold(QUIET.as_bps(), u64::saturating_add))
+    let mut of_kind = [0, 0];
+    for track in report.tracks.iter().filter(moves) {
+        match track.kind {
+            MediaKind::Audio => of_kind[0] += 1,
+            MediaKind::Video => of_kind[1] += 1,
+        }
+    }
+    sending(of_kind[0], of_kind[1])
+}
+
+/// What so many tracks that are sent are planned with.
+#[must_use]
+pub const fn sending(audio: u64, video: u64) -> Bitrate {
+    let tracks = AUDIO.as_bps() * audio + VIDEO.as_bps() * video;
+    Bitrate::bps(QUIET.as_bps() + tracks)
 }
 
 /// Whether the difference is worth a look at the plan: by half.
-pub(super) const fn differ(a: Bitrate, b: Bitrate) -> bool {
+#[must_use]
+pub const fn differ(a: Bitrate, b: Bitrate) -> bool {
     let (a, b) = (a.as_bps(), b.as_bps());
     let (less, more) = if a < b { (a, b) } else { (b, a) };
     more - less > less / 2

@@ -56,10 +56,10 @@ for (const { codec, layers, heights } of STREAMS) {
       ...{ codec, layers },
     });
     const large = await join(t, meeting, {
-      ...{ name: 'Bo', region: 'paris', viewport: LARGE, ...watcher },
+      ...{ name: 'Bo', region: 'virginia', viewport: LARGE, ...watcher },
     });
     const small = await join(t, meeting, {
-      ...{ name: 'Cléo', region: 'virginia', viewport: SMALL, ...watcher },
+      ...{ name: 'Cléo', region: 'paris', viewport: SMALL, ...watcher },
     });
     const [lowest] = heights;
     const highest = heights.at(-1);

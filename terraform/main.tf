@@ -84,6 +84,13 @@ locals {
 
 # What each machine is told, and who reaches it.
 
+locals {
+  # Of those that stand by as well, so that edges stay as they are when another begins to run.
+  coordinator_lines = var.etcd ? [
+    for name in sort(keys(local.of.coordinator)) : "${local.addresses[name]}:${var.mesh.control_port}"
+  ] : []
+}
+
 module "edge" {
   source   = "./modules/edge"
   for_each = local.of.edge
@@ -94,6 +101,7 @@ module "edge" {
   workers        = var.regions[each.value.region].edges[each.key].workers
   ports          = var.regions[each.value.region].edges[each.key].ports
   edge_addresses = local.edge_addresses
+  coordinators   = local.coordinator_lines
   drain_s        = var.mesh.drain_s
   admin_cidrs    = var.admin_cidrs
   ssh_keys       = var.ssh_keys

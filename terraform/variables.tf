@@ -83,7 +83,7 @@ variable "control" {
 }
 
 variable "active_coordinators" {
-  description = "Which machines run `sluice coordinator`. With its embedded store that is one; the others wait."
+  description = "Which machines run `sluice coordinator`. With its embedded store that is one, and the others wait; with etcd name all."
   type        = set(string)
   default     = ["coordinator-1"]
 
@@ -94,7 +94,7 @@ variable "active_coordinators" {
 }
 
 variable "etcd" {
-  description = "Runs etcd beside each coordinator, for a version of Sluice that keeps its state there."
+  description = "Runs etcd beside each coordinator, where coordinators keep their state: then all of them may run."
   type        = bool
   default     = false
 }

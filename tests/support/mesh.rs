@@ -120,7 +120,7 @@ impl TestMesh {
                 mesh_dir: Some(issue(Identity::Edge(edge.clone()), edge.as_str())),
                 edge: Some(edge),
                 region: Some(region.parse().expect("a region")),
-                coordinator: Some(control.to_string()),
+                coordinator: Some(vec![control.to_string()]),
                 http_listen: Some(page),
                 media_listen: Some(page.ip()),
                 media_port: Some(0),

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, Subcommand};
-use sluice_coordinator::store::RedbStore;
+use sluice_coordinator::config::{CoordinatorSettings, EtcdStoreSettings};
+use sluice_coordinator::store::{EtcdStore, RedbStore, Store};
 use sluice_coordinator::tokens::{key_id, new_signing_key};
 use sluice_types::ids::ApiKeyId;
 
@@ -41,15 +42,20 @@ enum KeysCommand {
     /// Print a new secret for a webhook.
     Webhook,
     /// Print the ids of the keys that sign join tokens, the one in use first.
-    Show {
-        /// The coordinator's store; the coordinator must not run.
-        store: PathBuf,
-    },
+    Show(StoreArgs),
     /// Make a new key that signs join tokens. The one before stays good until the next rotation.
-    Rotate {
-        /// The coordinator's store; the coordinator must not run.
-        store: PathBuf,
-    },
+    Rotate(StoreArgs),
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+struct StoreArgs {
+    /// The coordinator's file; the coordinator must not run. With etcd coordinators may run, and
+    /// follow at once.
+    #[arg(required_unless_present = "etcd_endpoints")]
+    store: Option<PathBuf>,
+    #[command(flatten)]
+    etcd: EtcdStoreSettings,
 }
 
 pub(crate) fn run(args: KeysArgs) -> ExitCode {
@@ -57,8 +63,8 @@ pub(crate) fn run(args: KeysArgs) -> ExitCode {
     let lines = match args.command {
         KeysCommand::Api { id, tenant, ops } => api(&id, tenant.as_deref(), ops),
         KeysCommand::Turn | KeysCommand::Webhook => secret(),
-        KeysCommand::Show { store } => show(&store),
-        KeysCommand::Rotate { store } => rotate(&store),
+        KeysCommand::Show(store) => with(store, ids),
+        KeysCommand::Rotate(store) => with(store, rotate),
     };
     let written = lines.and_then(|text| {
         writeln!(io::stdout().lock(), "{text}").map_err(|error| error.to_string())
@@ -100,7 +106,30 @@ fn open(path: &Path) -> Result<RedbStore, String> {
         .map_err(|error| format!("{}: {error}; is the coordinator stopped?", path.display()))
 }
 
-fn ids(store: &RedbStore) -> Result<String, String> {
+/// Does something with the store that is meant.
+fn with(
+    args: StoreArgs,
+    what: impl FnOnce(&dyn Store) -> Result<String, String> + Send + 'static,
+) -> Result<String, String> {
+    let secrets = CoordinatorSettings::secrets_from_env().map_err(|error| error.to_string())?;
+    let etcd = EtcdStoreSettings {
+        password: secrets.etcd.password,
+        ..args.etcd
+    };
+    let etcd = etcd.resolve().map_err(|error| error.to_string())?;
+    match (args.store, etcd) {
+        (Some(path), None) => what(&open(&path)?),
+        (None, Some(settings)) => {
+            let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+            let store = runtime.block_on(EtcdStore::connect(&settings));
+            let store = store.map_err(|error| error.to_string())?;
+            what(&store)
+        }
+        _ => Err("name a file or etcd's endpoints, and not both".to_owned()),
+    }
+}
+
+fn ids(store: &dyn Store) -> Result<String, String> {
     let keys = store.signing_keys().map_err(|error| error.to_string())?;
     let names = ["signs", "still good"];
     let lines: Result<Vec<_>, String> = keys
@@ -118,19 +147,14 @@ fn ids(store: &RedbStore) -> Result<String, String> {
     Ok(lines.join("\n"))
 }
 
-fn show(path: &Path) -> Result<String, String> {
-    ids(&open(path)?)
-}
-
-fn rotate(path: &Path) -> Result<String, String> {
-    let store = open(path)?;
+fn rotate(store: &dyn Store) -> Result<String, String> {
     let key = new_signing_key();
     // Without randomness the key is empty; it must not take the place of a good one.
     key_id(&key).map_err(|error| error.to_string())?;
     store
         .rotate_signing_key(&key)
         .map_err(|error| error.to_string())?;
-    ids(&store)
+    ids(store)
 }
 
 #[cfg(test)]
@@ -167,6 +191,11 @@ mod tests {
     fn two_signing_keys_are_good_and_never_three() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("store.redb");
+        let at = |path: &Path| StoreArgs {
+            store: Some(path.to_owned()),
+            etcd: EtcdStoreSettings::default(),
+        };
+        let (show, rotate) = (|path| with(at(path), ids), |path| with(at(path), rotate));
         assert!(rotate(&path).is_err(), "no store is made by mistake");
         drop(RedbStore::open(&path).expect("a store"));
         let first = rotate(&path).expect("rotated");

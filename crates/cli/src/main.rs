@@ -5,6 +5,7 @@ mod bench;
 mod dev;
 mod doctor;
 mod keys;
+mod ops;
 mod pki;
 mod process;
 mod render;
@@ -49,7 +50,8 @@ enum Command {
     /// Ask a running mesh about one meeting.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Room(room::RoomArgs),
-    /// Check or draw the mesh that topology.toml and regions/ describe, or render its deployment.
+    /// Check, draw, plan or apply the mesh that topology.toml and regions/ describe, or render its
+    /// deployment.
     #[command(subcommand_required = true, arg_required_else_help = true)]
     Topology(topology::TopologyArgs),
 }

@@ -2,21 +2,15 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
-use jsonwebtoken::{EncodingKey, Header};
-use serde_json::json;
+use reqwest::Method;
 use sluice_types::ids::MeetingId;
-use sluice_types::rest::{MeetingExplanation, Problem, TreeExplanation};
+use sluice_types::rest::{MeetingExplanation, TreeExplanation};
 use sluice_types::room::MediaKind;
 use sluice_types::units::Bitrate;
 
-/// How long a request may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long its token lasts, in seconds.
-const TOKEN_S: u64 = 60;
+use crate::ops::OpsArgs;
 
 /// Flags of `sluice room`.
 #[derive(Debug, Args)]
@@ -35,17 +29,8 @@ enum Command {
 struct ExplainArgs {
     /// The meeting
     id: MeetingId,
-    /// The coordinator
-    #[arg(long, env = "SLUICE_URL", default_value = "http://127.0.0.1:7400")]
-    url: String,
-    /// API key with `ops` as KEY:SECRET
-    #[arg(
-        long,
-        env = "SLUICE_API_KEY",
-        hide_env_values = true,
-        default_value = "devkey:devsecret-devsecret-devsecret-0001"
-    )]
-    api_key: String,
+    #[command(flatten)]
+    ops: OpsArgs,
     /// Print what the coordinator answers, as JSON
     #[arg(long)]
     json: bool,
@@ -54,13 +39,10 @@ struct ExplainArgs {
 /// Runs the command. The exit code is 0 when the meeting was explained, else 1.
 pub(crate) fn run(args: RoomArgs) -> ExitCode {
     let Command::Explain(args) = args.command;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let result = runtime
-        .map_err(|error| error.to_string())
-        .and_then(|runtime| runtime.block_on(ask(&args)));
-    let shown = result.and_then(|explanation| {
+    let path = format!("/v1/meetings/{}/explain", args.id);
+    let asked = args.ops.ask(Method::GET, &path, None::<&()>);
+    let result = asked.map_err(|error| error.to_string());
+    let shown = result.and_then(|explanation: MeetingExplanation| {
         let mut out = io::stdout().lock();
         let written = if args.json {
             serde_json::to_string_pretty(&explanation)
@@ -83,47 +65,6 @@ pub(crate) fn run(args: RoomArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-async fn ask(args: &ExplainArgs) -> Result<MeetingExplanation, String> {
-    let (key, secret) = args
-        .api_key
-        .split_once(':')
-        .ok_or("`--api-key` is malformed; allowed: KEY:SECRET")?;
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_err(|error| error.to_string())?;
-    let claims = json!({ "iss": key, "exp": now.as_secs() + TOKEN_S });
-    let secret = EncodingKey::from_secret(secret.as_bytes());
-    let token = jsonwebtoken::encode(&Header::default(), &claims, &secret)
-        .map_err(|error| error.to_string())?;
-    let url = format!(
-        "{}/v1/meetings/{}/explain",
-        args.url.trim_end_matches('/'),
-        args.id
-    );
-    let failed = |error: reqwest::Error| format!("{url}: {error}");
-    let client = reqwest::Client::builder()
-        .timeout(PATIENCE)
-        .build()
-        .map_err(failed)?;
-    let response = client
-        .get(&url)
-        .bearer_auth(token)
-        .send()
-        .await
-        .map_err(failed)?;
-    let status = response.status();
-    let body = response.bytes().await.map_err(failed)?;
-    if status.is_success() {
-        return serde_json::from_slice(&body).map_err(|error| format!("{url}: {error}"));
-    }
-    let problem = serde_json::from_slice::<Problem>(&body).ok();
-    let reason = problem.map_or_else(
-        || status.to_string(),
-        |problem| problem.detail.unwrap_or(problem.title),
-    );
-    Err(format!("{url}: {reason}"))
 }
 
 fn show(out: &mut dyn Write, explanation: &MeetingExplanation) -> io::Result<()> {
@@ -170,6 +111,8 @@ fn what(tree: &TreeExplanation) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -1,6 +1,8 @@
 //! Configuration of the coordinator: a TOML file, then `SLUICE_…` variables, then flags; the later
 //! wins. API keys, which are secrets, come from the file or the environment only.
 
+mod store;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -9,6 +11,8 @@ use clap::Args;
 use serde::Deserialize;
 use sluice_types::ids::ApiKeyId;
 use thiserror::Error;
+
+pub use self::store::{EtcdStoreSettings, StoreConfig};
 
 /// The shortest secret of an API key, in characters: 32 of them carry the 256 bits of HMAC-SHA-256
 /// when they are random.
@@ -80,9 +84,16 @@ pub struct CoordinatorSettings {
     /// Directory with ca.pem, cert.pem and key.pem of the mesh [default: /etc/sluice/mesh]
     #[arg(long, env = "SLUICE_MESH_DIR")]
     pub mesh_dir: Option<PathBuf>,
-    /// File of the embedded store [default: /var/lib/sluice/coordinator.redb]
+    /// This coordinator's name among several, for people [default: the host's]
+    #[arg(long, env = "SLUICE_NAME")]
+    pub name: Option<String>,
+    /// File of the embedded store, for one coordinator [default: /var/lib/sluice/coordinator.redb]
     #[arg(long, env = "SLUICE_STORE")]
     pub store: Option<PathBuf>,
+    /// etcd in its place, for several.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub etcd: EtcdStoreSettings,
     /// MaxMind DB files, comma-separated, the first that knows an address wins [default: none]
     #[arg(long, env = "SLUICE_GEOIP", value_delimiter = ',')]
     pub geoip: Option<Vec<PathBuf>>,
@@ -116,6 +127,15 @@ pub struct CoordinatorSettings {
     /// Believe `as=ADDRESS` and X-Sluice-Dev-Client; only on a loopback listener [default: false]
     #[arg(long, env = "SLUICE_DEV_CLIENT_OVERRIDE")]
     pub dev_client_override: Option<bool>,
+}
+
+/// The host's name, as Linux has it.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "coordinator".to_owned(),
+        name => name.to_owned(),
+    }
 }
 
 /// Why a configuration is of no use.
@@ -165,8 +185,10 @@ pub struct CoordinatorConfig {
     pub control_listen: SocketAddr,
     /// See [`CoordinatorSettings::mesh_dir`].
     pub mesh_dir: PathBuf,
-    /// See [`CoordinatorSettings::store`].
-    pub store: PathBuf,
+    /// See [`CoordinatorSettings::name`].
+    pub name: String,
+    /// Where state is kept.
+    pub store: StoreConfig,
     /// See [`CoordinatorSettings::geoip`].
     pub geoip: Vec<PathBuf>,
     /// See [`CoordinatorSettings::webhooks`].
@@ -207,7 +229,7 @@ impl CoordinatorSettings {
         })
     }
 
-    /// The secrets of the environment: SLUICE_API_KEYS and SLUICE_TURN_SECRET.
+    /// The secrets of the environment: SLUICE_API_KEYS, SLUICE_TURN_SECRET and SLUICE_ETCD_PASSWORD.
     ///
     /// # Errors
     /// When an API key is none.
@@ -228,6 +250,10 @@ impl CoordinatorSettings {
         Ok(Self {
             api_keys,
             turn_secret: std::env::var("SLUICE_TURN_SECRET").ok(),
+            etcd: EtcdStoreSettings {
+                password: std::env::var("SLUICE_ETCD_PASSWORD").ok(),
+                ..EtcdStoreSettings::default()
+            },
             ..Self::default()
         })
     }
@@ -242,7 +268,12 @@ impl CoordinatorSettings {
             tls_key: self.tls_key.or(other.tls_key),
             control_listen: self.control_listen.or(other.control_listen),
             mesh_dir: self.mesh_dir.or(other.mesh_dir),
-            store: self.store.or(other.store),
+            name: self.name.or(other.name),
+            // A store that is named before takes the place of one of the other kind.
+            store: self
+                .store
+                .or(other.store.filter(|_| self.etcd.endpoints.is_none())),
+            etcd: self.etcd.or(other.etcd),
             geoip: self.geoip.or(other.geoip),
             webhooks: self.webhooks.or(other.webhooks),
             page_url: self.page_url.or(other.page_url),
@@ -290,6 +321,8 @@ impl CoordinatorSettings {
             (Some(_), None) => return Err(ConfigError::Missing("tls_key")),
             (None, Some(_)) => return Err(ConfigError::Missing("tls_cert")),
         };
+        let name = self.name.unwrap_or_else(host_name);
+        let store = StoreConfig::new(self.store, self.etcd)?;
         let url = |url: Option<String>| url.map(|url| url.trim_end_matches('/').to_owned());
         Ok(CoordinatorConfig {
             topology: self.topology.unwrap_or_else(|| ".".into()),
@@ -297,9 +330,8 @@ impl CoordinatorSettings {
             tls,
             control_listen: self.control_listen.unwrap_or(SocketAddr::new(any, 7_400)),
             mesh_dir: self.mesh_dir.unwrap_or_else(|| "/etc/sluice/mesh".into()),
-            store: self
-                .store
-                .unwrap_or_else(|| "/var/lib/sluice/coordinator.redb".into()),
+            name,
+            store,
             geoip: self.geoip.unwrap_or_default(),
             webhooks: self.webhooks,
             page_url: url(self.page_url),
@@ -344,6 +376,35 @@ mod tests {
             !format!("{config:?}").contains("0123456789"),
             "secrets are not shown"
         );
+    }
+
+    #[test]
+    fn etcd_takes_the_place_of_the_file_and_unknown_keys_are_refused_all_the_same() {
+        let mut etcd = settings();
+        let read = |text: &str| toml_edit::de::from_str::<CoordinatorSettings>(text);
+        let file =
+            read("etcd_endpoints = [\"https://a:2379\"]\netcd_ca = \"ca.pem\"\netcd_lease_s = 3");
+        etcd.etcd = file.expect("good settings").etcd;
+        let StoreConfig::Etcd(config) = etcd.clone().resolve().expect("complete").store else {
+            unreachable!("etcd is named")
+        };
+        assert_eq!((config.lease.as_secs(), &*config.prefix), (3, "sluice/"));
+        let mut both = etcd.clone();
+        both.store = Some("a.redb".into());
+        assert!(
+            both.resolve()
+                .expect_err("refused")
+                .to_string()
+                .contains("beside")
+        );
+        etcd.etcd.ca = None;
+        assert!(matches!(
+            etcd.resolve(),
+            Err(ConfigError::Missing("etcd_ca"))
+        ));
+        for unknown in ["etcd_endpoint = \"a\"", "storre = \"a\"", "lease_s = 3"] {
+            assert!(read(unknown).is_err(), "{unknown}");
+        }
     }
 
     #[test]

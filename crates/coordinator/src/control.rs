@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sluice_meshnet::{MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
 use sluice_types::ids::{EdgeId, MeetingId};
-use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage, Registration};
+use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage, LEADS, Registration};
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::dns;
+use crate::lead;
 use crate::state::{Shared, TO_EDGE};
 
 /// How long a registration may take.
@@ -91,7 +92,8 @@ async fn serve_edge(connection: &MeshConnection, shared: &Shared) -> Result<(), 
         }
     };
     tracing::info!(%edge, "an edge is registered");
-    let result = talk(&edge, shared, sender, receiver, line).await;
+    let has_terms = connection.version() >= LEADS;
+    let result = talk(&edge, shared, has_terms, sender, receiver, line).await;
     // Only the line is lost, perhaps: the edge counts until it was silent for too long.
     shared.remove_line(&edge, number);
     result
@@ -119,23 +121,20 @@ async fn register(
         .register(now, registration, addresses.addresses.clone())
         .map_err(|error| error.to_string())?;
     let (line, queue) = mpsc::channel(TO_EDGE);
-    shared.add_line(edge.clone(), number, line);
     let heartbeat = shared.registry().topology().coordinator().heartbeat();
-    shared.tell(
-        &edge,
-        CoordinatorMessage::Welcome {
-            mesh: shared.registry().topology().name().to_owned(),
-            jwks: shared.signer.jwks().to_owned(),
-            heartbeat_ms: heartbeat.0,
-            public_url: shared.public_url.clone(),
-        },
-    );
-    shared.publish_directory();
-    // What was planned while the edge had no line.
-    let plans = shared.registry().plans_of(&edge);
-    for plan in plans {
-        shared.tell(&edge, CoordinatorMessage::Plan(plan));
+    let welcome = CoordinatorMessage::Welcome {
+        mesh: shared.registry().topology().name().to_owned(),
+        jwks: shared.signer().jwks().to_owned(),
+        heartbeat_ms: heartbeat.0,
+        public_url: shared.public_url(),
+    };
+    // Nothing comes before the welcome: nobody else knows of the line yet, and it is empty.
+    let _ = line.try_send(welcome);
+    shared.add_line(edge.clone(), number, line);
+    if let Some(term) = shared.leading() {
+        lead::announce(shared, &edge, term);
     }
+    shared.publish_directory();
     // Ways may have become shorter.
     shared.look_again();
     dns::keep_fresh(shared.clone(), edge.clone(), number, backbone, addresses);
@@ -145,6 +144,7 @@ async fn register(
 async fn talk(
     edge: &EdgeId,
     shared: &Shared,
+    has_terms: bool,
     mut sender: MessageSender<CoordinatorMessage>,
     mut receiver: MessageReceiver<EdgeMessage>,
     mut line: mpsc::Receiver<CoordinatorMessage>,
@@ -152,7 +152,11 @@ async fn talk(
     loop {
         tokio::select! {
             message = line.recv() => {
-                sender.send(&message.ok_or(LineError::Replaced)?).await?;
+                let message = message.ok_or(LineError::Replaced)?;
+                // An edge of an older version would not understand it, and has one coordinator.
+                if has_terms || !matches!(message, CoordinatorMessage::Lead { .. }) {
+                    sender.send(&message).await?;
+                }
             }
             message = receiver.recv() => {
                 match message?.ok_or(LineError::Closed)? {
@@ -169,7 +173,7 @@ async fn talk(
                             let mut registry = shared.registry();
                             let before = registry.participants(&room);
                             let replan = registry.demand(edge, demand);
-                            shared.webhooks.counted(&room, before, registry.participants(&room));
+                            counted(shared, &room, before, registry.participants(&room));
                             replan
                         };
                         shared.replan(replan.then_some(room));
@@ -181,6 +185,14 @@ async fn talk(
                 }
             }
         }
+    }
+}
+
+/// Tells webhooks that the number of participants changed. Every coordinator hears it from the edge,
+/// and the one that leads tells it.
+fn counted(shared: &Shared, room: &MeetingId, before: u32, after: u32) {
+    if shared.leading().is_some() {
+        shared.webhooks.counted(room, before, after);
     }
 }
 
@@ -198,17 +210,15 @@ fn counts(shared: &Shared) -> Vec<(MeetingId, u32)> {
 
 /// Drops edges that were not heard of for long enough, and seats that nobody took.
 async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
-    let silence = shared
-        .registry()
-        .topology()
-        .coordinator()
-        .silent_after()
-        .duration();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(SILENCE_CHECK) => {}
         }
+        let silence = {
+            let registry = shared.registry();
+            registry.topology().coordinator().silent_after().duration()
+        };
         let now = shared.now();
         shared.registry().forget_old(now);
         let silent = shared.registry().silent(now, silence);
@@ -220,7 +230,7 @@ async fn watch_silence(shared: Shared, shutdown: CancellationToken) {
             let rooms = shared.registry().drop_edge(&edge, number);
             for (room, before) in before {
                 let after = shared.registry().participants(&room);
-                shared.webhooks.counted(&room, before, after);
+                counted(&shared, &room, before, after);
             }
             shared.remove_line(&edge, number);
             shared.replan(rooms.unwrap_or_default());

@@ -8,11 +8,13 @@ mod control;
 mod declared;
 mod dns;
 pub mod geoip;
+mod lead;
 mod planner;
 mod run;
 mod state;
 pub mod store;
 pub mod tokens;
+mod topology;
 pub mod webhooks;
 
 pub use run::{CoordinatorError, run};

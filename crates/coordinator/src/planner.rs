@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use sluice_types::ids::{Epoch, MeetingId};
+use sluice_types::ids::{Epoch, MeetingId, Term};
 use sluice_types::units::Time;
 
 use crate::registry::{Kept, Looked, Replanned, SETTLING, residency};
@@ -63,14 +63,24 @@ pub(crate) async fn plan(shared: Shared) {
 fn make(shared: &Shared, rooms: BTreeSet<MeetingId>, settling: bool) -> Batch {
     let mut batch = Batch::default();
     let mut concerned = rooms.clone();
-    if let Err(error) = plan_and_keep(shared, rooms, settling, &mut concerned, &mut batch) {
-        batch.failed = Some((error, concerned));
+    let Some(term) = shared.leading() else {
+        return batch;
+    };
+    let made = plan_and_keep(shared, term, rooms, settling, &mut concerned, &mut batch);
+    match made {
+        Ok(()) => {}
+        // Whoever leads now plans all rooms.
+        Err(StoreError::Deposed(term)) => {
+            tracing::warn!(%term, "plans of a term that is over are not sent");
+        }
+        Err(error) => batch.failed = Some((error, concerned)),
     }
     batch
 }
 
 fn plan_and_keep(
     shared: &Shared,
+    term: Term,
     rooms: BTreeSet<MeetingId>,
     settling: bool,
     concerned: &mut BTreeSet<MeetingId>,
@@ -88,12 +98,12 @@ fn plan_and_keep(
     let in_force = shared.registry().trees_of(concerned);
     let planned = plans.news(&batch.looked, &in_force);
     drop(plans);
-    let rooms: Vec<_> = planned
-        .iter()
-        .map(|replanned| replanned.room.clone())
-        .collect();
-    if !rooms.is_empty() {
-        let epochs = shared.store.next_epochs(&rooms)?;
+    if !planned.is_empty() {
+        let rooms: Vec<_> = planned
+            .iter()
+            .map(|replanned| (replanned.room.clone(), &*replanned.trees))
+            .collect();
+        let epochs = shared.store.keep_plans(term, &rooms)?;
         batch.plans = planned.into_iter().zip(epochs).collect();
     }
     Ok(())

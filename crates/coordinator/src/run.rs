@@ -11,21 +11,23 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use sluice_meshnet::pki::CredentialFiles;
 use sluice_meshnet::{Credentials, Identity, MeshEndpoint, TransportSettings};
 use sluice_types::mesh::control::ALPNS;
-use sluice_types::topology::{LoadError, load_dir};
+use sluice_types::topology::{LoadError, Topology, TopologyFiles};
 use thiserror::Error;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::router;
-use crate::config::CoordinatorConfig;
+use crate::config::{CoordinatorConfig, StoreConfig};
 use crate::control;
 use crate::declared;
 use crate::geoip::{GeoIp, GeoIpError};
+use crate::lead;
 use crate::planner;
 use crate::registry::Registry;
-use crate::state::{Parts, Shared};
-use crate::store::{RedbStore, Store, StoreError};
+use crate::state::{Parts, Shared, wall_ms};
+use crate::store::{EtcdStore, RedbStore, Store, StoreError, StoredTopology};
 use crate::tokens::{Signer, SigningError, new_signing_key};
+use crate::topology::watch_files;
 use crate::webhooks::{self, WebhookError, Webhooks};
 
 /// How long open requests get at the end.
@@ -96,14 +98,21 @@ pub async fn run(
     metrics: PrometheusHandle,
     shutdown: CancellationToken,
 ) -> Result<(), CoordinatorError> {
-    let topology = load_dir(&config.topology)?;
     let credentials = Credentials::from_files(&CredentialFiles::in_dir(&config.mesh_dir))?;
     if *credentials.identity() != Identity::Coordinator {
         return Err(CoordinatorError::WrongCertificate(config.mesh_dir.clone()));
     }
-    let store: Arc<dyn Store> = Arc::new(RedbStore::open(&config.store)?);
-    let signing_key = store.signing_key(&new_signing_key)?;
-    let signer = Signer::new(&signing_key, store.signing_key_before()?.as_deref())?;
+    let store = open_store(&config).await?;
+    let reading = (store.clone(), config.clone());
+    let kept = tokio::task::spawn_blocking(move || Kept::read(&*reading.0, &reading.1)).await;
+    // It fails only by a panic, which was reported.
+    let kept = kept.map_err(|_| CoordinatorError::TaskEnded)??;
+    let Kept {
+        topology,
+        version,
+        seen,
+        signer,
+    } = kept;
     let geoip = GeoIp::open(&config.geoip)?;
     declared::export_topology(&topology);
     declared::export_certificates(&config);
@@ -123,14 +132,20 @@ pub async fn run(
     let shared = Shared::new(Parts {
         config: config.clone(),
         webhooks: tell,
-        store,
+        topology_version: version,
+        store: store.clone(),
         signer,
         geoip: geoip.clone(),
         metrics,
         registry: Registry::new(topology),
     });
     let mut tasks = JoinSet::new();
+    tasks.spawn(lead::follow(shared.clone()));
     tasks.spawn(planner::plan(shared.clone()));
+    tasks.spawn(watch_files(shared.clone(), config.topology.clone(), seen));
+    if let Some(changes) = store.changes() {
+        tasks.spawn(lead::keep_up(shared.clone(), changes));
+    }
     tasks.spawn(watch_geoip(geoip));
     if let Some(told) = told {
         tasks.spawn(told);
@@ -153,7 +168,75 @@ pub async fn run(
     // It says goodbye to edges; a panic in it has been reported.
     let _ = edges.await;
     tasks.shutdown().await;
+    // Another goes on at once; a panic in it has been reported.
+    let _ = tokio::task::spawn_blocking(move || store.resign()).await;
     result
+}
+
+async fn open_store(config: &CoordinatorConfig) -> Result<Arc<dyn Store>, CoordinatorError> {
+    Ok(match &config.store {
+        StoreConfig::File(path) => Arc::new(RedbStore::open(path)?),
+        StoreConfig::Etcd(settings) => {
+            Arc::new(EtcdStore::open(settings, config.name.clone()).await?)
+        }
+    })
+}
+
+/// What the store says at the start.
+struct Kept {
+    topology: Topology,
+    version: u64,
+    /// The files, or what they have to differ from to be news.
+    seen: TopologyFiles,
+    signer: Signer,
+}
+
+impl Kept {
+    fn read(store: &dyn Store, config: &CoordinatorConfig) -> Result<Self, CoordinatorError> {
+        store.signing_key(&new_signing_key)?;
+        let keys = store.signing_keys()?;
+        let mut keys = keys.iter().map(Vec::as_slice);
+        let signer = Signer::new(keys.next().unwrap_or_default(), keys.next())?;
+        let files = TopologyFiles::read(&config.topology);
+        let mut kept = store.topologies()?;
+        if kept.is_empty() {
+            let files = files?;
+            files.parse().map_err(LoadError::Faults)?;
+            let first = StoredTopology {
+                version: 1,
+                at_ms: wall_ms(),
+                by: format!("the files of {}", config.name),
+                files: files.0.clone(),
+            };
+            match store.keep_topology(&first) {
+                // Another coordinator started at the same time.
+                Ok(()) | Err(StoreError::Conflict) => kept = store.topologies()?,
+                Err(error) => return Err(error.into()),
+            }
+            return Self::of(&kept, Some(files), signer);
+        }
+        let files = files.inspect_err(|error| {
+            tracing::warn!(%error, "the files of the topology cannot be read; the store has it");
+        });
+        Self::of(&kept, files.ok(), signer)
+    }
+
+    fn of(
+        kept: &[StoredTopology],
+        files: Option<TopologyFiles>,
+        signer: Signer,
+    ) -> Result<Self, CoordinatorError> {
+        let newest = kept.first().ok_or(StoreError::Conflict)?;
+        let in_force = TopologyFiles(newest.files.clone());
+        let topology = in_force.parse().map_err(LoadError::Faults)?;
+        let known = files.filter(|files| kept.iter().any(|kept| kept.files == files.0));
+        Ok(Self {
+            topology,
+            version: newest.version,
+            seen: known.unwrap_or(in_force),
+            signer,
+        })
+    }
 }
 
 /// Reloads GeoIP files when they change, or at once on SIGHUP.

@@ -1,14 +1,15 @@
 //! What handlers and tasks of the coordinator share.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use sluice_types::ids::{EdgeId, MeetingId};
+use sluice_types::ids::{EdgeId, MeetingId, Term};
 use sluice_types::mesh::control::CoordinatorMessage;
+use sluice_types::topology::Topology;
 use sluice_types::units::Time;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::api::Limiter;
 use crate::config::CoordinatorConfig;
@@ -29,13 +30,15 @@ pub(crate) struct Shared(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) config: CoordinatorConfig,
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) signer: Signer,
     pub(crate) geoip: GeoIp,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) webhooks: Webhooks,
     pub(crate) limiter: Limiter,
-    pub(crate) public_url: String,
-    pub(crate) page_url: String,
+    signer: RwLock<Arc<Signer>>,
+    urls: RwLock<Urls>,
+    leading: watch::Receiver<Option<Term>>,
+    /// The version of the topology that is in force here.
+    topology_version: Mutex<u64>,
     registry: Mutex<Registry>,
     plans: Mutex<Plans>,
     lines: Mutex<HashMap<EdgeId, (u64, mpsc::Sender<CoordinatorMessage>)>>,
@@ -43,6 +46,23 @@ pub(crate) struct Inner {
     replan: Mutex<BTreeSet<MeetingId>>,
     replan_asked: Notify,
     started: Instant,
+}
+
+/// Where clients reach REST, and where the page is opened.
+#[derive(Debug, Clone)]
+struct Urls {
+    public: String,
+    page: String,
+}
+
+impl Urls {
+    fn new(config: &CoordinatorConfig, topology: &Topology) -> Self {
+        let settings = topology.coordinator();
+        let public = config.public_url.clone();
+        let public = public.unwrap_or_else(|| settings.public_url().to_owned());
+        let page = config.page_url.clone().unwrap_or_else(|| public.clone());
+        Self { public, page }
+    }
 }
 
 /// What [`Shared::new`] is given.
@@ -54,6 +74,7 @@ pub(crate) struct Parts {
     pub(crate) metrics: PrometheusHandle,
     pub(crate) registry: Registry,
     pub(crate) webhooks: Webhooks,
+    pub(crate) topology_version: u64,
 }
 
 impl std::ops::Deref for Shared {
@@ -66,31 +87,22 @@ impl std::ops::Deref for Shared {
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
-        let settings = parts.registry.topology().coordinator();
-        let public_url = parts
-            .config
-            .public_url
-            .clone()
-            .unwrap_or_else(|| settings.public_url().to_owned());
-        let page_url = parts
-            .config
-            .page_url
-            .clone()
-            .unwrap_or_else(|| public_url.clone());
+        let urls = Urls::new(&parts.config, parts.registry.topology());
         let limiter = Limiter::new(
             parts.config.requests_per_address,
             parts.config.requests_per_key,
         );
         Self(Arc::new(Inner {
             config: parts.config,
+            leading: parts.store.leading(),
             store: parts.store,
-            signer: parts.signer,
+            signer: RwLock::new(Arc::new(parts.signer)),
             geoip: parts.geoip,
             metrics: parts.metrics,
             webhooks: parts.webhooks,
             limiter,
-            public_url,
-            page_url,
+            urls: RwLock::new(urls),
+            topology_version: Mutex::new(parts.topology_version),
             plans: Mutex::new(Plans::new(parts.registry.topology())),
             registry: Mutex::new(parts.registry),
             lines: Mutex::default(),
@@ -104,6 +116,60 @@ impl Shared {
 impl Inner {
     pub(crate) fn now(&self) -> Time {
         Time::ZERO + self.started.elapsed()
+    }
+
+    /// The term in which this coordinator leads; none while another does.
+    pub(crate) fn leading(&self) -> Option<Term> {
+        *self.leading.borrow()
+    }
+
+    /// Tells of each change of [`Self::leading`].
+    pub(crate) fn watch_leading(&self) -> watch::Receiver<Option<Term>> {
+        self.leading.clone()
+    }
+
+    /// What signs join tokens.
+    pub(crate) fn signer(&self) -> Arc<Signer> {
+        let signer = self.signer.read().unwrap_or_else(PoisonError::into_inner);
+        signer.clone()
+    }
+
+    /// Signs with another key from now on, and tells every edge.
+    pub(crate) fn set_signer(&self, signer: Signer) {
+        let jwks = signer.jwks().to_owned();
+        let mut current = self.signer.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(signer);
+        drop(current);
+        self.tell_all(&CoordinatorMessage::Jwks { jwks });
+    }
+
+    fn urls(&self) -> Urls {
+        let urls = self.urls.read().unwrap_or_else(PoisonError::into_inner);
+        urls.clone()
+    }
+
+    /// How clients reach REST.
+    pub(crate) fn public_url(&self) -> String {
+        self.urls().public
+    }
+
+    /// Where the page is opened.
+    pub(crate) fn page_url(&self) -> String {
+        self.urls().page
+    }
+
+    /// The version of the topology that is in force here.
+    pub(crate) fn topology_version(&self) -> MutexGuard<'_, u64> {
+        let version = self.topology_version.lock();
+        version.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Another topology is in force; its edges, and those of it that were forgotten, are told by the
+    /// caller.
+    pub(crate) fn set_topology(&self, topology: Topology) -> Vec<EdgeId> {
+        let urls = Urls::new(&self.config, &topology);
+        *self.urls.write().unwrap_or_else(PoisonError::into_inner) = urls;
+        self.registry().set_topology(topology)
     }
 
     /// The registry; held for moments, never across an await.
@@ -140,6 +206,16 @@ impl Inner {
         }
     }
 
+    /// An edge is not of this mesh any more: its line ends.
+    pub(crate) fn cut_line(&self, edge: &EdgeId) {
+        self.lines().remove(edge);
+    }
+
+    /// Every edge with a line.
+    pub(crate) fn connected(&self) -> Vec<EdgeId> {
+        self.lines().keys().cloned().collect()
+    }
+
     /// Tells an edge, if it is connected and keeps up.
     pub(crate) fn tell(&self, edge: &EdgeId, message: CoordinatorMessage) {
         let mut lines = self.lines();
@@ -152,14 +228,16 @@ impl Inner {
     }
 
     pub(crate) fn tell_all(&self, message: &CoordinatorMessage) {
-        let edges: Vec<_> = self.lines().keys().cloned().collect();
-        for edge in edges {
+        for edge in self.connected() {
             self.tell(&edge, message.clone());
         }
     }
 
-    /// Has rooms planned anew.
+    /// Has rooms planned anew, if this coordinator plans: one that begins to plans all.
     pub(crate) fn replan(&self, rooms: impl IntoIterator<Item = MeetingId>) {
+        if self.leading().is_none() {
+            return;
+        }
         let mut wanted = self.replan.lock().unwrap_or_else(PoisonError::into_inner);
         wanted.extend(rooms);
         if !wanted.is_empty() {
@@ -184,10 +262,13 @@ impl Inner {
         self.take_replan()
     }
 
-    /// Every edge learns where the others are.
+    /// Every edge learns where the others are, if this coordinator leads.
     pub(crate) fn publish_directory(&self) {
         let edges = self.registry().directory();
         metrics::gauge!("sluice_coordinator_edges").set(edges.len() as f64);
+        if self.leading().is_none() {
+            return;
+        }
         self.tell_all(&CoordinatorMessage::Directory { edges });
     }
 }

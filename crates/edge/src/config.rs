@@ -1,14 +1,17 @@
 //! Configuration of an edge: a TOML file, then `SLUICE_…` variables, then flags; the later wins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use sluice_types::ids::{EdgeId, RegionName};
 use sluice_types::units::Millis;
 use thiserror::Error;
+
+/// The most coordinators that an edge has lines to.
+const COORDINATORS_MAX: usize = 9;
 
 /// What may be set. Everything but the required settings has a default that suits production.
 #[derive(Debug, Clone, Default, Args, Deserialize)]
@@ -20,9 +23,10 @@ pub struct EdgeSettings {
     /// The edge's region. Required
     #[arg(long, env = "SLUICE_REGION")]
     pub region: Option<RegionName>,
-    /// The coordinator's control listener, host:port. Required
-    #[arg(long, env = "SLUICE_COORDINATOR")]
-    pub coordinator: Option<String>,
+    /// The control listener of each coordinator, host:port, comma-separated. Required
+    #[arg(long, env = "SLUICE_COORDINATOR", value_delimiter = ',')]
+    #[serde(deserialize_with = "one_or_more")]
+    pub coordinator: Option<Vec<String>>,
     /// Directory with ca.pem, cert.pem and key.pem of the mesh [default: /etc/sluice/mesh]
     #[arg(long, env = "SLUICE_MESH_DIR")]
     pub mesh_dir: Option<PathBuf>,
@@ -132,8 +136,8 @@ pub struct EdgeConfig {
     pub edge: EdgeId,
     /// See [`EdgeSettings::region`].
     pub region: RegionName,
-    /// See [`EdgeSettings::coordinator`].
-    pub coordinator: String,
+    /// See [`EdgeSettings::coordinator`]; at least one, none twice.
+    pub coordinators: Vec<String>,
     /// See [`EdgeSettings::mesh_dir`].
     pub mesh_dir: PathBuf,
     /// See [`EdgeSettings::http_listen`].
@@ -288,6 +292,7 @@ impl EdgeSettings {
                     })
             })
             .collect::<Result<_, _>>()?;
+        let coordinators = check_coordinators(self.coordinator.unwrap_or_default())?;
         let silence_ms = self.backbone_silence_ms.unwrap_or(400);
         within(
             "backbone_silence_ms",
@@ -300,9 +305,7 @@ impl EdgeSettings {
         Ok(EdgeConfig {
             edge: self.edge.ok_or(ConfigError::Missing("edge"))?,
             region: self.region.ok_or(ConfigError::Missing("region"))?,
-            coordinator: self
-                .coordinator
-                .ok_or(ConfigError::Missing("coordinator"))?,
+            coordinators,
             mesh_dir: self.mesh_dir.unwrap_or_else(|| "/etc/sluice/mesh".into()),
             http_listen: self.http_listen.unwrap_or(SocketAddr::new(any, 443)),
             tls,
@@ -331,6 +334,37 @@ impl EdgeSettings {
             dev: self.dev.unwrap_or(false),
         })
     }
+}
+
+fn check_coordinators(mut names: Vec<String>) -> Result<Vec<String>, ConfigError> {
+    names.retain(|name| !name.is_empty());
+    let distinct: BTreeSet<_> = names.iter().collect();
+    if names.is_empty() {
+        return Err(ConfigError::Missing("coordinator"));
+    }
+    if distinct.len() < names.len() || names.len() > COORDINATORS_MAX {
+        return Err(ConfigError::Value {
+            key: "coordinator",
+            value: names.join(","),
+            allowed: "1 to 9 coordinators, each once",
+        });
+    }
+    Ok(names)
+}
+
+/// `"a:7400"`, or `["a:7400", "b:7400"]`.
+fn one_or_more<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMore {
+        One(String),
+        More(Vec<String>),
+    }
+    let given = Option::<OneOrMore>::deserialize(from)?;
+    Ok(given.map(|given| match given {
+        OneOrMore::One(one) => one.split(',').map(str::to_owned).collect(),
+        OneOrMore::More(more) => more,
+    }))
 }
 
 fn within(
@@ -378,6 +412,17 @@ mod tests {
         assert_eq!((config.capacity, config.edge.as_str()), (7, "paris-1"));
         assert_eq!(config.signal_endpoint, "wss://paris-1.example/v1/signal");
         assert_eq!(config.ice_tcp_port, Some(7_405));
+        assert_eq!(config.coordinators, ["127.0.0.1:7400"]);
+    }
+
+    #[test]
+    fn several_coordinators_are_a_list_in_the_file() {
+        let mut settings = file();
+        settings.coordinator = None;
+        let more: EdgeSettings =
+            toml_edit::de::from_str("coordinator = [\"a:7400\", \"b:7400\"]").expect("a list");
+        let config = settings.or(more).resolve().expect("complete");
+        assert_eq!(config.coordinators, ["a:7400", "b:7400"]);
     }
 
     #[test]
@@ -388,6 +433,9 @@ mod tests {
             settings.resolve().expect_err("refused").to_string()
         };
         assert!(fault(|s| s.edge = None).contains("`edge` is not set"));
+        assert!(fault(|s| s.coordinator = Some(vec![])).contains("`coordinator` is not set"));
+        let twice = fault(|s| s.coordinator = Some(vec!["a:1".into(), "a:1".into()]));
+        assert!(twice.contains("each once"), "{twice}");
         assert!(fault(|s| s.capacity = Some(0)).contains("allowed: 1 to 100000"));
         assert!(fault(|s| s.sfu_endpoint = Some("paris".into())).contains("http:// or https://"));
         assert!(fault(|s| s.tls_cert = Some("c.pem".into())).contains("`tls_key`"));

@@ -109,7 +109,7 @@ pub async fn run(
     let control = Control::start(
         control_endpoint,
         ControlSettings {
-            coordinator: config.coordinator.clone(),
+            coordinators: config.coordinators.clone(),
             registration: registration(&config),
             heartbeat: Arc::new(move || {
                 measured

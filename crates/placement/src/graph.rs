@@ -112,6 +112,26 @@ impl Graph {
         self.change();
     }
 
+    /// Has the links of this topology and no others. What was measured of one that stays is kept.
+    pub fn adopt(&mut self, topology: &Topology) {
+        let before = std::mem::take(&mut self.links);
+        for link in topology.links() {
+            let [a, b] = link.ends();
+            self.add_link_with(a.clone(), b.clone(), &LinkTerms::from(link));
+        }
+        for (from, links) in before {
+            // Regions keep their numbers, even without links.
+            let now = self.links.entry(from).or_default();
+            for (to, was) in links {
+                if let Some(now) = now.get_mut(&to) {
+                    now.measured_us = was.measured_us;
+                    now.up = was.up;
+                }
+            }
+        }
+        self.change();
+    }
+
     /// A link fails or comes back; says whether that is news.
     pub fn set_link_up(&mut self, a: &RegionName, b: &RegionName, up: bool) -> bool {
         self.change_link(a, b, |sending| std::mem::replace(&mut sending.up, up) != up)

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_types::ids::{EdgeId, MeetingId, RegionName};
 use sluice_types::mesh::control::RelayTree;
+use sluice_types::topology::Topology;
 use sluice_types::units::Bitrate;
 
 use crate::assess::{Around, Assessed};
@@ -243,6 +244,16 @@ impl Planner {
         match self.link(a, b) {
             Some(link) if is_news => self.plan(&self.users(&link), Some(&link)),
             _ => Vec::new(),
+        }
+    }
+
+    /// The topology is another. Plans stay as they are until rooms are asked for again.
+    pub fn adopt(&mut self, topology: &Topology, rules: Rules) {
+        self.rules = rules;
+        let regions = self.graph.net().len();
+        self.graph.adopt(topology);
+        if self.graph.net().len() != regions {
+            self.add_load_up();
         }
     }
 

@@ -180,22 +180,53 @@ pub struct Person {
     pub camera: bool,
 }
 
-/// Meetings of `people` people in all, two to eight each: as many of each part of the world as live
-/// there, two thirds of them with people of theirs, every second with the camera on.
+/// How many of a thousand people who work online are in a meeting, by the hour of their day: none at
+/// night, most before and after noon, fewer at lunch, some in the evening. A model, made up after the
+/// shape of what calendars and internet exchanges show, not a measurement.
+const BUSY_PERMILLE: [u64; 24] = [
+    5, 2, 1, 1, 2, 5, 20, 90, 320, 700, 950, 1_000, 650, 750, 950, 950, 800, 500, 260, 200, 180,
+    120, 60, 20,
+];
+
+/// How large meetings are: of a thousand, so many have at least the first and at most the second
+/// number of people, each number as often. Most are small, and few are large.
+const SIZES: [(u64, u64, u64); 5] = [
+    (400, 2, 2),
+    (300, 3, 4),
+    (200, 5, 8),
+    (80, 9, 20),
+    (20, 21, 50),
+];
+
+/// How many people there are in meetings at an hour of UTC, in thousandths of the busiest hour's.
 #[must_use]
-pub fn meetings(people: usize, seed: u64) -> Vec<Vec<Person>> {
-    let mut dice = Dice::new(seed);
-    let total: u64 = PEOPLE.iter().map(|(.., millions)| millions).sum();
+pub fn activity_permille(hour: u32) -> u64 {
+    let people = |hour| (PEOPLE.iter().map(|part| awake(part, hour))).sum::<u64>();
+    let most = (0..24).map(people).max().unwrap_or_default().max(1);
+    people(hour) * 1_000 / most
+}
+
+/// How many thousands of a part's people are in meetings at an hour of UTC. Its clocks go by the sun.
+fn awake(&(_, longitude, _, millions): &(f64, f64, f64, u64), hour: u32) -> u64 {
+    let local = (f64::from(hour) + longitude / 15.0).rem_euclid(24.0);
+    millions * BUSY_PERMILLE[local as usize % 24]
+}
+
+/// Meetings of `people` people in all at an hour of UTC: as many of each part of the world as live
+/// there and are awake, two thirds of a meeting from one part, every second with the camera on.
+#[must_use]
+pub fn meetings(people: usize, seed: u64, hour: u32) -> Vec<Vec<Person>> {
+    let mut dice = Dice::new(seed.wrapping_add(u64::from(hour) << 32));
     let mut meetings = Vec::new();
     let mut left = people;
     while left > 0 {
-        let size = (2 + dice.below(7) as usize).min(left);
+        let size = size(&mut dice).min(left);
         left -= size;
-        let home = part(&mut dice, total);
+        let home = part(&mut dice, hour);
         let members = (0..size).filter_map(|index| {
             let elsewhere = index > 0 && dice.below(3) == 0;
             let (latitude, longitude, far, _) = match elsewhere {
-                true => part(&mut dice, total),
+                true => part(&mut dice, hour),
                 false => home,
             };
             let at = Position::new(dice.around(latitude, far), dice.around(longitude, far)).ok()?;
@@ -207,14 +238,60 @@ pub fn meetings(people: usize, seed: u64) -> Vec<Vec<Person>> {
     meetings
 }
 
-/// The part of the world in which somebody lives.
-fn part(dice: &mut Dice, total: u64) -> (f64, f64, f64, u64) {
-    let mut number = dice.below(total);
+/// How many are in a meeting.
+fn size(dice: &mut Dice) -> usize {
+    let mut number = dice.below(1_000);
+    for (permille, least, most) in SIZES {
+        if number < permille {
+            return (least + dice.below(most - least + 1)) as usize;
+        }
+        number -= permille;
+    }
+    SIZES[0].1 as usize
+}
+
+/// The part of the world in which somebody is who is in a meeting.
+fn part(dice: &mut Dice, hour: u32) -> (f64, f64, f64, u64) {
+    let total = PEOPLE.iter().map(|part| awake(part, hour)).sum::<u64>();
+    let mut number = dice.below(total.max(1));
     for part in PEOPLE {
-        if number < part.3 {
+        let awake = awake(&part, hour);
+        if number < awake {
             return part;
         }
-        number -= part.3;
+        number -= awake;
     }
     PEOPLE[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn meetings_have_everybody_and_are_mostly_small() {
+        let made = meetings(10_000, 1, 14);
+        assert_eq!(made.iter().map(Vec::len).sum::<usize>(), 10_000);
+        let small = made.iter().filter(|people| people.len() <= 4).count();
+        assert!(
+            (600..800).contains(&(small * 1_000 / made.len())),
+            "{small}"
+        );
+        assert!(made.iter().any(|people| people.len() > 20));
+        assert_eq!(made, meetings(10_000, 1, 14), "equal seeds");
+    }
+
+    #[test]
+    fn people_meet_by_day() {
+        let in_east_asia = |hour| {
+            let made = meetings(2_000, 1, hour);
+            let people = made.iter().flatten();
+            people.filter(|person| person.at.longitude() > 95.0).count()
+        };
+        // Ten in the morning in Shanghai is two in the morning in London.
+        assert!(in_east_asia(2) > 3 * in_east_asia(15));
+        let busiest = (0..24).map(activity_permille).max();
+        assert_eq!(busiest, Some(1_000));
+        assert!((0..24).all(|hour| activity_permille(hour) > 0));
+    }
 }

@@ -228,6 +228,20 @@ impl fmt::Display for Epoch {
     }
 }
 
+/// For how long one coordinator plans: each time that one begins to, in place of another or after a
+/// restart, its term is higher than all before. What is said in a lower term is void.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Term(pub u64);
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// One relay on one backbone connection, in the direction from parent to child; chosen by the
 /// child, unique among the relays it receives on that connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

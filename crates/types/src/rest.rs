@@ -1,5 +1,7 @@
 //! Bodies of the coordinator's REST interface, version 1.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::access::Role;
@@ -341,6 +343,77 @@ pub struct NextBest {
     pub round_trip_us: u64,
     /// What its hop would cost, in millionths of a USD for 10⁹ bytes.
     pub micro_usd_per_gb: u32,
+}
+
+/// `POST /v1/ops/topology`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyTopology {
+    /// The files' text by their paths: `topology.toml` and `regions/*.toml`.
+    pub files: BTreeMap<String, String>,
+    /// Even if it cuts off who is in a meeting.
+    #[serde(default)]
+    pub force: bool,
+    /// Only say what would be.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// `POST /v1/ops/topology/rollback`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollBackTopology {
+    /// A version that is kept.
+    pub version: u64,
+    /// Even if it cuts off who is in a meeting.
+    #[serde(default)]
+    pub force: bool,
+    /// Only say what would be.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What another topology does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopologyApplied {
+    /// Its version.
+    pub version: u64,
+    /// It is in force; otherwise it was only looked at.
+    pub applied: bool,
+    /// What is different now, one line each; empty when nothing is.
+    pub changes: Vec<String>,
+    /// Whom it cut off, one line each.
+    pub cuts: Vec<String>,
+}
+
+/// `GET /v1/ops/topology`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopologyHistory {
+    /// The version in force at the coordinator that answers.
+    pub in_force: u64,
+    /// Those that are kept, the newest first.
+    pub versions: Vec<TopologyVersion>,
+}
+
+/// One version of the topology.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopologyVersion {
+    /// Its number.
+    pub version: u64,
+    /// When it came into force, RFC 3339.
+    pub at: String,
+    /// Where it came from.
+    pub by: String,
+}
+
+/// `GET /v1/ops/topology/{version}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionFiles {
+    /// Which.
+    #[serde(flatten)]
+    pub version: TopologyVersion,
+    /// The files' text by their paths.
+    pub files: BTreeMap<String, String>,
 }
 
 /// A problem document (RFC 9457).

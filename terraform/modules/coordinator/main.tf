@@ -1,4 +1,4 @@
-# One coordinator, and a member of etcd beside it when there is one.
+# One coordinator, and the member of etcd beside it that it keeps its state in when there is one.
 
 terraform {
   required_version = ">= 1.9"
@@ -15,7 +15,7 @@ module "host" {
     var.active ? {
       sluice-coordinator = templatefile("${path.module}/files/sluice-coordinator.service.tftpl", {
         name        = var.name
-        environment = merge(local.geoip_setting, var.environment)
+        environment = merge(local.geoip_setting, local.store_setting, var.environment)
         hardening   = file("${path.module}/../host/files/hardening.conf")
       })
     } : {},
@@ -55,6 +55,13 @@ module "host" {
 locals {
   geoip_setting = length(var.geoip) == 0 ? {} : {
     SLUICE_GEOIP = join(",", [for name in keys(var.geoip) : "/usr/local/share/sluice/${name}"])
+  }
+
+  # The member beside it. Settings of the environment come before the file's store.
+  store_setting = length(var.etcd) == 0 ? {} : {
+    SLUICE_ETCD_ENDPOINTS = "http://127.0.0.1:2379"
+    SLUICE_ETCD_PREFIX    = "sluice/"
+    SLUICE_NAME           = var.name
   }
 
   # Members are named by address: etcd checks a peer's certificate against it.

@@ -83,7 +83,7 @@ variable "edge_addresses" {
 }
 
 variable "etcd" {
-  description = "Private addresses of etcd's members by name, this machine among them; none for no etcd."
+  description = "Private addresses of etcd's members by name, this machine among them; none keeps the store in a file."
   type        = map(string)
   default     = {}
 

@@ -11,10 +11,11 @@ module "host" {
   ssh_keys = var.ssh_keys
   services = {
     sluice-edge = templatefile("${path.module}/files/sluice-edge.service.tftpl", {
-      name      = var.name
-      address   = var.address
-      stop_s    = var.drain_s + 15
-      hardening = file("${path.module}/../host/files/hardening.conf")
+      name         = var.name
+      address      = var.address
+      stop_s       = var.drain_s + 15
+      coordinators = join(",", var.coordinators)
+      hardening    = file("${path.module}/../host/files/hardening.conf")
     })
   }
   files = {

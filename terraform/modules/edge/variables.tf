@@ -66,3 +66,9 @@ variable "drain_s" {
   description = "How long the edge drains when it is stopped, in seconds."
   type        = number
 }
+
+variable "coordinators" {
+  description = "Where each coordinator takes edges, host:port, when there are several; none leaves it to the configuration."
+  type        = list(string)
+  default     = []
+}

@@ -1,8 +1,8 @@
 import { createHmac } from 'node:crypto';
 import { request } from 'node:http';
 
-const API_KEY = 'devkey';
-const API_SECRET = 'devsecret-devsecret-devsecret-0001';
+/** The key of a mesh of development. */
+const DEVELOPMENT = { id: 'devkey', secret: 'devsecret-devsecret-devsecret-0001' };
 
 /** @param {unknown} value */
 export const base64url = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
@@ -11,12 +11,13 @@ export const base64url = (value) => Buffer.from(JSON.stringify(value)).toString(
  * A token with which a back end speaks to the coordinator; with grants, one for a user of its own.
  *
  * @param {{ meeting: string, role: string, name?: string, publish_data?: boolean }} [grants]
+ * @param {{ id: string, secret: string }} [key]
  */
-export function apiToken(grants) {
+export function apiToken(grants, key = DEVELOPMENT) {
   const header = base64url({ alg: 'HS256', typ: 'JWT' });
   const exp = Math.floor(Date.now() / 1_000) + 60;
-  const claims = base64url({ iss: API_KEY, exp, ...(grants && { grants }) });
-  const signature = createHmac('sha256', API_SECRET)
+  const claims = base64url({ iss: key.id, exp, ...(grants && { grants }) });
+  const signature = createHmac('sha256', key.secret)
     .update(`${header}.${claims}`)
     .digest('base64url');
   return `${header}.${claims}.${signature}`;
@@ -27,35 +28,36 @@ export function apiToken(grants) {
  * @property {string} id
  * @property {string} invite
  * @property {string} hostKey
+ * @property {string} url what guests are sent
  */
 
 /**
- * @param {import('./mesh.mjs').Mesh} mesh
+ * @param {{ coordinator: string, apiKey?: { id: string, secret: string } }} mesh
  * @param {object} [settings]
  * @returns {Promise<Meeting>}
  */
 export async function createMeeting(mesh, settings = {}) {
   const response = await fetch(`${mesh.coordinator}/v1/meetings`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${apiToken()}`, 'content-type': 'application/json' },
+    headers: { authorization: `Bearer ${apiToken(undefined, mesh.apiKey)}`, 'content-type': 'application/json' },
     body: JSON.stringify({ title: 'Browsers', settings }),
   });
   if (response.status !== 201) throw new Error(`${response.status}: ${await response.text()}`);
   const meeting = await response.json();
   const invite = new URL(meeting.join_url).pathname.split('/').at(-1) ?? '';
-  return { id: meeting.id, invite, hostKey: meeting.host_key };
+  return { id: meeting.id, invite, hostKey: meeting.host_key, url: meeting.join_url };
 }
 
 /**
  * Joins without a browser, as a client does before it opens its socket.
  *
- * @param {import('./mesh.mjs').Mesh} mesh
+ * @param {{ coordinator: string }} mesh
  * @param {Meeting} meeting
- * @param {string} region
+ * @param {string} [as] the address of the client in its place
  */
-export async function join(mesh, meeting, region) {
-  const as = mesh.edge(region).client;
-  const response = await fetch(`${mesh.coordinator}/v1/meetings/${meeting.id}/join?as=${as}`, {
+export async function join(mesh, meeting, as) {
+  const query = as ? `?as=${as}` : '';
+  const response = await fetch(`${mesh.coordinator}/v1/meetings/${meeting.id}/join${query}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ name: 'Nobody', invite: meeting.invite }),

@@ -65,13 +65,14 @@ function leadMediaTo(port) {
  * @param {number} [options.mediaPort] where media goes to and comes from, in the edge's place
  * @param {number} [options.height] of the camera's picture, in pixels
  * @param {{ width: number, height: number }} [options.viewport] of the page, in pixels
+ * @param {string} [options.program] the browser's path
  * @returns {Promise<Tab & { page: import('playwright-core').Page }>}
  */
-export async function openChromium(colour, { before, mediaPort, height, viewport } = {}) {
+export async function openChromium(colour, { before, mediaPort, height, viewport, program } = {}) {
   const { video, audio } = await fakeDevices(colour, height);
   const profile = await mkdtemp(join(tmpdir(), 'sluice-chromium-'));
   const context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM_BIN ?? '/usr/bin/chromium',
+    executablePath: program ?? process.env.CHROMIUM_BIN ?? '/usr/bin/chromium',
     ignoreDefaultArgs: ['--mute-audio'],
     args: [
       ...FLAGS,

@@ -70,16 +70,22 @@ class Bidi {
 /**
  * A Firefox of its own, with Firefox's own fake camera and microphone.
  *
+ * @param {object} [options]
+ * @param {(profile: string) => Promise<void>} [options.prepare] adds to the profile before the start
+ * @param {string} [options.program] the browser's path
+ * @param {(url: URL) => Promise<string>} [options.reach] how its address is reached from here, when it is
+ *   another
  * @returns {Promise<import('./chromium.mjs').Tab>}
  */
-export async function openFirefox() {
+export async function openFirefox({ prepare, program, reach } = {}) {
   const profile = await mkdtemp(join(tmpdir(), 'sluice-firefox-'));
   const lines = Object.entries(PREFERENCES).map(
     ([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});`,
   );
   await writeFile(join(profile, 'user.js'), lines.join('\n'));
+  await prepare?.(profile);
   const child = spawn(
-    process.env.FIREFOX_BIN ?? '/usr/bin/firefox-esr',
+    program ?? process.env.FIREFOX_BIN ?? '/usr/bin/firefox-esr',
     ['--headless', '--no-remote', '--profile', profile, '--remote-debugging-port', '0'],
     { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, HOME: profile } },
   );
@@ -91,7 +97,8 @@ export async function openFirefox() {
     await rm(profile, { recursive: true, force: true, maxRetries: 5 });
   };
   try {
-    const bidi = await Bidi.connect(`${await listening(child)}/session`);
+    const url = `${await listening(child)}/session`;
+    const bidi = await Bidi.connect(reach ? await reach(new URL(url)) : url);
     await bidi.send('session.new', { capabilities: {} });
     const { contexts } = await bidi.send('browsingContext.getTree', {});
     return tab(bidi, contexts[0].context, end);

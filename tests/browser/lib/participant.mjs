@@ -29,12 +29,13 @@ export class Participant {
    *
    * @param {import('./mesh.mjs').Mesh} mesh
    * @param {import('./api.mjs').Meeting} meeting
-   * @param {{ name: string, region: string, colour?: string, firefox?: boolean, host?: boolean,
+   * @param {{ name: string, region: string, colour?: string, host?: boolean,
+   *   firefox?: boolean | Parameters<typeof openFirefox>[0],
    *   before?: () => void, token?: string, key?: string, audio?: boolean, video?: boolean,
    *   codec?: string, layers?: string, mediaPort?: number, height?: number,
-   *   viewport?: { width: number, height: number } }} who `key` encrypts end to end; `audio` and
-   *   `video` say what is on, `codec` and `layers` how it is sent; `mediaPort`, `height` and
-   *   `viewport` are those of `openChromium`
+   *   viewport?: { width: number, height: number }, program?: string }} who
+   *   `key` encrypts end to end; `audio` and `video` say what is on, `codec` and `layers` how it is
+   *   sent; `mediaPort`, `height`, `viewport` and `program` are those of `openChromium`
    */
   static async join(mesh, meeting, who) {
     const participant = await Participant.open(mesh, meeting, who);
@@ -45,9 +46,10 @@ export class Participant {
   /** As `join`, but does not wait until the participant is in. */
   static async open(mesh, meeting, who) {
     const { name, region, colour = Object.keys(COLOURS)[0], host, token, key } = who;
-    const tab = who.firefox ? await openFirefox() : await openChromium(colour, who);
+    const tab = who.firefox ? await openFirefox(who.firefox === true ? {} : who.firefox) : await openChromium(colour, who);
     const { url, client } = mesh.edge(region);
-    const query = new URLSearchParams({ name, as: client, autojoin: '1' });
+    const query = new URLSearchParams({ name, autojoin: '1' });
+    if (client) query.set('as', client);
     if (host) query.set('host_key', meeting.hostKey);
     if (token) query.set('token', token);
     if (who.audio === false) query.set('audio', '0');

@@ -9,14 +9,11 @@ import { mesh } from './mesh.mjs';
 /** The heights of the three encodings, lowest first: a quarter, a half, and all. Pixels. */
 const HEIGHTS = [135, 270, 540];
 
-/** A change of layers is there within this time; half a second is usual. Milliseconds. */
-const SWITCH_MS = 10_000;
+/** A tile that changes gets what fits it within this time. Milliseconds. */
+const SWITCH_MS = 2_000;
 
-/**
- * The longest gap between pictures that come in, by their own clock; 133 is usual. On a machine that has
- * too much to do an encoder skips pictures. Milliseconds.
- */
-const FREEZE_MS = 1_000;
+/** A picture that stands still for longer is seen to. Milliseconds. */
+const FREEZE_MS = 200;
 
 const LARGE = { width: 1500, height: 700 };
 const SMALL = { width: 420, height: 330 };

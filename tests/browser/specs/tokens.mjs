@@ -18,7 +18,7 @@ describe('an edge lets in by its token alone', () => {
     upgradeStatus(endpoint, { protocols: ['sluice.v1', `sluice.token.${join_token}`] });
 
   before(async () => {
-    const admission = await join(mesh(), await createMeeting(mesh()), 'paris');
+    const admission = await join(mesh(), await createMeeting(mesh()), mesh().edge('paris').client);
     endpoint = admission.signal_endpoint;
     token = admission.join_token;
     expiresAt = admission.expires_at;

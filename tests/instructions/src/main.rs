@@ -5,6 +5,8 @@
 //! NAME` runs one. Everything that comes before is warming up: queues, rings and tables have their
 //! sizes by then.
 
+#[cfg(test)]
+mod allocations;
 mod meeting;
 mod scenarios;
 

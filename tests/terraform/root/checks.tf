@@ -15,3 +15,7 @@ output "records" {
 output "edge_addresses" {
   value = local.edge_addresses
 }
+
+output "told" {
+  value = { for name, it in local.told : name => yamldecode(it.text) }
+}

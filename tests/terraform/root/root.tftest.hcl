@@ -98,6 +98,10 @@ run "coordinators_with_etcd" {
     condition     = contains([for rule in output.hired["coordinator-2"].rules : rule.name], "etcd")
     error_message = "etcd's members reach each other"
   }
+  assert {
+    condition     = length(regexall("SLUICE_COORDINATOR=[0-9.]+:7400,[0-9.]+:7400,[0-9.]+:7400\n", output.texts["paris-1"])) == 1
+    error_message = "edges have a line to each coordinator"
+  }
 }
 
 run "all_of_it_on_hetzner" {

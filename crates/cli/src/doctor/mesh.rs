@@ -108,21 +108,26 @@ fn expiry(report: &mut Report, path: &Path, now: SystemTime, mend: &str) {
     }
 }
 
-/// Dials the coordinator as the edge does, and registers nothing.
-pub(super) async fn coordinator(
+/// Dials every coordinator as the edge does, and registers nothing.
+pub(super) async fn coordinators(
     report: &mut Report,
     config: &EdgeConfig,
     resolver: &TokioResolver,
 ) {
+    for of in &config.coordinators {
+        coordinator(report, config, resolver, of).await;
+    }
+}
+
+async fn coordinator(report: &mut Report, config: &EdgeConfig, resolver: &TokioResolver, of: &str) {
     const MEND: &str = "see that the coordinator runs, that UDP to its control port is let through, \
                         and that both certificates are of one authority";
-    let of = config.coordinator.clone();
-    let addresses = match names::endpoint(resolver, &of).await {
+    let addresses = match names::endpoint(resolver, of).await {
         Ok(addresses) => addresses,
         Err(error) => {
             return report.fail(
                 COORDINATOR,
-                of,
+                of.to_owned(),
                 error,
                 "correct `coordinator`, or its record",
             );

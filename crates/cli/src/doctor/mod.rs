@@ -5,7 +5,9 @@
 mod host;
 mod mesh;
 mod names;
+mod reach;
 mod report;
+mod stun;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -14,22 +16,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use clap::Args;
 use hickory_resolver::TokioResolver;
-use sluice_coordinator::tokens::turn_credential;
 use sluice_edge::config::{EdgeConfig, EdgeSettings};
-use sluice_types::ids::{EdgeId, ParticipantId};
+use sluice_types::ids::EdgeId;
 use sluice_types::topology::{Topology, load_dir};
 
 use self::report::{Report, Verdict};
 use crate::process::failed;
-
-const TURN: &str = "turn";
-
-/// How long the credential lasts that is tried.
-const CREDENTIAL_S: u64 = 120;
 
 /// Flags of `sluice doctor`: those of `sluice edge`, and what else there is to look at.
 #[derive(Debug, Args)]
@@ -48,6 +44,9 @@ pub(crate) struct DoctorArgs {
     /// TURN server, host:port [default: the region's of the topology]
     #[arg(long)]
     turn: Option<String>,
+    /// The port at which the TURN server has TLS [default: the region's of the topology]
+    #[arg(long)]
+    turn_tls_port: Option<u16>,
     /// File with the secret of coturn, else SLUICE_TURN_SECRET; without it credentials are not tried
     #[arg(long)]
     turn_secret_file: Option<PathBuf>,
@@ -71,7 +70,7 @@ struct Patient {
     config: EdgeConfig,
     topology: Option<Topology>,
     coordinator_url: Option<String>,
-    turn: Option<String>,
+    turn: Option<turn::Server>,
     turn_secret: Option<String>,
     peers: Vec<(EdgeId, String)>,
     geoip: Vec<PathBuf>,
@@ -136,11 +135,22 @@ fn admit(args: DoctorArgs) -> Result<Patient, String> {
         }
         None => std::env::var("SLUICE_TURN_SECRET").ok(),
     };
+    let turn = args
+        .turn
+        .map(|server| {
+            let (host, port) = names::host_and_port(&server)?;
+            Ok::<_, String>(turn::Server {
+                host: host.to_owned(),
+                port,
+                tls_port: args.turn_tls_port,
+            })
+        })
+        .transpose()?;
     let mut patient = Patient {
         config,
         topology,
         coordinator_url: args.coordinator_url,
-        turn: args.turn,
+        turn,
         turn_secret,
         peers,
         geoip: args.geoip,
@@ -161,7 +171,11 @@ impl Patient {
         self.coordinator_url.get_or_insert_with(url);
         let region = topology.region(&self.config.region);
         if let (None, Some(turn)) = (&self.turn, region.and_then(|region| region.turn())) {
-            self.turn = Some(format!("{}:{}", turn.host().in_url(), turn.port()));
+            self.turn = Some(turn::Server {
+                host: turn.host().to_string(),
+                port: turn.port(),
+                tls_port: Some(turn.tls_port()),
+            });
         }
         if self.peers.is_empty() {
             let ours = &self.config.region;
@@ -194,59 +208,16 @@ async fn examine(patient: &Patient) -> Report {
         Err(error) => report.skip("port", "all", error),
     }
     names::check(&mut report, resolver, config, patient.topology.as_ref()).await;
-    mesh::coordinator(&mut report, config, resolver).await;
+    mesh::coordinators(&mut report, config, resolver).await;
     mesh::peers(&mut report, config, resolver, &patient.peers).await;
-    relays(&mut report, patient).await;
+    reach::check(
+        &mut report,
+        resolver,
+        patient.topology.as_ref(),
+        &patient.peers,
+    )
+    .await;
+    turn::check(&mut report, patient).await;
     host::geoip(&mut report, &patient.geoip, now);
     report
-}
-
-/// Allocates at coturn with a credential as clients get them.
-async fn relays(report: &mut Report, patient: &Patient) {
-    let Some(server) = &patient.turn else {
-        return report.skip(TURN, "server", "none is configured: give --turn HOST:PORT");
-    };
-    let Some(secret) = &patient.turn_secret else {
-        return report.skip(
-            TURN,
-            server,
-            "give --turn-secret-file or SLUICE_TURN_SECRET",
-        );
-    };
-    let addresses = match names::endpoint(&patient.resolver, server).await {
-        Ok(addresses) => addresses,
-        Err(error) => return report.fail(TURN, server, error, "make coturn's record"),
-    };
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let until = since.unwrap_or_default().as_secs() + CREDENTIAL_S;
-    let participant = ParticipantId::from_random([0; 10]);
-    let (username, password) = turn_credential(secret, &participant, until);
-    for address in addresses {
-        let of = format!("{server} ({address})");
-        match turn::allocate(address, &username, &password).await {
-            Ok(given) => report.ok(
-                TURN,
-                of,
-                format!("relays from {}, sees us at {}", given.relayed, given.mapped),
-            ),
-            Err(error @ turn::TurnError::Refused(_)) => report.fail(
-                TURN,
-                of,
-                error,
-                "give coturn and the coordinator the same secret, compare clocks, see coturn's quotas",
-            ),
-            Err(error @ turn::TurnError::Open) => report.fail(
-                TURN,
-                of,
-                error,
-                "configure `use-auth-secret` and `static-auth-secret`, as turnserver.conf is rendered",
-            ),
-            Err(error) => report.fail(
-                TURN,
-                of,
-                error,
-                "see that coturn runs, and that UDP to it is let through",
-            ),
-        }
-    }
 }

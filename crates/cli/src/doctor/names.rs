@@ -55,15 +55,20 @@ pub(super) async fn endpoint(
     resolver: &TokioResolver,
     endpoint: &str,
 ) -> Result<Vec<SocketAddr>, String> {
-    let (host, port) = endpoint
-        .rsplit_once(':')
-        .and_then(|(host, port)| Some((host, port.parse().ok()?)))
-        .ok_or_else(|| format!("`{endpoint}` is not host:port"))?;
+    let (host, port) = host_and_port(endpoint)?;
     let addresses = lookup(resolver, host).await?;
     Ok(addresses
         .into_iter()
         .map(|address| SocketAddr::new(address, port))
         .collect())
+}
+
+/// The parts of `host:port`.
+pub(super) fn host_and_port(endpoint: &str) -> Result<(&str, u16), String> {
+    endpoint
+        .rsplit_once(':')
+        .and_then(|(host, port)| Some((host, port.parse().ok()?)))
+        .ok_or_else(|| format!("`{endpoint}` is not host:port"))
 }
 
 /// The host of `http(s)://host[:port]`.

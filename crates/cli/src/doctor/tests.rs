@@ -4,7 +4,7 @@
 mod services;
 
 use std::net::{Ipv4Addr, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use sluice_meshnet::{Identity, MeshCa, MeshEndpoint, TransportSettings};
 use sluice_types::mesh::{backbone, control};
@@ -45,7 +45,7 @@ impl Hospital {
         let settings = EdgeSettings {
             edge: Some("paris-1".parse().expect("an edge")),
             region: Some("paris".parse().expect("a region")),
-            coordinator: Some("127.0.0.1:9".to_owned()),
+            coordinator: Some(vec!["127.0.0.1:9".to_owned()]),
             mesh_dir: Some(mesh_dir),
             http_listen: Some(SocketAddr::new(loopback, free_port())),
             media_listen: Some(loopback),
@@ -160,7 +160,7 @@ async fn a_healthy_edge_that_does_not_run_yet() {
     let peer = hospital.answers(&edge("mumbai-1"), backbone::ALPN);
     let clock = http_server(date(0), String::new()).await;
     let patient = &mut hospital.patient;
-    patient.config.coordinator = coordinator.to_string();
+    patient.config.coordinators = vec![coordinator.to_string()];
     patient.peers = vec![("mumbai-1".parse().expect("an edge"), peer.to_string())];
     patient.coordinator_url = Some(format!("http://{clock}"));
     let report = hospital.report().await;
@@ -200,7 +200,7 @@ async fn a_coordinator_of_another_authority_and_nobody_at_all() {
     let mut hospital = Hospital::new();
     let stranger = MeshCa::generate("other").expect("a CA");
     let at = hospital.answers_of(&stranger, &Identity::Coordinator, control::ALPN);
-    hospital.patient.config.coordinator = at.to_string();
+    hospital.patient.config.coordinators = vec![at.to_string()];
     // A peer that is somebody else than it should be.
     let peer = hospital.answers(&edge("tokyo-1"), backbone::ALPN);
     hospital.patient.peers = vec![("mumbai-1".parse().expect("an edge"), peer.to_string())];
@@ -238,7 +238,8 @@ async fn a_coordinator_that_refuses_our_certificate_is_no_success() {
     )
     .expect("bound");
     let mut hospital = hospital;
-    hospital.patient.config.coordinator = endpoint.local_address().expect("bound").to_string();
+    let at = endpoint.local_address().expect("bound");
+    hospital.patient.config.coordinators = vec![at.to_string()];
     let report = hospital.report().await;
     assert_eq!(worst(&report, "coordinator"), Verdict::Fail);
 }

@@ -1,191 +1,167 @@
-//! STUN and TURN (RFC 8489, RFC 8656) as far as a client needs them to know that coturn serves it:
-//! a binding, an allocation with a credential as the coordinator makes them, and its end.
+//! coturn: credentials as clients get them, over UDP and TLS, and whom it relays to.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use rtc_crypto::RTCCrypto;
-use rtc_stun::attributes::{
-    ATTR_LIFETIME, ATTR_NONCE, ATTR_REALM, ATTR_REQUESTED_TRANSPORT, ATTR_USERNAME,
-    ATTR_XOR_RELAYED_ADDRESS, ATTR_XORMAPPED_ADDRESS, AttrType,
-};
-use rtc_stun::error_code::ErrorCodeAttribute;
-use rtc_stun::integrity::MessageIntegrity;
-use rtc_stun::message::{
-    BINDING_REQUEST, CLASS_ERROR_RESPONSE, CLASS_REQUEST, CLASS_SUCCESS_RESPONSE, Getter as _,
-    METHOD_ALLOCATE, METHOD_REFRESH, Message, MessageType, Setter as _,
-};
-use rtc_stun::xoraddr::XorMappedAddress;
-use thiserror::Error;
-use tokio::net::UdpSocket;
-use tokio::time::timeout;
+use sluice_coordinator::tokens::turn_credential;
+use sluice_types::ids::ParticipantId;
 
-/// How long an answer may take, and how often a request is sent: UDP loses some.
-const ANSWER: Duration = Duration::from_millis(1_000);
-const TRIES: usize = 3;
+use super::Patient;
+use super::names;
+use super::report::Report;
+use super::stun::{Allocation, Line, TurnError};
 
-/// Protocol number of UDP, as REQUESTED-TRANSPORT carries it.
-const UDP: [u8; 4] = [17, 0, 0, 0];
+const TURN: &str = "turn";
 
-/// Why a server does not serve.
-#[derive(Debug, Error)]
-pub(super) enum TurnError {
-    #[error("{0}")]
-    Socket(#[from] std::io::Error),
-    #[error("no answer to {TRIES} requests over UDP")]
-    Silent,
-    #[error("what comes back is not an answer: {0}")]
-    Malformed(String),
-    #[error("it asks for no credential, so anybody may relay over it")]
-    Open,
-    #[error("it refuses the credential: {0}")]
-    Refused(String),
-}
+/// How long the credential lasts that is tried.
+const CREDENTIAL_S: u64 = 120;
 
-/// What a server gave.
+/// Where a relay must not lead: a cloud's metadata, coturn's own machine, and private networks.
+const WITHIN: [Ipv4Addr; 5] = [
+    Ipv4Addr::new(169, 254, 169, 254),
+    Ipv4Addr::LOCALHOST,
+    Ipv4Addr::new(10, 0, 0, 1),
+    Ipv4Addr::new(172, 16, 0, 1),
+    Ipv4Addr::new(192, 168, 0, 1),
+];
+
+/// Where TURN is, as clients are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Allocated {
-    /// Where the server sees us.
-    pub(super) mapped: SocketAddr,
-    /// Where it would relay from.
-    pub(super) relayed: SocketAddr,
+pub(super) struct Server {
+    /// The host.
+    pub(super) host: String,
+    /// Its port for UDP.
+    pub(super) port: u16,
+    /// Its port for TLS, when it is known.
+    pub(super) tls_port: Option<u16>,
 }
 
-struct Line<'a> {
-    socket: UdpSocket,
-    crypto: &'a dyn RTCCrypto,
-}
-
-/// Asks `server` where we are, allocates with the credential, and gives the allocation back.
-pub(super) async fn allocate(
-    server: SocketAddr,
-    username: &str,
-    password: &str,
-) -> Result<Allocated, TurnError> {
-    let provider =
-        rtc_crypto::default_provider().map_err(|error| TurnError::Malformed(error.to_string()))?;
-    let line = Line::open(server, provider.crypto()).await?;
-    let bound = line.ask(&request(BINDING_REQUEST, &[])?).await?;
-    let mapped = address(&bound, ATTR_XORMAPPED_ADDRESS)?;
-    let allocate = MessageType::new(METHOD_ALLOCATE, CLASS_REQUEST);
-    let challenge = line
-        .ask(&request(allocate, &[(ATTR_REQUESTED_TRANSPORT, &UDP)])?)
-        .await?;
-    if challenge.typ.class == CLASS_SUCCESS_RESPONSE {
-        return Err(TurnError::Open);
-    }
-    let attribute = |of: AttrType| challenge.get(of).map_err(malformed);
-    let (realm, nonce) = match (attribute(ATTR_REALM), attribute(ATTR_NONCE)) {
-        (Ok(realm), Ok(nonce)) => (realm, nonce),
-        _ => return Err(TurnError::Refused(reason(&challenge))),
+/// Allocates at coturn with a credential as clients get them, and asks what it would relay.
+pub(super) async fn check(report: &mut Report, patient: &Patient) {
+    let Some(server) = &patient.turn else {
+        return report.skip(TURN, "server", "none is configured: give --turn HOST:PORT");
     };
-    let key = MessageIntegrity::long_term_integrity_key(
-        username.to_owned(),
-        String::from_utf8_lossy(&realm).into_owned(),
-        password.to_owned(),
-        provider.crypto(),
-    )
-    .map_err(malformed)?;
-    let proof: [(AttrType, &[u8]); 3] = [
-        (ATTR_USERNAME, username.as_bytes()),
-        (ATTR_REALM, &realm),
-        (ATTR_NONCE, &nonce),
-    ];
-    let mut attributes = vec![(ATTR_REQUESTED_TRANSPORT, &UDP[..])];
-    attributes.extend(proof);
-    let answer = line.ask(&line.sealed(allocate, &attributes, &key)?).await?;
-    if answer.typ.class != CLASS_SUCCESS_RESPONSE {
-        return Err(TurnError::Refused(reason(&answer)));
-    }
-    let relayed = address(&answer, ATTR_XOR_RELAYED_ADDRESS)?;
-    // A server that does not hear of the end keeps the allocation for ten minutes, which is no harm.
-    let mut attributes: Vec<(AttrType, &[u8])> = vec![(ATTR_LIFETIME, &[0; 4])];
-    attributes.extend(proof);
-    let refresh = MessageType::new(METHOD_REFRESH, CLASS_REQUEST);
-    let _ = line.ask(&line.sealed(refresh, &attributes, &key)?).await;
-    Ok(Allocated { mapped, relayed })
-}
-
-impl<'a> Line<'a> {
-    async fn open(server: SocketAddr, crypto: &'a dyn RTCCrypto) -> Result<Self, TurnError> {
-        let any: SocketAddr = match server {
-            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
-        };
-        let socket = UdpSocket::bind(any).await?;
-        socket.connect(server).await?;
-        Ok(Self { socket, crypto })
-    }
-
-    /// A request with a message integrity of that key.
-    fn sealed(
-        &self,
-        kind: MessageType,
-        attributes: &[(AttrType, &[u8])],
-        key: &[u8],
-    ) -> Result<Message, TurnError> {
-        let mut message = request(kind, attributes)?;
-        MessageIntegrity::new_raw_integrity_with_provider(key, self.crypto)
-            .add_to(&mut message)
-            .map_err(malformed)?;
-        Ok(message)
-    }
-
-    /// The answer to this very request.
-    async fn ask(&self, request: &Message) -> Result<Message, TurnError> {
-        let mut buffer = [0; 1_500];
-        for _ in 0..TRIES {
-            // A port that is closed shows as an error of the next call; it is as silent as others.
-            let _ = self.socket.send(&request.raw).await;
-            let answered = timeout(ANSWER, async {
-                loop {
-                    let Ok(length) = self.socket.recv(&mut buffer).await else {
-                        std::future::pending().await
-                    };
-                    let mut answer = Message::new();
-                    if answer.unmarshal_binary(&buffer[..length]).is_ok()
-                        && answer.transaction_id == request.transaction_id
-                    {
-                        return answer;
-                    }
-                }
-            });
-            if let Ok(answer) = answered.await {
-                return Ok(answer);
-            }
+    let Some(secret) = &patient.turn_secret else {
+        return report.skip(
+            TURN,
+            &server.host,
+            "give --turn-secret-file or SLUICE_TURN_SECRET",
+        );
+    };
+    let addresses = match names::lookup(&patient.resolver, &server.host).await {
+        Ok(addresses) => addresses,
+        Err(error) => return report.fail(TURN, &server.host, error, "make coturn's record"),
+    };
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let until = since.unwrap_or_default().as_secs() + CREDENTIAL_S;
+    let participant = ParticipantId::from_random([0; 10]);
+    let credential = turn_credential(secret, &participant, until);
+    for address in addresses {
+        let at = SocketAddr::new(address, server.port);
+        let of = format!("{}:{}, UDP ({address})", server.host, server.port);
+        if let Some(allocation) = allocate(report, &of, Line::udp(at).await, &credential).await {
+            relaying(report, &of, patient, allocation).await;
         }
-        Err(TurnError::Silent)
+        let Some(port) = server.tls_port else {
+            continue;
+        };
+        let of = format!("{}:{port}, TLS ({address})", server.host);
+        let line = Line::tls(SocketAddr::new(address, port), &server.host).await;
+        if let Some(allocation) = allocate(report, &of, line, &credential).await {
+            allocation.end().await;
+        }
     }
 }
 
-fn request(kind: MessageType, attributes: &[(AttrType, &[u8])]) -> Result<Message, TurnError> {
-    let mut message = Message::new();
-    message.new_transaction_id().map_err(malformed)?;
-    message.set_type(kind);
-    message.write_header();
-    for (name, value) in attributes {
-        message.add(*name, value);
-    }
-    Ok(message)
+async fn allocate(
+    report: &mut Report,
+    of: &str,
+    line: Result<Line, TurnError>,
+    (username, password): &(String, String),
+) -> Option<Allocation> {
+    let allocated = match line {
+        Ok(line) => line.allocate(username, password).await,
+        Err(error) => Err(error),
+    };
+    let error = match allocated {
+        Ok(given) => {
+            let found = format!("relays from {}, sees us at {}", given.relayed, given.mapped);
+            report.ok(TURN, of, found);
+            return Some(given);
+        }
+        Err(error) => error,
+    };
+    let mend = match error {
+        TurnError::Refused(_) => {
+            "give coturn and the coordinator the same secret, compare clocks, see coturn's quotas"
+        }
+        TurnError::Open => {
+            "configure `use-auth-secret` and `static-auth-secret`, as turnserver.conf is rendered"
+        }
+        TurnError::Tls(_) => {
+            "give coturn a certificate of this name from an authority that browsers trust, with its \
+             chain, in `cert` and `pkey`; restart it when they are new"
+        }
+        TurnError::Socket(_) | TurnError::Silent | TurnError::Malformed(_) => {
+            "see that coturn runs, and that its firewall lets this port in"
+        }
+    };
+    report.fail(TURN, of, error, mend);
+    None
 }
 
-fn address(message: &Message, of: AttrType) -> Result<SocketAddr, TurnError> {
-    if message.typ.class == CLASS_ERROR_RESPONSE {
-        return Err(TurnError::Malformed(reason(message)));
+/// A relay has to lead to edges, and nowhere into networks that are not public.
+async fn relaying(report: &mut Report, of: &str, patient: &Patient, mut allocation: Allocation) {
+    let edges = patient.config.advertise.iter().copied();
+    let relayed = allocation.relayed;
+    let edges: Vec<_> = edges
+        .filter(|edge| edge.is_ipv4() == relayed.is_ipv4())
+        .collect();
+    for edge in &edges {
+        match allocation.permits(*edge).await {
+            Ok(true) => report.ok(TURN, of, format!("relays to this edge, {edge}")),
+            Ok(false) => report.fail(
+                TURN,
+                of,
+                format!("refuses to relay to this edge, {edge}"),
+                "coturn's log says which `denied-peer-ip` has it: render turnserver.conf anew, and \
+                 give edges public addresses",
+            ),
+            Err(error) => report.fail(TURN, of, error, "see coturn's log"),
+        }
     }
-    let mut found = XorMappedAddress::default();
-    found.get_from_as(message, of).map_err(malformed)?;
-    Ok(SocketAddr::new(found.ip, found.port))
+    if !edges.iter().all(is_public) {
+        report.skip(
+            TURN,
+            of,
+            "edges are in a private network, so it leads into one",
+        );
+        return allocation.end().await;
+    }
+    let mut open = Vec::new();
+    for peer in WITHIN {
+        if matches!(allocation.permits(peer.into()).await, Ok(true)) {
+            open.push(peer.to_string());
+        }
+    }
+    if open.is_empty() {
+        report.ok(TURN, of, "relays into no private network");
+    } else {
+        report.fail(
+            TURN,
+            of,
+            format!("relays to {}: a door into its network", open.join(", ")),
+            "deny private addresses by `denied-peer-ip`, as turnserver.conf is rendered",
+        );
+    }
+    allocation.end().await;
 }
 
-fn reason(message: &Message) -> String {
-    let mut code = ErrorCodeAttribute::default();
-    match code.get_from(message) {
-        Ok(()) => code.to_string(),
-        Err(_) => "it says not why".to_owned(),
+fn is_public(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            !(address.is_private() || address.is_loopback() || address.is_link_local())
+        }
+        IpAddr::V6(address) => !(address.is_loopback() || address.is_unique_local()),
     }
-}
-
-fn malformed(error: impl std::fmt::Display) -> TurnError {
-    TurnError::Malformed(error.to_string())
 }

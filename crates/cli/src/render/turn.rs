@@ -23,8 +23,10 @@ const ALLOCATIONS_EACH: u32 = 2;
 const BYTES_PER_SECOND: u32 = 2_500_000;
 
 /// Nobody is a peer there: private, shared, loopback, link-local, documentation, multicast and
-/// reserved addresses (RFC 6890), by which a relay would otherwise lead into its own network.
-const DENIED: [&str; 28] = [
+/// reserved addresses (RFC 6890), by which a relay would otherwise lead into its own network. The
+/// unspecified IPv6 address is not among them: coturn refuses it anyway, and takes a range that ends
+/// with it for every address.
+const DENIED: [&str; 27] = [
     "0.0.0.0-0.255.255.255",
     "10.0.0.0-10.255.255.255",
     "100.64.0.0-100.127.255.255",
@@ -40,7 +42,6 @@ const DENIED: [&str; 28] = [
     "203.0.113.0-203.0.113.255",
     "224.0.0.0-239.255.255.255",
     "240.0.0.0-255.255.255.255",
-    "::",
     "::1",
     "::ffff:0.0.0.0-::ffff:255.255.255.255",
     "64:ff9b::-64:ff9b::ffff:ffff",
@@ -105,6 +106,7 @@ prometheus-port={METRICS_PORT}
 log-file=stdout
 simple-log
 pidfile=/run/sluice-turn/turnserver.pid
+userdb=/run/sluice-turn/turndb
 
 no-cli
 no-tcp-relay

@@ -1,6 +1,7 @@
-//! `sluice topology`: checks a mesh's files, draws the mesh that they describe, and renders what its
-//! deployment needs.
+//! `sluice topology`: checks a mesh's files, draws the mesh that they describe, says what they would
+//! change, has a running mesh follow them, and renders what its deployment needs.
 
+mod apply;
 mod atlas;
 mod canvas;
 mod chart;
@@ -25,7 +26,8 @@ use sluice_types::topology::{LoadError, Topology, load_dir};
 use crate::render;
 use screen::Screen;
 
-/// Check or draw the mesh that topology.toml and regions/ describe, or render its deployment.
+/// Check, draw, plan or apply the mesh that topology.toml and regions/ describe, or render its
+/// deployment.
 #[derive(Debug, Args)]
 pub(crate) struct TopologyArgs {
     #[command(subcommand)]
@@ -52,6 +54,13 @@ enum Command {
     /// Say what another topology would change: regions, edges and links, and for people as they are
     /// spread over the world distance, delay, load, cost, and what breaks when something fails.
     Plan(plan::PlanArgs),
+    /// Have a running mesh follow these files. They are checked as a whole; what would cut off who is
+    /// in a meeting is refused.
+    Apply(apply::ApplyArgs),
+    /// List the versions of the topology that a running mesh keeps.
+    History(apply::HistoryArgs),
+    /// Have a running mesh follow an earlier version again.
+    Rollback(apply::RollbackArgs),
     /// Write what a deployment needs: Terraform's variables, and configuration of edges, coturn,
     /// Prometheus and DNS. No secrets.
     Render {
@@ -76,6 +85,9 @@ pub(crate) fn run(args: TopologyArgs) -> ExitCode {
         Command::Check { dir } => check(&mut out, screen, &dir),
         Command::Show { dir, svg } => show(&mut out, screen, &dir, svg.as_deref()),
         Command::Plan(args) => plan::run(&mut out, screen, &args),
+        Command::Apply(args) => apply::apply(&mut out, screen, &args),
+        Command::History(args) => apply::history(&mut out, screen, &args),
+        Command::Rollback(args) => apply::roll_back(&mut out, screen, &args),
         Command::Render {
             dir,
             out: to,

@@ -284,7 +284,7 @@ fn text_width(text: &str, size: f64) -> f64 {
         .sum()
 }
 
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

@@ -1,5 +1,7 @@
 //! Why tracks travel as they do, for those who run the mesh.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -8,11 +10,12 @@ use sluice_types::ids::{EdgeId, Epoch, MeetingId};
 use sluice_types::rest::{
     EdgeExplanation, ExplainedTrack, MeetingExplanation, NextBest, PlacementReason, TreeExplanation,
 };
+use sluice_types::units::Bitrate;
 
 use super::auth::Caller;
 use super::ops::operator;
 use super::problem::Problem;
-use crate::registry::Registry;
+use crate::registry::{Plans, Registry, residency};
 use crate::state::Shared;
 
 /// `GET /v1/meetings/{id}/explain`.
@@ -32,8 +35,10 @@ pub(super) async fn explain(
 }
 
 fn explained(shared: &Shared, id: &MeetingId) -> Option<MeetingExplanation> {
-    let plans = shared.plans();
-    let trees = plans.explain(id)?;
+    let trees = match shared.leading() {
+        Some(_) => shared.plans().explain(id)?,
+        None => explain_foreign(shared, id)?,
+    };
     let registry = shared.registry();
     let in_force = registry.in_force(id)?;
     let trees = trees
@@ -57,6 +62,19 @@ fn explained(shared: &Shared, id: &MeetingId) -> Option<MeetingExplanation> {
         trees: trees.collect(),
         broken: in_force.broken.iter().map(ToString::to_string).collect(),
     })
+}
+
+/// The plan of the coordinator that leads, by what this one knows of the mesh.
+fn explain_foreign(
+    shared: &Shared,
+    id: &MeetingId,
+) -> Option<Vec<(EdgeId, Bitrate, Vec<Explanation>)>> {
+    let settings = shared.store.meeting(id).ok()??.settings;
+    let registry = shared.registry();
+    let outlook = registry.outlooks(&BTreeSet::from([id.clone()])).pop()?;
+    let (topology, mesh) = (registry.topology(), registry.mesh());
+    let residency = residency(topology, &settings);
+    Some(Plans::explain_foreign(topology, &mesh, &outlook, residency))
 }
 
 fn tracks(registry: &Registry, id: &MeetingId, root: &EdgeId) -> Vec<ExplainedTrack> {

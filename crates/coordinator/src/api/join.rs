@@ -20,6 +20,7 @@ use super::body::Body;
 use super::client::{ClientQuery, position};
 use super::meetings::{blocking, random};
 use super::problem::{Problem, field};
+use super::waiting;
 use crate::registry::{Forbidden, Word, residency};
 use crate::state::{Shared, wall_ms};
 use crate::store::StoredMeeting;
@@ -242,6 +243,9 @@ async fn admit(
         let word = shared
             .registry()
             .wait(shared.now(), &id, known, participant, &name, wall_ms());
+        if let Word::Wait(participant) = &word {
+            waiting::tell_others(shared, &id, participant).await?;
+        }
         participant = match word {
             Word::Admitted(waited) => waited,
             Word::Denied => return Err(Problem::forbidden("the host did not admit you")),
@@ -348,7 +352,7 @@ fn answer(
     let turn_until = now_s + u64::from(settings.turn_credential_s());
     let ice_servers = ice_servers(shared, &registry, &chosen, &participant, turn_until);
     let join_token = shared
-        .signer
+        .signer()
         .sign(&claims)
         .map_err(|error| Problem::internal(&error))?;
     Ok(Admission {

@@ -137,7 +137,7 @@ fn view(shared: &Shared, meeting: StoredMeeting, host_key: Option<HostKey>) -> M
         MeetingStatus::Idle
     };
     Meeting {
-        join_url: format!("{}/m/{}/{}", shared.page_url, meeting.id, meeting.invite),
+        join_url: format!("{}/m/{}/{}", shared.page_url(), meeting.id, meeting.invite),
         id: meeting.id,
         title: meeting.title,
         scheduled_at: meeting.scheduled_at,

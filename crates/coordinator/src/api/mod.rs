@@ -10,6 +10,7 @@ mod meetings;
 mod openapi;
 mod ops;
 mod problem;
+mod topology;
 mod waiting;
 
 use std::time::Duration;
@@ -24,6 +25,7 @@ use tower_http::cors::{AllowHeaders, AllowMethods, Any, CorsLayer};
 pub(crate) use self::limit::Limiter;
 use self::problem::Problem;
 use crate::state::Shared;
+use crate::topology::BYTES_MAX;
 
 /// The longest body, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -51,6 +53,15 @@ pub(crate) fn router(shared: Shared) -> Router {
             post(waiting::deny),
         )
         .route("/v1/ops/state", get(ops::state))
+        .route(
+            "/v1/ops/topology",
+            get(topology::history)
+                .post(topology::put)
+                // Its files as JSON strings, whose quotes and line ends take two bytes.
+                .layer(DefaultBodyLimit::max(2 * BYTES_MAX)),
+        )
+        .route("/v1/ops/topology/rollback", post(topology::back))
+        .route("/v1/ops/topology/{version}", get(topology::files))
         .route("/.well-known/jwks.json", get(jwks))
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(openapi::page))
@@ -87,7 +98,7 @@ async fn jwks(State(shared): State<Shared>) -> Response {
         ("content-type", "application/jwk-set+json"),
         ("cache-control", "public, max-age=300"),
     ];
-    (fields, shared.signer.jwks().to_owned()).into_response()
+    (fields, shared.signer().jwks().to_owned()).into_response()
 }
 
 /// Ready: somebody could be sent to an edge.

@@ -38,9 +38,13 @@ pub(super) async fn state(
             json!({ "room": id, "epoch": epoch, "participants": participants, "trees": trees })
         })
         .collect();
-    Ok(Json(
-        json!({ "mesh": registry.topology().name(), "edges": edges, "rooms": rooms }),
-    ))
+    Ok(Json(json!({
+        "mesh": registry.topology().name(),
+        "coordinator": shared.config.name,
+        "leading": shared.leading(),
+        "edges": edges,
+        "rooms": rooms,
+    })))
 }
 
 /// Refuses whoever does not run the mesh.

@@ -145,6 +145,10 @@ impl From<StoreError> for Problem {
             StoreError::Conflict => {
                 Self::conflict("conflict", "somebody changed it meanwhile: read it again")
             }
+            StoreError::Unavailable(reason) => {
+                tracing::warn!(reason, "the store does not answer");
+                Self::unavailable("the coordinator's store does not answer; try again")
+            }
             other => Self::internal(&other),
         }
     }

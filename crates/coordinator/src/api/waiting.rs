@@ -12,6 +12,7 @@ use super::auth::{HOST_KEY_HEADER, MaybeCaller, is_host_key};
 use super::meetings::blocking;
 use super::problem::Problem;
 use crate::state::Shared;
+use crate::store::StoredWaiting;
 
 /// The caller must be the meeting's tenant or show its host key.
 async fn authorize(
@@ -65,6 +66,26 @@ pub(super) async fn list(
     Ok(Json(waiting.collect()))
 }
 
+/// Has other coordinators know of one who waits, when they were not told for a while.
+pub(super) async fn tell_others(
+    shared: &Shared,
+    id: &MeetingId,
+    participant: &ParticipantId,
+) -> Result<(), Problem> {
+    let news = (shared.registry()).waiting_to_tell(shared.now(), id, participant);
+    let Some((name, since_ms, admitted)) = news else {
+        return Ok(());
+    };
+    let waiting = StoredWaiting {
+        meeting: id.clone(),
+        participant: participant.clone(),
+        name,
+        since_ms,
+        admitted,
+    };
+    blocking(shared, move |store| store.keep_waiting(&waiting)).await
+}
+
 async fn decide(
     shared: &Shared,
     path: Result<Path<(MeetingId, ParticipantId)>, PathRejection>,
@@ -74,7 +95,9 @@ async fn decide(
 ) -> Result<StatusCode, Problem> {
     let Path((id, participant)) = path?;
     authorize(shared, &id, caller, headers).await?;
-    if shared.registry().admit(&id, &participant, admitted) {
+    let known = shared.registry().admit(&id, &participant, admitted);
+    if known {
+        tell_others(shared, &id, &participant).await?;
         shared.webhooks.decided(&id, &participant, admitted);
         Ok(StatusCode::NO_CONTENT)
     } else {

@@ -1,13 +1,25 @@
-//! What must outlive the process: meetings, the signing key, and the epochs of plans.
+//! What must outlive the process: meetings, the signing keys, the epochs of plans, and the topology;
+//! and who of several coordinators leads.
+//!
+//! Of one coordinator all of it is in one file ([`RedbStore`]); several share etcd ([`EtcdStore`]).
 
+mod etcd;
 mod redb_store;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
-use sluice_types::ids::{Epoch, Invite, MeetingId};
+use sluice_types::ids::{Epoch, Invite, MeetingId, ParticipantId, Term};
+use sluice_types::mesh::control::{RelayTree, RoomPlan};
 use sluice_types::rest::MeetingSettings;
 use thiserror::Error;
+use tokio::sync::{mpsc, watch};
 
+pub use self::etcd::{EtcdSettings, EtcdStore, EtcdTls};
 pub use self::redb_store::RedbStore;
+
+/// How many versions of the topology are kept.
+pub const TOPOLOGIES_MAX: usize = 10;
 
 /// A meeting as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,18 +44,71 @@ pub struct StoredMeeting {
     pub host_key_digest: [u8; 32],
 }
 
+/// A topology that is or was in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredTopology {
+    /// Counts from 1.
+    pub version: u64,
+    /// When it came into force, in milliseconds since 1970.
+    pub at_ms: u64,
+    /// Where it came from, for people.
+    pub by: String,
+    /// Its files by their paths: `topology.toml` and `regions/*.toml`.
+    pub files: BTreeMap<String, String>,
+}
+
+/// One who waits for a host's word, as coordinators tell each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredWaiting {
+    /// The meeting.
+    pub meeting: MeetingId,
+    /// Who.
+    pub participant: ParticipantId,
+    /// The name it gave.
+    pub name: String,
+    /// Since when, in milliseconds since 1970.
+    pub since_ms: u64,
+    /// What the host said; `None` while it has not.
+    pub admitted: Option<bool>,
+}
+
+/// What is new in a store that several share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Anything may be: what was told until now has a gap. Read everything anew.
+    Anything,
+    /// A meeting was made, changed or ended.
+    Meeting(MeetingId),
+    /// A room has a plan.
+    Plan(RoomPlan),
+    /// A room has no plan any more.
+    NoPlan(MeetingId),
+    /// There is a new version of the topology.
+    Topology,
+    /// There is a new signing key.
+    SigningKeys,
+    /// Somebody waits, still waits, or was admitted or not.
+    Waiting(StoredWaiting),
+}
+
 /// Why the store does not do what it should.
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// The database says no.
     #[error("the store: {0}")]
     Database(String),
+    /// The database gives no answer for now.
+    #[error("the store does not answer: {0}")]
+    Unavailable(String),
     /// A value cannot be read or written.
     #[error("a value of the store: {0}")]
     Value(#[from] serde_json::Error),
     /// Another writer was faster.
     #[error("the value changed meanwhile")]
     Conflict,
+    /// Another coordinator leads.
+    #[error("term {0} is over: another coordinator leads, or none does")]
+    Deposed(Term),
 }
 
 /// A page of meetings, newest first.
@@ -55,7 +120,8 @@ pub struct Page {
     pub more: bool,
 }
 
-/// Somewhere to keep things. Calls block for as long as the disk takes.
+/// Somewhere to keep things. Calls block for as long as the disk or the network takes: they belong
+/// where blocking is allowed.
 pub trait Store: Send + Sync {
     /// Keeps a new meeting.
     ///
@@ -102,22 +168,75 @@ pub trait Store: Send + Sync {
     /// When it can neither be read nor written.
     fn signing_key(&self, make: &dyn Fn() -> Vec<u8>) -> Result<Vec<u8>, StoreError>;
 
-    /// The signing key before that one, whose tokens are still good, if there is one.
+    /// The keys that join tokens may be signed with, the one in use first; at most two.
     ///
     /// # Errors
-    /// When it cannot be read.
-    fn signing_key_before(&self) -> Result<Option<Vec<u8>>, StoreError>;
+    /// When they cannot be read.
+    fn signing_keys(&self) -> Result<Vec<Vec<u8>>, StoreError>;
 
-    /// The next epoch of each room's plan, kept in one write: none was ever given before, not even
-    /// before a crash.
+    /// Signs with this key (PKCS #8) from now on; the one until now stays good, and the one before
+    /// that is forgotten.
     ///
     /// # Errors
-    /// When they cannot be written.
-    fn next_epochs(&self, rooms: &[MeetingId]) -> Result<Vec<Epoch>, StoreError>;
+    /// When it cannot be written.
+    fn rotate_signing_key(&self, key: &[u8]) -> Result<(), StoreError>;
+
+    /// Whether this coordinator leads, and in which term: alone it always does.
+    fn leading(&self) -> watch::Receiver<Option<Term>>;
+
+    /// What others change; the first call takes it. Nobody else changes a file.
+    fn changes(&self) -> Option<mpsc::Receiver<Change>>;
+
+    /// Keeps the next plan of each room, in one write as far as the store can; gives their epochs.
+    /// None was ever given before, not even before a crash.
+    ///
+    /// # Errors
+    /// [`StoreError::Deposed`] when the term is over, or when they cannot be written. Then some may
+    /// be kept all the same.
+    fn keep_plans(
+        &self,
+        term: Term,
+        plans: &[(MeetingId, &[RelayTree])],
+    ) -> Result<Vec<Epoch>, StoreError>;
+
+    /// The plans in force that another coordinator may have made. A store of one coordinator has
+    /// none: after its restart edges tell what flows.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn plans(&self) -> Result<Vec<RoomPlan>, StoreError>;
 
     /// The latest epoch of a room's plan, if it ever had one.
     ///
     /// # Errors
     /// When it cannot be read.
     fn last_epoch(&self, room: &MeetingId) -> Result<Option<Epoch>, StoreError>;
+
+    /// The versions of the topology, the one in force first; at most [`TOPOLOGIES_MAX`].
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn topologies(&self) -> Result<Vec<StoredTopology>, StoreError>;
+
+    /// Puts a version of the topology in force, which is one more than the one that is. The oldest
+    /// beyond [`TOPOLOGIES_MAX`] is forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when that version is not the next one.
+    fn keep_topology(&self, topology: &StoredTopology) -> Result<(), StoreError>;
+
+    /// Tells other coordinators of one who waits. Kept for a few minutes at least.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn keep_waiting(&self, waiting: &StoredWaiting) -> Result<(), StoreError>;
+
+    /// Those who wait, as others told.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn waiting(&self) -> Result<Vec<StoredWaiting>, StoreError>;
+
+    /// Lets another lead at once, because this process is about to end.
+    fn resign(&self);
 }

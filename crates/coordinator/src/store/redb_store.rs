@@ -1,11 +1,16 @@
 //! One file, for one coordinator. Every write is on the disk before it returns.
 
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-use sluice_types::ids::{Epoch, MeetingId};
+use sluice_types::ids::{Epoch, MeetingId, Term};
+use sluice_types::mesh::control::{RelayTree, RoomPlan};
+use tokio::sync::{mpsc, watch};
 
-use super::{Page, Store, StoreError, StoredMeeting};
+use super::{
+    Change, Page, Store, StoreError, StoredMeeting, StoredTopology, StoredWaiting, TOPOLOGIES_MAX,
+};
 
 const MEETINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meetings/1");
 
@@ -16,6 +21,10 @@ const BY_TENANT: TableDefinition<'_, (&str, u64, &str), bool> =
 
 const KEYS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("keys/1");
 const EPOCHS: TableDefinition<'_, &str, u64> = TableDefinition::new("epochs/1");
+const TOPOLOGIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("topologies/1");
+
+/// The last term under the empty name.
+const TERMS: TableDefinition<'_, &str, u64> = TableDefinition::new("terms/1");
 
 /// The name of the key that signs join tokens.
 const SIGNING_KEY: &str = "join-tokens";
@@ -25,6 +34,9 @@ const SIGNING_KEY_BEFORE: &str = "join-tokens-before";
 /// The embedded store.
 pub struct RedbStore {
     database: Database,
+    /// In which term it is open. Nobody else leads.
+    term: Term,
+    leading: watch::Sender<Option<Term>>,
 }
 
 fn failed(error: impl std::fmt::Display) -> StoreError {
@@ -40,7 +52,7 @@ fn place(meeting: &StoredMeeting) -> (&str, u64, &str) {
 }
 
 impl RedbStore {
-    /// Opens the file, or makes it.
+    /// Opens the file, or makes it, in a new term.
     ///
     /// # Errors
     /// When it cannot be opened, is no store, or is open elsewhere.
@@ -51,45 +63,29 @@ impl RedbStore {
         write.open_table(BY_TENANT).map_err(failed)?;
         write.open_table(KEYS).map_err(failed)?;
         write.open_table(EPOCHS).map_err(failed)?;
+        write.open_table(TOPOLOGIES).map_err(failed)?;
+        let term = {
+            let mut terms = write.open_table(TERMS).map_err(failed)?;
+            let last = terms.get("").map_err(failed)?.map(|term| term.value());
+            let term = next_term(last);
+            terms.insert("", term.0).map_err(failed)?;
+            term
+        };
         write.commit().map_err(failed)?;
-        Ok(Self { database })
+        Ok(Self {
+            database,
+            term,
+            leading: watch::Sender::new(Some(term)),
+        })
     }
+}
 
-    /// Signs with this key (PKCS #8) from the next start on; the one until now stays good, and the
-    /// one before that is forgotten.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn rotate_signing_key(&self, key: &[u8]) -> Result<(), StoreError> {
-        let write = self.database.begin_write().map_err(failed)?;
-        {
-            let mut keys = write.open_table(KEYS).map_err(failed)?;
-            let until_now = keys
-                .insert(SIGNING_KEY, key)
-                .map_err(failed)?
-                .map(|key| key.value().to_vec());
-            if let Some(until_now) = until_now {
-                keys.insert(SIGNING_KEY_BEFORE, &*until_now)
-                    .map_err(failed)?;
-            }
-        }
-        write.commit().map_err(failed)
-    }
-
-    /// The keys that join tokens may be signed with, the one in use first; at most two.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub fn signing_keys(&self) -> Result<Vec<Vec<u8>>, StoreError> {
-        let read = self.database.begin_read().map_err(failed)?;
-        let keys = read.open_table(KEYS).map_err(failed)?;
-        let mut found = Vec::new();
-        for name in [SIGNING_KEY, SIGNING_KEY_BEFORE] {
-            let key = keys.get(name).map_err(failed)?;
-            found.extend(key.map(|key| key.value().to_vec()));
-        }
-        Ok(found)
-    }
+/// The term after the last one. Never below the clock, so that a store that was restored from a
+/// backup does not begin with terms that edges have long left behind.
+pub(super) fn next_term(last: Option<u64>) -> Term {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    let clock = since_1970.unwrap_or_default().as_millis() as u64;
+    Term(last.map_or(clock, |last| (last + 1).max(clock)))
 }
 
 impl Store for RedbStore {
@@ -222,19 +218,57 @@ impl Store for RedbStore {
         Ok(key)
     }
 
-    fn signing_key_before(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.signing_keys()?.into_iter().nth(1))
+    fn rotate_signing_key(&self, key: &[u8]) -> Result<(), StoreError> {
+        let write = self.database.begin_write().map_err(failed)?;
+        {
+            let mut keys = write.open_table(KEYS).map_err(failed)?;
+            let until_now = keys
+                .insert(SIGNING_KEY, key)
+                .map_err(failed)?
+                .map(|key| key.value().to_vec());
+            if let Some(until_now) = until_now {
+                keys.insert(SIGNING_KEY_BEFORE, &*until_now)
+                    .map_err(failed)?;
+            }
+        }
+        write.commit().map_err(failed)
     }
 
-    fn next_epochs(&self, rooms: &[MeetingId]) -> Result<Vec<Epoch>, StoreError> {
-        if rooms.is_empty() {
+    fn signing_keys(&self) -> Result<Vec<Vec<u8>>, StoreError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let keys = read.open_table(KEYS).map_err(failed)?;
+        let mut found = Vec::new();
+        for name in [SIGNING_KEY, SIGNING_KEY_BEFORE] {
+            let key = keys.get(name).map_err(failed)?;
+            found.extend(key.map(|key| key.value().to_vec()));
+        }
+        Ok(found)
+    }
+
+    fn leading(&self) -> watch::Receiver<Option<Term>> {
+        self.leading.subscribe()
+    }
+
+    fn changes(&self) -> Option<mpsc::Receiver<Change>> {
+        None
+    }
+
+    fn keep_plans(
+        &self,
+        term: Term,
+        plans: &[(MeetingId, &[RelayTree])],
+    ) -> Result<Vec<Epoch>, StoreError> {
+        if term != self.term {
+            return Err(StoreError::Deposed(term));
+        }
+        if plans.is_empty() {
             return Ok(Vec::new());
         }
         let write = self.database.begin_write().map_err(failed)?;
-        let mut given = Vec::with_capacity(rooms.len());
+        let mut given = Vec::with_capacity(plans.len());
         {
             let mut epochs = write.open_table(EPOCHS).map_err(failed)?;
-            for room in rooms {
+            for (room, _) in plans {
                 let last = epochs.get(room.as_str()).map_err(failed)?;
                 let next = last.map_or(0, |epoch| epoch.value()) + 1;
                 epochs.insert(room.as_str(), next).map_err(failed)?;
@@ -251,6 +285,50 @@ impl Store for RedbStore {
         let last = epochs.get(room.as_str()).map_err(failed)?;
         Ok(last.map(|epoch| Epoch(epoch.value())))
     }
+
+    fn plans(&self) -> Result<Vec<RoomPlan>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    fn topologies(&self) -> Result<Vec<StoredTopology>, StoreError> {
+        let read = self.database.begin_read().map_err(failed)?;
+        let table = read.open_table(TOPOLOGIES).map_err(failed)?;
+        let mut versions = Vec::new();
+        for entry in table.iter().map_err(failed)?.rev() {
+            let (_, value) = entry.map_err(failed)?;
+            versions.push(serde_json::from_slice(value.value())?);
+        }
+        Ok(versions)
+    }
+
+    fn keep_topology(&self, topology: &StoredTopology) -> Result<(), StoreError> {
+        let value = serde_json::to_vec(topology)?;
+        let write = self.database.begin_write().map_err(failed)?;
+        {
+            let mut table = write.open_table(TOPOLOGIES).map_err(failed)?;
+            let last = table.last().map_err(failed)?;
+            if topology.version != last.map_or(0, |(version, _)| version.value()) + 1 {
+                return Err(StoreError::Conflict);
+            }
+            table.insert(topology.version, &*value).map_err(failed)?;
+            if let Some(old) = topology.version.checked_sub(TOPOLOGIES_MAX as u64) {
+                table.remove(old).map_err(failed)?;
+            }
+        }
+        write.commit().map_err(failed)
+    }
+
+    /// Nobody else is to be told.
+    fn keep_waiting(&self, _: &StoredWaiting) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn waiting(&self) -> Result<Vec<StoredWaiting>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// There is nobody else.
+    fn resign(&self) {}
 }
 
 #[cfg(test)]

@@ -68,12 +68,12 @@ pub(crate) struct TestCoordinator {
     work: tempfile::TempDir,
 }
 
-fn free_port() -> SocketAddr {
+pub(crate) fn free_port() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("bound")
 }
 
-fn write_topology(dir: &Path, lines: &str) {
+pub(crate) fn write_topology(dir: &Path, lines: &str) {
     let text = TOPOLOGY.replace("[coordinator]", &format!("{lines}\n[coordinator]"));
     std::fs::write(dir.join("topology.toml"), text).expect("written");
     std::fs::create_dir(dir.join("regions")).expect("made");
@@ -169,6 +169,11 @@ impl TestCoordinator {
         self.running = spawn(&self.config, &self.shutdown);
         self.until_it_answers().await;
         self
+    }
+
+    /// The folder of its topology.
+    pub(crate) fn dir(&self) -> &Path {
+        self.work.path()
     }
 
     async fn until_it_answers(&self) {

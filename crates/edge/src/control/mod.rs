@@ -1,6 +1,7 @@
-//! The edge's line to the coordinator: registration, heartbeats and demand one way, plans the other.
+//! The edge's lines to the coordinators, one to each: registration, heartbeats and demand one way,
+//! plans the other.
 //!
-//! The coordinator may be down. Then nothing else stops: the line is dialled again with backoff
+//! A coordinator may be down. Then nothing else stops: its line is dialled again with backoff
 //! until it stands, and [`ControlEvent::Connected`] asks the hub to tell all demand anew.
 
 mod pending;
@@ -10,11 +11,13 @@ mod tests;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sluice_meshnet::MeshEndpoint;
 use sluice_types::mesh::control::{CoordinatorMessage, Heartbeat, Registration, RoomDemand};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -30,7 +33,10 @@ const EVENTS: usize = 1_024;
 const BACKOFF: Duration = Duration::from_millis(200);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
-/// Something that happened on the line.
+/// Which line, in the order of [`ControlSettings::coordinators`].
+pub type LineNumber = usize;
+
+/// Something that happened on a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ControlEvent {
     /// The edge is registered, for the first time or again. The hub now tells the demand of every
@@ -42,6 +48,8 @@ pub enum ControlEvent {
         jwks: String,
         /// The coordinator's public HTTP endpoint, for the page.
         public_url: String,
+        /// It says in which term it leads; one of an older version never does.
+        has_terms: bool,
     },
     /// The line is lost; it is being dialled again.
     Disconnected,
@@ -56,9 +64,9 @@ pub enum ControlEvent {
 
 /// What the edge says of itself.
 pub struct ControlSettings {
-    /// Where the coordinator listens: `host:port`, the host a DNS name or an address. Resolved anew
+    /// Where each coordinator listens: `host:port`, the host a DNS name or an address. Resolved anew
     /// with each attempt.
-    pub coordinator: String,
+    pub coordinators: Vec<String>,
     /// Who the edge is and where it is reached.
     pub registration: Registration,
     /// Measures the edge, at the interval that the coordinator sets. Must not block.
@@ -68,61 +76,98 @@ pub struct ControlSettings {
 impl fmt::Debug for ControlSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ControlSettings")
-            .field("coordinator", &self.coordinator)
+            .field("coordinators", &self.coordinators)
             .field("registration", &self.registration)
             .finish_non_exhaustive()
     }
 }
 
-/// The line, as the hub holds it. Dropping it ends the line at once.
+/// The lines, as the hub holds them. Dropping it ends them at once.
 #[derive(Debug)]
 pub struct Control {
-    pending: Arc<Pending>,
+    lines: Vec<Arc<Pending>>,
     _task: AbortOnDropHandle<()>,
 }
 
+/// How many lines stand.
+#[derive(Debug, Default)]
+struct Standing(AtomicUsize);
+
+impl Standing {
+    fn add(&self) {
+        let before = self.0.fetch_add(1, Ordering::Relaxed);
+        self.show(before + 1);
+    }
+
+    fn remove(&self) {
+        let before = self.0.fetch_sub(1, Ordering::Relaxed);
+        self.show(before.saturating_sub(1));
+    }
+
+    fn show(&self, lines: usize) {
+        metrics::gauge!("sluice_control_connected").set(if lines > 0 { 1.0 } else { 0.0 });
+        metrics::gauge!("sluice_control_lines").set(lines as f64);
+    }
+}
+
 impl Control {
-    /// Dials the coordinator from `endpoint`, again and again, until `shutdown`. Must be called
+    /// Dials the coordinators from `endpoint`, again and again, until `shutdown`. Must be called
     /// within a Tokio runtime.
     pub fn start(
         endpoint: MeshEndpoint,
         settings: ControlSettings,
         shutdown: CancellationToken,
-    ) -> (Self, mpsc::Receiver<ControlEvent>) {
+    ) -> (Self, mpsc::Receiver<(LineNumber, ControlEvent)>) {
         let (events, events_rx) = mpsc::channel(EVENTS);
-        let pending = Arc::new(Pending::default());
-        let shared = Shared {
-            endpoint,
-            settings,
-            pending: Arc::clone(&pending),
-            events,
-            shutdown,
-        };
-        let task = tokio::spawn(run(shared));
+        let (endpoint, settings) = (Arc::new(endpoint), Arc::new(settings));
+        let standing = Arc::new(Standing::default());
+        standing.show(0);
+        let mut lines = Vec::new();
+        let mut tasks = JoinSet::new();
+        for line in 0..settings.coordinators.len() {
+            let pending = Arc::new(Pending::default());
+            lines.push(pending.clone());
+            let shared = Shared {
+                line,
+                endpoint: endpoint.clone(),
+                settings: settings.clone(),
+                pending,
+                events: events.clone(),
+                standing: standing.clone(),
+                shutdown: shutdown.clone(),
+            };
+            tasks.spawn(run(shared));
+        }
+        let task = tokio::spawn(async move {
+            while tasks.join_next().await.is_some() {}
+            endpoint.close("the edge goes away").await;
+        });
         let control = Self {
-            pending,
+            lines,
             _task: AbortOnDropHandle::new(task),
         };
         (control, events_rx)
     }
 
-    /// Tells what a room needs here. Of several that wait for one room the latest is sent; while
-    /// the line is down nothing is kept, since [`ControlEvent::Connected`] asks for all of it.
+    /// Tells every coordinator what a room needs here. Of several that wait for one room the latest
+    /// is sent; while a line is down nothing is kept, since [`ControlEvent::Connected`] asks for all of it.
     pub fn demand(&self, demand: RoomDemand) {
-        self.pending.demand(demand);
+        for line in &self.lines {
+            line.demand(demand.clone());
+        }
     }
 
     /// Tells, now and after each registration, that the edge takes nobody new and will go away.
     pub fn drain(&self) {
-        self.pending.drain();
+        for line in &self.lines {
+            line.drain();
+        }
     }
 }
 
 async fn run(shared: Shared) {
     let mut backoff = BACKOFF;
-    let connected = metrics::gauge!("sluice_control_connected");
     loop {
-        connected.set(0.0);
         let session = tokio::select! {
             () = shared.shutdown.cancelled() => break,
             session = session::connect(&shared) => session,
@@ -130,9 +175,11 @@ async fn run(shared: Shared) {
         let error = match session {
             Ok(session) => {
                 backoff = BACKOFF;
-                connected.set(1.0);
                 metrics::counter!("sluice_control_connections_total").increment(1);
-                match session.run(&shared).await {
+                shared.standing.add();
+                let ended = session.run(&shared).await;
+                shared.standing.remove();
+                match ended {
                     Ok(()) => break,
                     Err(error) => error,
                 }
@@ -154,8 +201,6 @@ async fn run(shared: Shared) {
         }
         backoff = (backoff * 2).min(BACKOFF_MAX);
     }
-    connected.set(0.0);
-    shared.endpoint.close("the edge goes away").await;
 }
 
 /// Half to all of a wait, by chance, so that the edges do not all return to a coordinator at once.

@@ -9,7 +9,9 @@ use sluice_meshnet::connection::CloseCode;
 use sluice_meshnet::endpoint::ConnectError;
 use sluice_meshnet::stream::StreamError;
 use sluice_meshnet::{Identity, MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
-use sluice_types::mesh::control::{ALPNS, CoordinatorMessage, EdgeMessage, ROOMS_REPORTED_MAX};
+use sluice_types::mesh::control::{
+    ALPNS, CoordinatorMessage, EdgeMessage, LEADS, ROOMS_REPORTED_MAX,
+};
 use thiserror::Error;
 use tokio::net::lookup_host;
 use tokio::sync::mpsc;
@@ -17,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::pending::Pending;
-use super::{ControlEvent, ControlSettings};
+use super::{ControlEvent, ControlSettings, LineNumber, Standing};
 
 /// How long the coordinator's name may take to resolve.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,10 +32,12 @@ const HEARTBEAT_MS: std::ops::RangeInclusive<u32> = 50..=60_000;
 
 /// What outlives a connection.
 pub(super) struct Shared {
-    pub(super) endpoint: MeshEndpoint,
-    pub(super) settings: ControlSettings,
+    pub(super) line: LineNumber,
+    pub(super) endpoint: Arc<MeshEndpoint>,
+    pub(super) settings: Arc<ControlSettings>,
     pub(super) pending: Arc<Pending>,
-    pub(super) events: mpsc::Sender<ControlEvent>,
+    pub(super) events: mpsc::Sender<(LineNumber, ControlEvent)>,
+    pub(super) standing: Arc<Standing>,
     pub(super) shutdown: CancellationToken,
 }
 
@@ -43,7 +47,7 @@ impl Shared {
         tokio::select! {
             () = self.shutdown.cancelled() => {}
             // The hub is gone when this fails, and the edge with it.
-            _ = self.events.send(event) => {}
+            _ = self.events.send((self.line, event)) => {}
         }
     }
 }
@@ -99,7 +103,7 @@ pub(super) async fn connect(shared: &Shared) -> Result<Session, SessionError> {
 
 /// Tries the coordinator's addresses in turn.
 async fn dial(shared: &Shared) -> Result<MeshConnection, SessionError> {
-    let name = &shared.settings.coordinator;
+    let name = &shared.settings.coordinators[shared.line];
     let addresses = timeout(RESOLVE_TIMEOUT, lookup_host(name))
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
@@ -139,6 +143,7 @@ async fn register(shared: &Shared, connection: &MeshConnection) -> Result<Sessio
                 mesh,
                 jwks,
                 public_url,
+                has_terms: connection.version() >= LEADS,
             },
         }),
         CoordinatorMessage::Refuse { reason } => Err(SessionError::Refused { reason }),

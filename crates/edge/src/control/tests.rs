@@ -49,7 +49,7 @@ fn registration() -> Registration {
 
 struct Line {
     control: Control,
-    events: mpsc::Receiver<ControlEvent>,
+    events: mpsc::Receiver<(LineNumber, ControlEvent)>,
     shutdown: CancellationToken,
 }
 
@@ -57,7 +57,7 @@ struct Line {
 fn line(ca: &MeshCa, coordinator: SocketAddr) -> Line {
     let beats = AtomicU32::new(0);
     let settings = ControlSettings {
-        coordinator: coordinator.to_string(),
+        coordinators: vec![coordinator.to_string()],
         registration: registration(),
         heartbeat: Arc::new(move || Heartbeat {
             participants: beats.fetch_add(1, Ordering::Relaxed),
@@ -79,7 +79,7 @@ fn line(ca: &MeshCa, coordinator: SocketAddr) -> Line {
 
 impl Line {
     async fn event(&mut self) -> ControlEvent {
-        within(self.events.recv()).await.expect("an event")
+        within(self.events.recv()).await.expect("an event").1
     }
 }
 
@@ -169,6 +169,7 @@ fn connected() -> ControlEvent {
         mesh: "test".into(),
         jwks: "{}".into(),
         public_url: "http://127.0.0.1:7400".into(),
+        has_terms: true,
     }
 }
 

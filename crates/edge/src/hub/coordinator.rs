@@ -9,16 +9,21 @@ use sluice_types::mesh::control::{
 };
 
 use super::Hub;
-use crate::control::ControlEvent;
+use crate::control::{ControlEvent, LineNumber};
 
 impl Hub {
-    pub(super) fn take_control(&mut self, event: ControlEvent) {
+    pub(super) fn take_control(&mut self, line: LineNumber, event: ControlEvent) {
         match event {
             ControlEvent::Connected {
                 mesh,
                 jwks,
                 public_url,
+                has_terms,
             } => {
+                self.leaders.forget(line);
+                if !has_terms {
+                    self.leaders.lead_without_terms(line);
+                }
                 self.keyring.replace(&mesh, &jwks);
                 *self
                     .coordinator_url
@@ -26,7 +31,19 @@ impl Hub {
                     .unwrap_or_else(PoisonError::into_inner) = Some(public_url);
                 self.tell_all_demand();
             }
-            ControlEvent::Disconnected | ControlEvent::Refused { .. } => {}
+            ControlEvent::Disconnected => self.leaders.forget(line),
+            ControlEvent::Refused { .. } => {}
+            ControlEvent::Message(CoordinatorMessage::Lead { term }) => {
+                tracing::info!(line, %term, "a coordinator leads");
+                self.leaders.lead(line, term);
+            }
+            ControlEvent::Message(message)
+                if is_leaders(&message) && !self.leaders.follows(line) =>
+            {
+                let highest = self.leaders.highest();
+                tracing::info!(line, %highest, "a coordinator whose term is over is not followed");
+                metrics::counter!("sluice_control_fenced_messages_total").increment(1);
+            }
             ControlEvent::Message(message) => self.take_coordinator(message),
         }
     }
@@ -44,7 +61,9 @@ impl Hub {
 
     fn take_coordinator(&mut self, message: CoordinatorMessage) {
         match message {
-            CoordinatorMessage::Welcome { .. } | CoordinatorMessage::Refuse { .. } => {}
+            CoordinatorMessage::Welcome { .. }
+            | CoordinatorMessage::Refuse { .. }
+            | CoordinatorMessage::Lead { .. } => {}
             CoordinatorMessage::Jwks { jwks } => self.keyring.replace_keys(&jwks),
             CoordinatorMessage::Directory { mut edges } => {
                 for edge in &mut edges {
@@ -134,4 +153,15 @@ impl Hub {
             rooms,
         }
     }
+}
+
+/// Whether only the coordinator that leads may say it. That a meeting was ended is true whoever
+/// says it.
+const fn is_leaders(message: &CoordinatorMessage) -> bool {
+    matches!(
+        message,
+        CoordinatorMessage::Directory { .. }
+            | CoordinatorMessage::Plan(_)
+            | CoordinatorMessage::End { reason: None, .. }
+    )
 }

@@ -17,6 +17,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use sluice_relay::leaders::Leaders;
 use sluice_relay::mesh::Mesh;
 use sluice_sfu::room::Room;
 use sluice_types::ids::{EdgeId, MeetingId, ParticipantId, RelayId, TrackId};
@@ -30,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::command::{Hello, HubCommand, HubHandle, Published, Refusal, SocketHandle, ToSocket};
 use crate::backbone::{Backbone, BackboneEvent};
 use crate::config::EdgeConfig;
-use crate::control::{Control, ControlEvent};
+use crate::control::{Control, ControlEvent, LineNumber};
 use crate::media::{Media, MediaEvent, RelayInlet, RelaySink, Session};
 use crate::signal::Keyring;
 
@@ -49,7 +50,7 @@ pub struct Parts {
     /// The backbone and its events.
     pub backbone: (Backbone, mpsc::Receiver<BackboneEvent>),
     /// The line to the coordinator and its events.
-    pub control: (Control, mpsc::Receiver<ControlEvent>),
+    pub control: (Control, mpsc::Receiver<(LineNumber, ControlEvent)>),
     /// The keys of join tokens.
     pub keyring: Keyring,
     /// Filled with the coordinator's public endpoint.
@@ -89,6 +90,7 @@ struct Hub {
     media: Media,
     backbone: Backbone,
     control: Control,
+    leaders: Leaders,
     keyring: Keyring,
     coordinator_url: Arc<RwLock<Option<String>>>,
     heartbeat: Arc<Mutex<Heartbeat>>,
@@ -124,6 +126,7 @@ pub fn start(
         media,
         backbone,
         control,
+        leaders: Leaders::default(),
         keyring: parts.keyring,
         coordinator_url: parts.coordinator_url,
         heartbeat: parts.heartbeat,
@@ -151,7 +154,7 @@ struct Sources {
     commands: mpsc::Receiver<HubCommand>,
     media: mpsc::Receiver<MediaEvent>,
     backbone: mpsc::Receiver<BackboneEvent>,
-    control: mpsc::Receiver<ControlEvent>,
+    control: mpsc::Receiver<(LineNumber, ControlEvent)>,
 }
 
 impl Hub {
@@ -176,8 +179,8 @@ impl Hub {
                     }
                 }
                 event = sources.control.recv() => {
-                    let Some(event) = event else { break };
-                    self.take_control(event);
+                    let Some((line, event)) = event else { break };
+                    self.take_control(line, event);
                 }
                 event = sources.media.recv() => {
                     let Some(event) = event else { break };

@@ -283,10 +283,15 @@ impl Hub {
             ClientMessage::Answer {
                 sdp_answer,
                 revision,
-            } => self.member(room, participant).and_then(|member| {
-                let error = member.session.handle_answer(&sdp_answer, revision).err()?;
-                Some((sdp_code(&error), error.to_string()))
-            }),
+            } => {
+                if let Some(state) = self.rooms.get_mut(room) {
+                    state.room.offer_answered(participant, revision);
+                }
+                self.member(room, participant).and_then(|member| {
+                    let error = member.session.handle_answer(&sdp_answer, revision).err()?;
+                    Some((sdp_code(&error), error.to_string()))
+                })
+            }
             ClientMessage::Leave {} => {
                 self.leave(room, participant, LeaveReason::Left);
                 None

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 
 use rtc_crypto::{RTCCrypto, constant_time_eq};
-use rtc_stun::attributes::{ATTR_USE_CANDIDATE, ATTR_USERNAME};
+use rtc_stun::attributes::{ATTR_ERROR_CODE, ATTR_USE_CANDIDATE, ATTR_USERNAME};
 use rtc_stun::fingerprint::FINGERPRINT;
 use rtc_stun::integrity::MessageIntegrity;
 use rtc_stun::message::{
-    BINDING_REQUEST, BINDING_SUCCESS, CLASS_INDICATION, METHOD_BINDING, Message, MessageType,
+    BINDING_REQUEST, BINDING_SUCCESS, CLASS_ERROR_RESPONSE, CLASS_INDICATION, METHOD_BINDING,
+    Message, MessageType,
 };
 use rtc_stun::xoraddr::XorMappedAddress;
 use sluice_types::ids::base32;
@@ -15,6 +16,10 @@ use thiserror::Error;
 
 /// The longest STUN message that is looked at, in bytes.
 const MESSAGE_BYTES_MAX: usize = 1_200;
+
+/// A STUN message with an error code alone, and what follows its header, in bytes.
+const REFUSAL_BYTES: usize = 28;
+const ATTRIBUTE_BYTES: u16 = 8;
 
 /// The edge's half of a participant's credentials (RFC 8445, section 5.3).
 #[derive(Clone, PartialEq, Eq)]
@@ -123,6 +128,27 @@ impl Check {
     }
 }
 
+/// The answer to a binding request that names nobody: 400, as RFC 8489, section 9.1.3 has it, so that
+/// whoever looks for reasons learns that the port is reached. Nothing for requests that are shorter than
+/// it: an address that somebody else wrote into a packet gets no more than was sent.
+pub(crate) fn refusal(request: &[u8]) -> Option<[u8; REFUSAL_BYTES]> {
+    let kind = BINDING_REQUEST.value().to_be_bytes();
+    if request.len() < REFUSAL_BYTES || !request.starts_with(&kind) {
+        return None;
+    }
+    let mut answer = [0; REFUSAL_BYTES];
+    let kind = MessageType::new(METHOD_BINDING, CLASS_ERROR_RESPONSE).value();
+    answer[..2].copy_from_slice(&kind.to_be_bytes());
+    answer[2..4].copy_from_slice(&ATTRIBUTE_BYTES.to_be_bytes());
+    // Cookie and transaction are the request's.
+    answer[4..20].copy_from_slice(&request[4..20]);
+    answer[20..22].copy_from_slice(&ATTR_ERROR_CODE.value().to_be_bytes());
+    answer[22..24].copy_from_slice(&4_u16.to_be_bytes());
+    // 400 is its hundreds and the rest; no words.
+    answer[26] = 4;
+    Some(answer)
+}
+
 /// Whether a packet is a binding indication, with which a client keeps a path alive.
 pub(crate) fn is_indication(packet: &[u8]) -> bool {
     let indication = MessageType::new(METHOD_BINDING, CLASS_INDICATION).value();
@@ -210,5 +236,25 @@ mod tests {
             Err(StunError::NoUsername)
         );
         assert_eq!(answered(&[0; 20]), Err(StunError::NotARequest));
+    }
+
+    #[test]
+    fn who_names_nobody_is_told_so_in_no_more_bytes_than_he_sent() {
+        let mut request = Message::new();
+        request.new_transaction_id().expect("random bytes");
+        request.set_type(BINDING_REQUEST);
+        request.write_header();
+        assert_eq!(refusal(&request.raw), None);
+        request.add(rtc_stun::attributes::ATTR_SOFTWARE, b"test");
+        let refused = refusal(&request.raw).expect("long enough");
+        assert!(refused.len() <= request.raw.len());
+        let mut answer = Message::new();
+        answer.unmarshal_binary(&refused).expect("STUN");
+        assert_eq!(answer.transaction_id, request.transaction_id);
+        let mut code = rtc_stun::error_code::ErrorCodeAttribute::default();
+        rtc_stun::message::Getter::get_from(&mut code, &answer).expect("a code");
+        assert_eq!(code.code.0, 400);
+        // An answer is never answered.
+        assert_eq!(refusal(&refused), None);
     }
 }

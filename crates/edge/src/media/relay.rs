@@ -17,11 +17,16 @@ use super::keys::TrackKey;
 /// newest is dropped and counted; the track's receivers repair it or ask for a key frame.
 pub(super) const INLET_PACKETS: usize = 4_096;
 
+/// Buffers of crossing packets that are kept to be used again.
+const POOLED: usize = 1_024;
+
 /// What travels over a relay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Relayed {
     /// An RTP packet numbered as edges do among themselves.
     Media(Bytes),
+    /// The same from another worker of this edge, in a buffer that goes back.
+    Crossed(Vec<u8>),
     /// The sender clock of one of the track's encodings.
     Clock(EncodingId, SenderClock),
 }
@@ -30,6 +35,7 @@ pub enum Relayed {
 #[derive(Clone)]
 pub struct RelayInlet {
     queue: Arc<ArrayQueue<(TrackKey, Relayed)>>,
+    pool: Arc<ArrayQueue<Vec<u8>>>,
     waker: Arc<Waker>,
     dropped: Arc<AtomicU64>,
 }
@@ -38,6 +44,7 @@ impl RelayInlet {
     pub(super) fn new(waker: Arc<Waker>) -> Self {
         Self {
             queue: Arc::new(ArrayQueue::new(INLET_PACKETS)),
+            pool: Arc::new(ArrayQueue::new(POOLED)),
             waker,
             dropped: Arc::default(),
         }
@@ -45,8 +52,25 @@ impl RelayInlet {
 
     /// Queues something that came over a relay of `track`.
     pub fn deliver(&self, track: TrackKey, relayed: Relayed) {
-        if self.queue.push((track, relayed)).is_err() {
+        if let Err((_, relayed)) = self.queue.push((track, relayed)) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.recycle(relayed);
+        }
+    }
+
+    /// Queues a copy of a packet of `track` that another worker has.
+    pub(super) fn deliver_copy(&self, track: TrackKey, packet: &[u8]) {
+        let mut buffer = self.pool.pop().unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(packet);
+        self.deliver(track, Relayed::Crossed(buffer));
+    }
+
+    /// Keeps the buffer of something that was taken, for the next copy.
+    pub(super) fn recycle(&self, taken: Relayed) {
+        if let Relayed::Crossed(buffer) = taken {
+            // A full pool has enough of them.
+            let _ = self.pool.push(buffer);
         }
     }
 

@@ -47,8 +47,7 @@ struct Crossover {
 
 impl RelayOutlet for Crossover {
     fn media(&mut self, _: RelayId, _: MediaKind, packet: &[u8]) {
-        let packet = bytes::Bytes::copy_from_slice(packet);
-        self.inlet.deliver(self.track, Relayed::Media(packet));
+        self.inlet.deliver_copy(self.track, packet);
     }
 
     fn clock(&mut self, _: RelayId, encoding: EncodingId, clock: SenderClock) {

@@ -82,7 +82,7 @@ impl Edge {
         let mut settings = EdgeSettings {
             edge: Some(paris()),
             region: Some("paris".parse().expect("a region")),
-            coordinator: Some(line.to_string()),
+            coordinator: Some(vec![line.to_string()]),
             mesh_dir: Some(mesh_dir),
             http_listen: Some(http),
             media_listen: Some(Ipv4Addr::LOCALHOST.into()),

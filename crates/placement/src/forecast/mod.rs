@@ -10,6 +10,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_types::ids::{EdgeId, MeetingId, RegionName};
+use sluice_types::mesh::control::RelayTree;
 use sluice_types::topology::{Price, Topology};
 use sluice_types::units::Bitrate;
 
@@ -20,7 +21,7 @@ use crate::nearest::{Candidate, Preference, access_us, rank_within};
 use crate::planner::Planner;
 use crate::residency::Residency;
 use crate::tree::Rules;
-use crate::world::{Person, meetings};
+use crate::world::{Person, activity_permille, meetings};
 
 pub use failures::{Failed, Failure};
 
@@ -28,18 +29,64 @@ pub use failures::{Failed, Failure};
 const SOUND: Bitrate = Bitrate::kbps(60);
 const PICTURES: Bitrate = Bitrate::kbps(2_500);
 
-/// What is played.
+/// What is played: a working day over the world's time zones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scene {
-    /// How many take part in meetings at once.
+    /// How many take part in meetings at once in the busiest hour.
     pub people: usize,
     /// Equal seeds make equal people.
     pub seed: u64,
-    /// For how many hours of a month they do.
-    pub hours_a_month: u32,
+    /// How many such days a month has.
+    pub days_a_month: u32,
 }
 
-/// What a mesh does for them.
+impl Scene {
+    /// The hour of UTC in which most people are in meetings.
+    #[must_use]
+    pub fn busiest_hour() -> u32 {
+        let hours = (0..24).rev();
+        hours
+            .max_by_key(|hour| activity_permille(*hour))
+            .unwrap_or_default()
+    }
+
+    /// How many take part at an hour of UTC.
+    #[must_use]
+    pub fn people_at(&self, hour: u32) -> usize {
+        self.people * activity_permille(hour) as usize / 1_000
+    }
+
+    fn meetings(&self, hour: u32) -> Vec<Vec<Person>> {
+        meetings(self.people_at(hour), self.seed, hour)
+    }
+}
+
+/// An hour of the day, by UTC.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hour {
+    /// How many are in meetings.
+    pub people: usize,
+    /// How many of them have no place.
+    pub unserved: usize,
+    /// The link that is fullest, by who sends and who receives, and how full it is: 1 carries all
+    /// that it can. None without links.
+    pub fullest: Option<((RegionName, RegionName), f64)>,
+    /// What the links cost in this hour, in millionths of a USD.
+    pub micro_usd: u128,
+}
+
+/// Who would notice a change from one mesh to another, in the busiest hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moves {
+    /// People who are sent to another edge, or to none.
+    pub people: usize,
+    /// Meetings with such people.
+    pub meetings: usize,
+    /// Meetings whose people stay, and whose tracks travel another way.
+    pub rerouted: usize,
+}
+
+/// What a mesh does for them, in the busiest hour where nothing else is said.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Forecast {
     /// How many have a place.
@@ -56,6 +103,8 @@ pub struct Forecast {
     pub mouth_to_ear_ms: BTreeMap<(RegionName, RegionName), Option<u64>>,
     /// What each link carries, by who sends and who receives.
     pub links: BTreeMap<(RegionName, RegionName), LinkLoad>,
+    /// Each hour of a day, by UTC.
+    pub day: Vec<Hour>,
     /// What the links cost a month, in whole USD.
     pub usd_a_month: u64,
     /// How many meetings break a limit, by the kind of limit.
@@ -71,6 +120,8 @@ pub struct Percentiles {
     pub p50: u64,
     /// Nine of ten have no more.
     pub p90: u64,
+    /// 19 of 20 have no more.
+    pub p95: u64,
     /// 99 of 100 have no more.
     pub p99: u64,
     /// Nobody has more.
@@ -109,6 +160,7 @@ impl Percentiles {
         Self {
             p50: at(50),
             p90: at(90),
+            p95: at(95),
             p99: at(99),
             max: at(100),
         }
@@ -118,12 +170,53 @@ impl Percentiles {
 /// Plays the scene on a mesh, whole and with any one link or region failed.
 #[must_use]
 pub fn forecast(topology: &Topology, scene: &Scene) -> Forecast {
-    let meetings = meetings(scene.people, scene.seed);
+    let meetings = scene.meetings(Scene::busiest_hour());
     let whole = Played::play(topology, &meetings, None);
-    let mut forecast = whole.forecast(topology, scene);
+    let mut forecast = whole.forecast(topology);
+    forecast.day = (0..24)
+        .map(|hour| Hour::play(topology, scene, hour))
+        .collect();
+    let day: u128 = forecast.day.iter().map(|hour| hour.micro_usd).sum();
+    let month = day * u128::from(scene.days_a_month) / 1_000_000;
+    forecast.usd_a_month = u64::try_from(month).unwrap_or(u64::MAX);
     forecast.mouth_to_ear_ms = sound::mouth_to_ear_ms(topology, &whole.rules, &whole.access_us());
     forecast.failures = failures::all(topology, &meetings, &whole);
     forecast
+}
+
+/// Plays the busiest hour on two meshes: who would notice the change from one to the other.
+#[must_use]
+pub fn moves(before: &Topology, after: &Topology, scene: &Scene) -> Moves {
+    let meetings = scene.meetings(Scene::busiest_hour());
+    let [before, after] = [before, after].map(|mesh| Played::play(mesh, &meetings, None));
+    let mut moves = Moves::default();
+    for (number, (was, is)) in before.placed.iter().zip(&after.placed).enumerate() {
+        let people = was.iter().zip(is).filter(|(was, is)| was != is).count();
+        moves.people += people;
+        if people > 0 {
+            moves.meetings += 1;
+        } else if before.ways(number) != after.ways(number) {
+            moves.rerouted += 1;
+        }
+    }
+    moves
+}
+
+impl Hour {
+    fn play(topology: &Topology, scene: &Scene, hour: u32) -> Self {
+        let played = Played::play(topology, &scene.meetings(hour), None);
+        let links = links(topology, &played.planner);
+        let full = links.iter().map(|(ends, link)| {
+            let share = link.load.as_bps() as f64 / link.capacity.as_bps() as f64;
+            (ends.clone(), share)
+        });
+        Self {
+            people: scene.people_at(hour),
+            unserved: played.unserved,
+            fullest: full.max_by(|(_, a), (_, b)| a.total_cmp(b)),
+            micro_usd: micro_usd_an_hour(links.values()),
+        }
+    }
 }
 
 /// A scene that was played.
@@ -132,7 +225,16 @@ struct Played {
     rules: Rules,
     /// Who has a place: where, and how far away in kilometres.
     seats: Vec<(EdgeId, RegionName, f64)>,
+    /// Meeting by meeting, where each of its people is.
+    placed: Vec<Vec<Option<EdgeId>>>,
     unserved: usize,
+}
+
+/// What the planner calls a meeting.
+fn meeting_id(number: usize) -> MeetingId {
+    let mut id = [0; 10];
+    id[..8].copy_from_slice(&(number as u64).to_be_bytes());
+    MeetingId::from_random(id)
 }
 
 impl Played {
@@ -158,18 +260,23 @@ impl Played {
             planner: Planner::new(graph, rules),
             rules,
             seats: Vec::new(),
+            placed: Vec::new(),
             unserved: 0,
         };
         for (number, people) in meetings.iter().enumerate() {
             edges.iter_mut().for_each(|edge| edge.has_room = false);
             let mut sent: BTreeMap<EdgeId, u64> = BTreeMap::new();
+            let mut placed = Vec::with_capacity(people.len());
             for person in people {
-                let Some((edge, bps)) = played.seat(&mut edges, person, &residency) else {
+                let seat = played.seat(&mut edges, person, &residency);
+                placed.push(seat.as_ref().map(|(edge, _)| edge.clone()));
+                let Some((edge, bps)) = seat else {
                     played.unserved += 1;
                     continue;
                 };
                 *sent.entry(edge).or_default() += bps;
             }
+            played.placed.push(placed);
             let wanted_by: BTreeSet<_> = sent.keys().cloned().collect();
             let stream = |(edge, bps)| {
                 let stream = Stream {
@@ -183,11 +290,7 @@ impl Played {
                 streams: sent.into_iter().map(stream).collect(),
                 residency: residency.clone(),
             };
-            let mut id = [0; 10];
-            id[..8].copy_from_slice(&(number as u64).to_be_bytes());
-            played
-                .planner
-                .set_demand(&MeetingId::from_random(id), demand);
+            played.planner.set_demand(&meeting_id(number), demand);
         }
         played
     }
@@ -214,6 +317,21 @@ impl Played {
         Some((best, SOUND.as_bps() + pictures))
     }
 
+    /// From whom each edge of a meeting receives, root by root. Backups do not count.
+    fn ways(&self, number: usize) -> BTreeSet<(EdgeId, EdgeId, EdgeId)> {
+        let planned = self
+            .planner
+            .planned(&meeting_id(number))
+            .unwrap_or_default();
+        let of_tree = |tree: &RelayTree| {
+            let root = &tree.root;
+            let ways = tree.branches.iter();
+            let ways = ways.map(|at| (root.clone(), at.parent.clone(), at.edge.clone()));
+            ways.collect::<Vec<_>>()
+        };
+        planned.trees.iter().flat_map(of_tree).collect()
+    }
+
     /// The usual round trip from each region's people to its edges, in microseconds.
     fn access_us(&self) -> BTreeMap<RegionName, u64> {
         let mut by_region: BTreeMap<_, Vec<u64>> = BTreeMap::new();
@@ -225,7 +343,7 @@ impl Played {
         by_region.into_iter().map(median).collect()
     }
 
-    fn forecast(&self, topology: &Topology, scene: &Scene) -> Forecast {
+    fn forecast(&self, topology: &Topology) -> Forecast {
         let kilometres = self.seats.iter().map(|(.., km)| *km as u64);
         let millis = self.seats.iter().map(|(.., km)| access_us(*km) / 1_000);
         let mut people = BTreeMap::new();
@@ -239,7 +357,6 @@ impl Played {
             people,
             distance_km: Percentiles::of(kilometres.collect()),
             round_trip_ms: Percentiles::of(millis.collect()),
-            usd_a_month: usd_a_month(links.values(), scene.hours_a_month),
             links,
             broken: broken(&self.planner),
             ..Forecast::default()
@@ -264,14 +381,14 @@ fn links(topology: &Topology, planner: &Planner) -> BTreeMap<(RegionName, Region
     both_ways.map(load).collect()
 }
 
-fn usd_a_month<'a>(links: impl Iterator<Item = &'a LinkLoad>, hours: u32) -> u64 {
-    let seconds = u128::from(hours) * 3_600;
+/// In millionths of a USD.
+fn micro_usd_an_hour<'a>(links: impl Iterator<Item = &'a LinkLoad>) -> u128 {
     // Bits per second, and millionths of a USD for 10⁹ bytes.
     let micros = links.map(|link| {
-        let bits = u128::from(link.load.as_bps()) * seconds;
+        let bits = u128::from(link.load.as_bps()) * 3_600;
         bits * u128::from(link.price.as_micro_usd_per_gb()) / 8_000_000_000
     });
-    u64::try_from(micros.sum::<u128>() / 1_000_000).unwrap_or(u64::MAX)
+    micros.sum()
 }
 
 /// How many meetings break each kind of limit.

@@ -5,7 +5,7 @@ use super::*;
 const SCENE: Scene = Scene {
     people: 300,
     seed: 7,
-    hours_a_month: 100,
+    days_a_month: 20,
 };
 
 fn mesh(regions: &[(&str, f64, f64)], links: &[(&str, &str, u32)], capacity: u32) -> Topology {
@@ -67,13 +67,45 @@ fn equal_seeds_make_equal_forecasts_and_a_region_more_brings_people_nearer() {
 
 #[test]
 fn what_a_link_costs_is_what_it_carries() {
-    let two = mesh(&[PARIS, VIRGINIA], &[("paris", "virginia", 80)], 1_000);
+    let links = [("paris", "singapore", 160)];
+    let two = mesh(&[PARIS, SINGAPORE], &links, 1_000);
     let forecast = forecast(&two, &SCENE);
     let bps: u64 = forecast.links.values().map(|link| link.load.as_bps()).sum();
     assert!(bps > 0);
-    let gigabytes = bps as f64 / 8e9 * 3_600.0 * 100.0;
-    let expected = gigabytes * 0.05;
-    assert!((forecast.usd_a_month as f64 - expected).abs() <= 1.0);
+    let busiest = &forecast.day[Scene::busiest_hour() as usize];
+    assert_eq!((busiest.people, busiest.unserved), (300, 0));
+    let gigabytes = bps as f64 / 8e9 * 3_600.0;
+    assert!((busiest.micro_usd as f64 - gigabytes * 0.05e6).abs() <= 2.0);
+    let day: u128 = forecast.day.iter().map(|hour| hour.micro_usd).sum();
+    assert_eq!(u128::from(forecast.usd_a_month), day * 20 / 1_000_000);
+    let (_, share) = busiest.fullest.clone().expect("a link");
+    assert!(share > 0.0);
+    let quietest = forecast.day.iter().map(|hour| hour.people).min();
+    assert!(quietest < Some(200), "the world sleeps in turns");
+}
+
+#[test]
+fn a_change_moves_those_whom_it_concerns() {
+    let links = [("paris", "virginia", 80)];
+    let two = mesh(&[PARIS, VIRGINIA], &links, 1_000);
+    assert_eq!(moves(&two, &two, &SCENE), Moves::default());
+    let links = [("paris", "virginia", 80), ("paris", "singapore", 160)];
+    let three = mesh(&[PARIS, VIRGINIA, SINGAPORE], &links, 1_000);
+    let moved = moves(&two, &three, &SCENE);
+    let singapore: RegionName = "singapore".parse().expect("a name");
+    let at_singapore = forecast(&three, &SCENE).people[&singapore];
+    assert_eq!(moved.people, at_singapore, "nobody else has a nearer edge");
+    assert!((1..=moved.people).contains(&moved.meetings));
+    // A shorter way between the same edges moves nobody, and tracks take it.
+    let shorter = [
+        ("paris", "virginia", 80),
+        ("paris", "singapore", 160),
+        ("virginia", "singapore", 90),
+    ];
+    let shorter = mesh(&[PARIS, VIRGINIA, SINGAPORE], &shorter, 1_000);
+    let moved = moves(&three, &shorter, &SCENE);
+    assert_eq!((moved.people, moved.meetings), (0, 0));
+    assert!(moved.rerouted > 0);
 }
 
 #[test]

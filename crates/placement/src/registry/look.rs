@@ -47,7 +47,8 @@ pub struct View {
 pub struct Looked {
     /// Rooms whose plans may be others than those in force.
     pub concerned: BTreeSet<MeetingId>,
-    /// Rooms of meetings that were ended while their edge could not hear of it.
+    /// Rooms of meetings that were ended while their edge could not hear of it, or by another
+    /// coordinator.
     pub ended: Vec<MeetingId>,
     /// Rooms to be looked at again when every edge had time to come back.
     pub later: BTreeSet<MeetingId>,
@@ -122,10 +123,12 @@ impl Plans {
         for outlook in &view.outlooks {
             let room = outlook.room();
             let kept = kept.get(room);
-            if outlook.is_new() && kept.is_some_and(|kept| kept.ended) {
+            let unsettled =
+                outlook.is_foreign() || (outlook.is_new() && kept.is_some_and(|kept| kept.planned));
+            if kept.is_some_and(|kept| kept.ended) {
                 looked.ended.push(room.clone());
                 self.forget(room);
-            } else if view.settling && outlook.is_new() && kept.is_some_and(|kept| kept.planned) {
+            } else if view.settling && unsettled {
                 looked.later.insert(room.clone());
             } else {
                 let anywhere = Residency::anywhere;

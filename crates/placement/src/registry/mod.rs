@@ -1,7 +1,9 @@
 //! What the coordinator knows of its edges and rooms right now. Pure state: it owns no socket and
 //! no clock, and everything in it comes back from the edges after a restart.
 
+mod change;
 mod edge;
+mod foreign;
 mod look;
 mod mesh;
 mod outlook;
@@ -22,6 +24,7 @@ use sluice_types::mesh::control::{EdgeAddress, Heartbeat, Registration, RelayTre
 use sluice_types::topology::Topology;
 use sluice_types::units::Time;
 
+pub use self::change::Cut;
 pub use self::edge::{EdgeState, RegistrationError};
 pub use self::look::{Kept, Looked, SETTLING, View};
 pub use self::mesh::Mesh;

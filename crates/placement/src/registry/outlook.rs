@@ -16,9 +16,10 @@ pub struct Outlook {
     pub(super) room: MeetingId,
     pub(super) bitrates: BTreeMap<EdgeId, Bitrate>,
     pub(super) trees: Vec<RelayTree>,
-    /// Relays that flow although no plan is known: the coordinator was started anew, and edges go
-    /// on as they were told before. By the root.
+    /// Relays that flow although the planner knows of no plan: the coordinator was started anew, and
+    /// edges go on as they were told before, or another coordinator planned. By the root.
     pub(super) flowing: BTreeMap<EdgeId, BTreeSet<WarmCopy>>,
+    pub(super) foreign: bool,
 }
 
 /// A plan that has no epoch yet.
@@ -37,6 +38,12 @@ impl Outlook {
     #[must_use]
     pub const fn is_new(&self) -> bool {
         self.trees.is_empty()
+    }
+
+    /// Whether the plan was made by another coordinator.
+    #[must_use]
+    pub const fn is_foreign(&self) -> bool {
+        self.foreign
     }
 
     /// The room.
@@ -95,12 +102,15 @@ impl Registry {
             let mut flowing = BTreeMap::new();
             if room.trees.is_empty() && !room.needs.is_empty() {
                 flowing = self.flowing(id);
+            } else if room.foreign {
+                flowing = planned(&room.trees);
             }
             Some(Outlook {
                 room: id.clone(),
                 bitrates: room.bitrates(),
                 trees: room.trees.clone(),
                 flowing,
+                foreign: room.foreign && !room.trees.is_empty(),
             })
         };
         rooms.iter().filter_map(outlook).collect()
@@ -140,6 +150,10 @@ impl Registry {
         epoch: Epoch,
     ) -> Option<(BTreeSet<EdgeId>, BTreeSet<EdgeId>)> {
         let room = self.rooms.get_mut(&replanned.room)?;
+        // Another coordinator may have planned it since.
+        if epoch <= room.epoch {
+            return None;
+        }
         let before = room.members();
         room.adopt(&replanned.trees, &replanned.broken, epoch);
         let members = room.members();
@@ -161,4 +175,16 @@ impl Registry {
         let rooms = self.rooms.iter().filter(|(_, room)| room.has(edge));
         rooms.map(plan).collect()
     }
+}
+
+/// The relays of a plan.
+fn planned(trees: &[RelayTree]) -> BTreeMap<EdgeId, BTreeSet<WarmCopy>> {
+    let of_tree = |tree: &RelayTree| {
+        let copies = tree.branches.iter().map(|branch| WarmCopy {
+            from: branch.parent.clone(),
+            to: branch.edge.clone(),
+        });
+        (tree.root.clone(), copies.collect())
+    };
+    trees.iter().map(of_tree).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Changed, Explanation, Graph, Limits, Planner, Residency, Rules};
+use crate::{Changed, Explanation, Graph, Limits, Planner, Residency, Rules, explain};
 use sluice_types::ids::{EdgeId, MeetingId, RegionName};
 use sluice_types::mesh::control::RelayTree;
 use sluice_types::topology::Topology;
@@ -25,6 +25,12 @@ impl Plans {
             planner: Planner::new(Graph::new(topology, []), rules),
             edges: BTreeMap::new(),
         }
+    }
+
+    /// The topology is another. Every room is to be planned for it with [`Self::plan`].
+    pub fn adopt(&mut self, topology: &Topology) {
+        let rules = Rules::from(Limits::from(topology.policy()));
+        self.planner.adopt(topology, rules);
     }
 
     /// The mesh is like this now; gives the rooms whose plans change at once. Those that are only
@@ -80,6 +86,28 @@ impl Plans {
     #[must_use]
     pub fn explain(&self, room: &MeetingId) -> Option<Vec<(EdgeId, Bitrate, Vec<Explanation>)>> {
         self.planner.explain(room)
+    }
+
+    /// The same of a plan that another coordinator made.
+    #[must_use]
+    pub fn explain_foreign(
+        topology: &Topology,
+        mesh: &Mesh,
+        outlook: &Outlook,
+        residency: Residency,
+    ) -> Vec<(EdgeId, Bitrate, Vec<Explanation>)> {
+        let mut graph = Graph::new(topology, mesh.edges.keys().cloned());
+        for ((a, b), us) in &mesh.round_trips_us {
+            graph.measure(a, b, *us);
+        }
+        let rules = Rules::from(Limits::from(topology.policy()));
+        let demand = outlook.demand(residency);
+        let trees = outlook.trees.iter().map(|tree| {
+            let bitrate = outlook.bitrates.get(&tree.root).copied();
+            let explained = explain(&graph, &demand, &rules, tree);
+            (tree.root.clone(), bitrate.unwrap_or_default(), explained)
+        });
+        trees.collect()
     }
 
     /// A room's plan, when it is another than the one in force.

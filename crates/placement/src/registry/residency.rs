@@ -116,7 +116,7 @@ impl Registry {
     }
 
     /// Where a meeting has participants, or expects some.
-    fn regions_of(&self, id: &MeetingId) -> BTreeSet<RegionName> {
+    pub(super) fn regions_of(&self, id: &MeetingId) -> BTreeSet<RegionName> {
         let at = |edge: &EdgeId| Some(self.topology.edge(edge)?.0.name().clone());
         let room = self.rooms.get(id);
         room.map(|room| room.edges().filter_map(at).collect())

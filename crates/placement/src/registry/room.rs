@@ -15,6 +15,9 @@ const SEAT_LIFETIME: Duration = Duration::from_secs(60);
 const WAITING_MAX: usize = 1_000;
 const WAITING_LIFETIME: Duration = Duration::from_secs(60);
 
+/// How often other coordinators are told that one still waits.
+const WAITING_TOLD: Duration = Duration::from_secs(20);
+
 /// One who waits to be admitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
@@ -25,6 +28,8 @@ pub struct Waiting {
     /// What the host said; `None` while it has not.
     pub admitted: Option<bool>,
     asked: Time,
+    /// When other coordinators were last told.
+    told: Option<Time>,
 }
 
 /// What one who asks to come in is told.
@@ -54,6 +59,8 @@ pub(super) struct RoomState {
     pub(super) needs: BTreeMap<EdgeId, Need>,
     pub(super) trees: Vec<RelayTree>,
     pub(super) epoch: Epoch,
+    /// Another coordinator made the plan.
+    pub(super) foreign: bool,
     pub(super) broken: Vec<Broken>,
     /// Since which epoch an edge's tracks take the way to another that they take now: root and edge.
     pub(super) since: BTreeMap<(EdgeId, EdgeId), Epoch>,
@@ -147,6 +154,7 @@ impl RoomState {
             (ends.clone(), kept.copied().unwrap_or(epoch))
         });
         self.since = since.collect();
+        self.foreign = false;
         self.trees = trees.to_vec();
         self.broken = broken.to_vec();
         self.epoch = epoch;
@@ -180,6 +188,7 @@ impl RoomState {
             since_ms,
             admitted: None,
             asked: now,
+            told: None,
         };
         self.waiting.insert(fresh.clone(), waiting);
         Word::Wait(fresh)
@@ -193,8 +202,49 @@ impl RoomState {
     pub(super) fn admit(&mut self, participant: &ParticipantId, admitted: bool) -> bool {
         let waiting = self.waiting.get_mut(participant);
         waiting
-            .map(|waiting| waiting.admitted = Some(admitted))
+            .map(|waiting| {
+                waiting.admitted = Some(admitted);
+                waiting.told = None;
+            })
             .is_some()
+    }
+
+    pub(super) fn adopt_waiting(
+        &mut self,
+        now: Time,
+        participant: ParticipantId,
+        name: &str,
+        since_ms: u64,
+        admitted: Option<bool>,
+    ) {
+        self.forget_old(now);
+        if let Some(known) = self.waiting.get_mut(&participant) {
+            known.asked = now;
+            known.admitted = admitted.or(known.admitted);
+        } else if self.waiting.len() < WAITING_MAX {
+            let waiting = Waiting {
+                name: name.to_owned(),
+                since_ms,
+                admitted,
+                asked: now,
+                told: Some(now),
+            };
+            self.waiting.insert(participant, waiting);
+        }
+    }
+
+    pub(super) fn waiting_to_tell(
+        &mut self,
+        now: Time,
+        participant: &ParticipantId,
+    ) -> Option<(String, u64, Option<bool>)> {
+        let waiting = self.waiting.get_mut(participant)?;
+        let recent = |told: Time| now.since(told) < WAITING_TOLD;
+        if waiting.told.is_some_and(recent) {
+            return None;
+        }
+        waiting.told = Some(now);
+        Some((waiting.name.clone(), waiting.since_ms, waiting.admitted))
     }
 }
 

@@ -74,6 +74,13 @@ impl Acknowledged {
         ));
     }
 
+    /// The path is known to carry so much from now on, whatever it did.
+    pub(super) fn begin_at(&mut self, rate: Bitrate) {
+        self.estimate = Some((rate.as_bps() as f64 / 1e3, START_VARIANCE));
+        self.since = None;
+        self.bytes = 0;
+    }
+
     pub(super) fn rate(&self) -> Option<Bitrate> {
         let (kbps, _) = self.estimate?;
         Some(Bitrate::bps((kbps * 1_000.0) as u64))

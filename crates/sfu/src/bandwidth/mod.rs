@@ -3,12 +3,14 @@
 //! (draft-holmer-rmcat-transport-wide-cc-extensions-01).
 //!
 //! Three things are watched. The *delay* between groups of packets grows when a queue does
-//! (`trend`), and the rate backs off before anything is lost (`rate`). *Loss* beyond what the
+//! (`trend`), and the rate backs off before anything is lost (`rate`); a path that falls to a fraction
+//! is told sooner, by what it carries while its queue stands (`collapse`). *Loss* beyond what the
 //! path always has means a queue that is too short to see (`loss`). And *probes*, short clusters at
 //! a higher rate, find room that the media itself does not use (`probe`).
 
 mod acknowledged;
 mod bucket;
+mod collapse;
 mod loss;
 mod probe;
 mod rate;
@@ -24,6 +26,7 @@ use sluice_types::units::{Bitrate, Time};
 
 use self::acknowledged::Acknowledged;
 pub use self::bucket::Bucket;
+use self::collapse::{Collapse, Finding};
 use self::loss::LossControl;
 use self::probe::Prober;
 pub use self::probe::{Probe, ProbeId};
@@ -78,6 +81,8 @@ pub struct Estimator {
     sent: SentPackets,
     trend: Trend,
     standing: StandingQueue,
+    collapse: Collapse,
+    suspected: bool,
     acknowledged: Acknowledged,
     rate: RateControl,
     loss: LossControl,
@@ -97,6 +102,8 @@ impl Estimator {
             sent: SentPackets::default(),
             trend: Trend::default(),
             standing: StandingQueue::default(),
+            collapse: Collapse::default(),
+            suspected: false,
             acknowledged: Acknowledged::default(),
             rate: RateControl::new(config.start),
             loss: LossControl::default(),
@@ -135,7 +142,8 @@ impl Estimator {
                 bytes: packet.bytes,
             };
             self.acknowledged.note(arrived);
-            self.standing.note(arrived);
+            let waited = self.standing.note(arrived);
+            self.collapse.note(arrived, waited);
             if let Some(probe) = packet.probe {
                 self.prober.arrived(probe, arrived);
             }
@@ -152,6 +160,15 @@ impl Estimator {
                 Some(before) => (before * 7 + sample) / 8,
                 None => sample,
             });
+        }
+        let found = self
+            .acknowledged
+            .rate()
+            .and_then(|before| self.collapse.find(now, before));
+        self.suspected = found.is_some();
+        if let Some(Finding::Fallen(carried)) = found {
+            self.acknowledged.begin_at(carried);
+            self.rate.fall_to(now, carried);
         }
         let acknowledged = self.acknowledged.rate();
         let round_trip = self.round_trip.unwrap_or(Duration::from_millis(200));
@@ -219,6 +236,13 @@ impl Estimator {
     #[must_use]
     pub const fn has_feedback(&self) -> bool {
         self.has_feedback || self.remb.is_some()
+    }
+
+    /// Whether the path may just be falling to a fraction of what it carried: too early to act upon it,
+    /// but not to get ready.
+    #[must_use]
+    pub const fn is_suspect(&self) -> bool {
+        self.suspected
     }
 
     /// How fast the receiver was reached lately.

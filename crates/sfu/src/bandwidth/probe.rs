@@ -30,7 +30,19 @@ const TRUSTED_PERCENT: u64 = 90;
 
 /// Names one cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProbeId(u32);
+pub struct ProbeId(u16);
+
+impl ProbeId {
+    /// How a packet that belongs to it is marked; never 0.
+    pub(super) const fn mark(self) -> u16 {
+        self.0 + 1
+    }
+
+    /// The cluster of a packet so marked; `None` for 0.
+    pub(super) fn from_mark(mark: u16) -> Option<Self> {
+        mark.checked_sub(1).map(Self)
+    }
+}
 
 /// A cluster to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +70,7 @@ struct Cluster {
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Prober {
-    next_id: u32,
+    next_id: u16,
     cluster: Option<Cluster>,
     next: Option<Time>,
     interval: Option<Duration>,
@@ -93,7 +105,8 @@ impl Prober {
         };
         let bitrate = Bitrate::bps((target.as_bps() / 100 * step).min(most));
         let id = ProbeId(self.next_id);
-        self.next_id = self.next_id.wrapping_add(1);
+        // One less than there are, so that marks fit.
+        self.next_id = (self.next_id + 1) % u16::MAX;
         self.first_done = true;
         self.cluster = Some(Cluster {
             id,

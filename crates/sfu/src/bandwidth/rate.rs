@@ -24,6 +24,9 @@ const PACKET_BITS: f64 = 1_200.0 * 8.0;
 /// How fast the capacity's average follows, in shares of each sample.
 const CAPACITY_FOLLOWS: f64 = 0.05;
 
+/// What the capacity's deviation begins with, and is at least.
+const DEVIATION: f64 = 0.4;
+
 #[derive(Debug, Clone, Copy)]
 struct Capacity {
     kbps: f64,
@@ -93,6 +96,19 @@ impl RateControl {
         }
     }
 
+    /// The path is known to carry so much and no more.
+    pub(super) fn fall_to(&mut self, now: Time, carried: Bitrate) {
+        let carried = kbps(carried);
+        self.kbps = self.kbps.min(carried * BACK_OFF);
+        self.capacity = Some(Capacity {
+            kbps: carried,
+            deviation: DEVIATION,
+        });
+        self.decreased = Some(now);
+        self.updated = Some(now);
+        self.state = State::Hold;
+    }
+
     pub(super) fn update(
         &mut self,
         now: Time,
@@ -151,7 +167,7 @@ impl RateControl {
         self.capacity = Some(match self.capacity {
             None => Capacity {
                 kbps: measured,
-                deviation: 0.4,
+                deviation: DEVIATION,
             },
             Some(before) => {
                 let average = before.kbps * (1.0 - CAPACITY_FOLLOWS) + measured * CAPACITY_FOLLOWS;
@@ -160,7 +176,7 @@ impl RateControl {
                     + CAPACITY_FOLLOWS * error * error / average.max(1.0);
                 Capacity {
                     kbps: average,
-                    deviation: deviation.clamp(0.4, 2.5),
+                    deviation: deviation.clamp(DEVIATION, 2.5),
                 }
             }
         });

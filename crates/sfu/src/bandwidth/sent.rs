@@ -9,11 +9,21 @@ const REMEMBERED: usize = 1_024;
 /// A packet that went out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SentPacket {
-    /// The lower half of its unrolled number.
-    number: u32,
     pub(super) bytes: u32,
     pub(super) sent: Time,
     pub(super) probe: Option<ProbeId>,
+}
+
+/// The same in 16 bytes, of which each receiver has a thousand.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    /// The lower half of its unrolled number.
+    number: u32,
+    /// The lower half of when it went out, in microseconds: an hour's worth.
+    sent: u32,
+    bytes: u16,
+    /// See [`ProbeId::mark`]; 0 for none.
+    probe: u16,
     told: Told,
 }
 
@@ -30,29 +40,32 @@ enum Told {
 #[derive(Debug, Clone, Default)]
 pub(super) struct SentPackets {
     unroller: Unroller,
-    slots: Vec<SentPacket>,
+    slots: Vec<Slot>,
+    latest: Time,
 }
 
 impl SentPackets {
     pub(super) fn note(&mut self, now: Time, sequence: u16, bytes: usize, probe: Option<ProbeId>) {
         let number = self.unroller.unroll(sequence);
-        let packet = SentPacket {
+        self.latest = now;
+        let slot = Slot {
+            // Lower halves, as said above.
             number: number as u32,
-            // A datagram is far below 4 GiB.
-            bytes: bytes as u32,
-            sent: now,
-            probe,
+            sent: now.as_micros() as u32,
+            // A datagram is no longer.
+            bytes: bytes.min(usize::from(u16::MAX)) as u16,
+            probe: probe.map_or(0, ProbeId::mark),
             told: Told::Nothing,
         };
         // Most participants of a large room are not sent so much that all of it is needed.
         if self.slots.is_empty() {
-            let forgotten = SentPacket {
+            let forgotten = Slot {
                 told: Told::Arrived,
-                ..packet
+                ..slot
             };
             self.slots.resize(REMEMBERED, forgotten);
         }
-        self.slots[(number % REMEMBERED as u64) as usize] = packet;
+        self.slots[(number % REMEMBERED as u64) as usize] = slot;
     }
 
     /// The packet that feedback speaks of; `None` when it spoke of it before in the same way, or it
@@ -71,6 +84,12 @@ impl SentPackets {
             return None;
         }
         slot.told = if arrived { Told::Arrived } else { Told::Lost };
-        Some(*slot)
+        let latest = self.latest.as_micros();
+        let ago = (latest as u32).wrapping_sub(slot.sent);
+        Some(SentPacket {
+            bytes: u32::from(slot.bytes),
+            sent: Time::from_micros(latest.saturating_sub(u64::from(ago))),
+            probe: ProbeId::from_mark(slot.probe),
+        })
     }
 }

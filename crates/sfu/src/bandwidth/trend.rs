@@ -1,7 +1,6 @@
 //! Whether a queue on the way grows: the trend of the delay between groups of packets
 //! (draft-ietf-rmcat-gcc-02, section 4, with a trendline filter in place of the Kalman filter).
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use sluice_types::units::Time;
@@ -60,7 +59,7 @@ pub(super) struct Trend {
     /// Accumulated and smoothed delay, in milliseconds.
     accumulated: f64,
     smoothed: f64,
-    points: VecDeque<(f64, f64)>,
+    points: Points,
     deltas: u32,
     start: Option<Time>,
     threshold: f64,
@@ -78,7 +77,7 @@ impl Default for Trend {
             previous: None,
             accumulated: 0.0,
             smoothed: 0.0,
-            points: VecDeque::with_capacity(POINTS + 1),
+            points: Points::default(),
             deltas: 0,
             start: None,
             threshold: THRESHOLD,
@@ -135,15 +134,8 @@ impl Trend {
         self.accumulated += delay;
         self.smoothed = SMOOTHING * self.smoothed + (1.0 - SMOOTHING) * self.accumulated;
         let start = *self.start.get_or_insert(at);
-        self.points.push_back((millis(at, start), self.smoothed));
-        if self.points.len() > POINTS {
-            self.points.pop_front();
-        }
-        let slope = if self.points.len() == POINTS {
-            slope(&self.points).unwrap_or(self.before)
-        } else {
-            self.before
-        };
+        self.points.push(millis(at, start), self.smoothed);
+        let slope = self.points.slope().unwrap_or(self.before);
         self.detect(at, slope, sent);
     }
 
@@ -209,17 +201,49 @@ impl Group {
     }
 }
 
-/// The least-squares slope.
-fn slope(points: &VecDeque<(f64, f64)>) -> Option<f64> {
-    let count = points.len() as f64;
-    let (sum_x, sum_y) = points
-        .iter()
-        .fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));
-    let (mean_x, mean_y) = (sum_x / count, sum_y / count);
-    let (mut above, mut below) = (0.0, 0.0);
-    for (x, y) in points {
-        above += (x - mean_x) * (y - mean_y);
-        below += (x - mean_x) * (x - mean_x);
-    }
-    (below > 0.0).then(|| above / below)
+/// The latest points, in any order.
+#[derive(Debug, Clone, Default)]
+struct Points {
+    x: [f64; POINTS],
+    y: [f64; POINTS],
+    count: usize,
 }
+
+impl Points {
+    fn push(&mut self, x: f64, y: f64) {
+        let oldest = self.count % POINTS;
+        (self.x[oldest], self.y[oldest]) = (x, y);
+        self.count += 1;
+    }
+
+    /// The least-squares slope, once there are enough. Four sums beside each other, since the order of
+    /// additions binds the compiler.
+    fn slope(&self) -> Option<f64> {
+        if self.count < POINTS {
+            return None;
+        }
+        let mean = |of: &[f64; POINTS]| {
+            let (mut sums, (rows, _)) = ([0.0; 4], of.as_chunks::<4>());
+            for row in rows {
+                for (sum, value) in sums.iter_mut().zip(row) {
+                    *sum += value;
+                }
+            }
+            sums.iter().sum::<f64>() / POINTS as f64
+        };
+        let (mean_x, mean_y) = (mean(&self.x), mean(&self.y));
+        let (mut above, mut below) = ([0.0; 4], [0.0; 4]);
+        let (rows_x, rows_y) = (self.x.as_chunks::<4>().0, self.y.as_chunks::<4>().0);
+        for (row_x, row_y) in rows_x.iter().zip(rows_y) {
+            for lane in 0..4 {
+                let x = row_x[lane] - mean_x;
+                above[lane] += x * (row_y[lane] - mean_y);
+                below[lane] += x * x;
+            }
+        }
+        let below: f64 = below.iter().sum();
+        (below > 0.0).then(|| above.iter().sum::<f64>() / below)
+    }
+}
+
+const _: () = assert!(POINTS.is_multiple_of(4), "rows of four");

@@ -11,6 +11,7 @@ use super::{
     ALLOCATION_INTERVAL, EncodingId, FEEDBACK_INTERVAL, Forwarder, Origin, Outbox, PeerId,
     REPORT_INTERVAL, SinkId, SourceId, TICK, Target,
 };
+use crate::layer::Layer;
 use crate::rtcp::{self, Control, SenderClock, controls};
 
 impl Forwarder {
@@ -166,9 +167,10 @@ impl Forwarder {
                 Origin::Backbone => source.demand.told(),
             };
             for (place, encoding) in (0u8..).zip(&mut source.encodings) {
-                encoding.meter.tick(now, |layer| {
-                    wanted.covers(place, layer.spatial, layer.temporal)
-                });
+                let sent = |layer: Layer| wanted.covers(place, layer.spatial, layer.temporal);
+                if encoding.meter.tick(now, sent) {
+                    encoding.history.expire(now, &mut self.pool);
+                }
             }
         }
         for key in 0..self.peers.capacity() {

@@ -1,32 +1,23 @@
 //! One participant's downlink: which of its videos gets what.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use sluice_types::layers::LayerSet;
-use sluice_types::room::{MediaKind, TrackSource};
-use sluice_types::signal::{Priority, Wish};
+use sluice_types::room::MediaKind;
 use sluice_types::units::{Bitrate, Time};
 
 use super::allocation::{Demanded, Offer, allocate};
 use super::encoding::EncodingId;
+use super::offers::{Offered, bitrate, default_wish, likely_bitrate, offer};
 use super::pacing::Queued;
 use super::repair::Again;
 use super::selection::Choice;
-use super::source::{Origin, Source};
-use super::{Forwarder, Outbox, OwnerId, Peer, PeerId, SinkId, Target};
+use super::source::Origin;
+use super::{Forwarder, Outbox, Peer, PeerId, SinkId, Target};
 use crate::bandwidth::{Bucket, Config, Estimator, ProbeId};
 use crate::layer::{Layer, SPATIAL_MAX, TEMPORAL_MAX};
 use crate::rtp::{Extension, ExtensionBlock};
-
-/// What an encoding of that place is taken to need before it is measured, of one, two or three.
-const NOMINAL: [Bitrate; SPATIAL_MAX] =
-    [Bitrate::kbps(150), Bitrate::kbps(500), Bitrate::kbps(1_700)];
-
-/// The height of the largest encoding before a key frame told it, in pixels.
-const NOMINAL_HEIGHT: u16 = 720;
-
-/// The picture rate of a whole stream; each temporal layer halves it.
-const FRAME_RATE: u8 = 30;
 
 /// How far back packets are repeated for a probe, at each sink.
 const PROBE_BACK: u16 = 64;
@@ -36,6 +27,9 @@ const PADDING_MAX: usize = 200;
 
 /// What a packet is longer than its payload on the wire, in bytes: IP, UDP, RTP with extensions, SRTP.
 const OVERHEAD_BYTES: usize = 28 + 12 + 20 + 16;
+
+/// How often a participant's network may be suspected to fall: key frames cost everybody.
+const SUSPICION_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The budget of a participant that cannot say what arrives.
 const UNLIMITED: Bitrate = Bitrate::mbps(1_000_000);
@@ -54,6 +48,8 @@ pub(super) struct Downlink {
     paused: bool,
     /// The cluster that packets are sent for.
     probe: Option<ProbeId>,
+    /// When a suspicion counts again.
+    next_suspicion: Time,
 }
 
 impl Default for Downlink {
@@ -67,6 +63,7 @@ impl Default for Downlink {
             allocated: Bitrate::bps(0),
             paused: false,
             probe: None,
+            next_suspicion: Time::ZERO,
         }
     }
 }
@@ -104,182 +101,6 @@ impl Peer {
             self.downlink.estimator.target()
         } else {
             UNLIMITED
-        }
-    }
-}
-
-/// How a video is wanted by a receiver that says nothing: who speaks large, a screen in full, the
-/// others the smaller the more there are.
-fn default_wish(source: &Source, dominant: Option<OwnerId>, videos: usize) -> Wish {
-    let matters = source.track.source == TrackSource::Screen
-        || dominant == Some(source.track.owner)
-        || videos <= 2;
-    let height = match videos {
-        _ if matters => None,
-        0..=6 => Some(360),
-        _ => Some(180),
-    };
-    Wish {
-        height,
-        priority: if matters {
-            Priority::High
-        } else {
-            Priority::Normal
-        },
-        ..Wish::default()
-    }
-}
-
-/// What a source offers to a wish.
-#[derive(Clone, Copy)]
-struct Offered {
-    /// The encoding that the wish is best served by, whether it is sent now or not.
-    ideal: EncodingId,
-    /// One that may serve it better, if the publisher has it: only its edge knows how many there
-    /// are, and a publisher whose own network begins slowly starts the largest late.
-    unseen: Option<EncodingId>,
-}
-
-impl Offered {
-    const NOTHING: Self = Self {
-        ideal: EncodingId(0),
-        unseen: None,
-    };
-}
-
-/// The bitrate of an encoding's layers, or what it is taken to be before it was measured.
-fn bitrate(source: &Source, choice: Choice) -> Bitrate {
-    // Better a burst than no picture: what may be large is only known once it was sent.
-    if choice.encoding.index() == 0 && !is_measured(source, choice) {
-        return NOMINAL[0];
-    }
-    likely_bitrate(source, choice)
-}
-
-fn is_measured(source: &Source, choice: Choice) -> bool {
-    let meter = &source.encodings[choice.encoding.index()].meter;
-    meter.up_to(choice.layer) > Bitrate::bps(0)
-}
-
-/// What an encoding's layers may need: room for so much is looked for.
-fn likely_bitrate(source: &Source, choice: Choice) -> Bitrate {
-    let place = choice.encoding.index();
-    if is_measured(source, choice) {
-        return source.encodings[place].meter.up_to(choice.layer);
-    }
-    let from_top = source.encodings.len() - 1 - place;
-    NOMINAL[SPATIAL_MAX - 1 - from_top.min(SPATIAL_MAX - 1)]
-}
-
-/// Appends what can be had of a source now and is not more than wished, the lowest first.
-fn offer(source: &Source, now: Time, wish: &Wish, offers: &mut Vec<Offer>) -> Offered {
-    let count = source.encodings.len();
-    let last = count - 1;
-    let tallest = source.encodings[last]
-        .size
-        .map_or(NOMINAL_HEIGHT, |size| size.1);
-    // Ten percent too few pixels are not worth four times the bits.
-    let enough = |height: u16| {
-        wish.height
-            .is_some_and(|wished| u32::from(height) * 10 >= u32::from(wished) * 9)
-    };
-    let height_of = |place: usize| {
-        let told = source.encodings[place].size.map(|size| size.1);
-        told.unwrap_or(tallest >> (last - place))
-    };
-    let ideal = (0..count)
-        .find(|&place| enough(height_of(place)))
-        .unwrap_or(last);
-    let alive = |place: usize| source.is_alive(now, EncodingId(place as u8));
-    let before = offers.len();
-    for place in (0..=ideal).filter(|&place| alive(place)) {
-        let first = offers.len() == before;
-        offer_layers(
-            source,
-            EncodingId(place as u8),
-            wish,
-            &enough,
-            first,
-            offers,
-        );
-    }
-    if offers.len() == before {
-        // Nothing as small comes: the next larger there is, or what comes first.
-        let place = (ideal..count).find(|&place| alive(place)).unwrap_or(0);
-        let choice = Choice {
-            encoding: EncodingId(place as u8),
-            layer: Layer {
-                spatial: 0,
-                temporal: TEMPORAL_MAX as u8 - 1,
-            },
-        };
-        let bitrate = if alive(place) {
-            bitrate(source, choice)
-        } else {
-            Bitrate::bps(0)
-        };
-        offers.push(Offer { choice, bitrate });
-    }
-    let more = matches!(source.origin, Origin::Backbone) && count < SPATIAL_MAX;
-    Offered {
-        // Three at most.
-        ideal: EncodingId(ideal as u8),
-        unseen: (more && ideal == last && !enough(height_of(last)))
-            .then_some(EncodingId(count as u8)),
-    }
-}
-
-/// Appends the layers of one encoding. Of the larger ones only those are worth having that are
-/// nearly as smooth as the smaller one was.
-fn offer_layers(
-    source: &Source,
-    encoding: EncodingId,
-    wish: &Wish,
-    enough: &impl Fn(u16) -> bool,
-    first: bool,
-    offers: &mut Vec<Offer>,
-) {
-    let at = &source.encodings[encoding.index()];
-    let temporal_layers = at.meter.temporal_layers().max(1);
-    let highest = (0..temporal_layers)
-        .find(|&temporal| {
-            let rate = FRAME_RATE >> (temporal_layers - 1 - temporal).min(7);
-            wish.frame_rate.is_some_and(|wished| rate >= wished)
-        })
-        .unwrap_or(temporal_layers - 1);
-    let spatial_layers = at.spatial_layers();
-    let resolutions = at.structure.as_ref().map_or(&[][..], |s| s.resolutions());
-    let tallest = at.size.map_or(NOMINAL_HEIGHT, |size| size.1);
-    for spatial in 0..spatial_layers {
-        let lowest = if first && spatial == 0 {
-            0
-        } else {
-            highest.saturating_sub(1)
-        };
-        for temporal in lowest..=highest {
-            // A stream that was not measured yet may have more layers than it showed.
-            let whole = wish.frame_rate.is_none() && temporal + 1 == temporal_layers;
-            let choice = Choice {
-                encoding,
-                layer: Layer {
-                    spatial,
-                    temporal: if whole {
-                        TEMPORAL_MAX as u8 - 1
-                    } else {
-                        temporal
-                    },
-                },
-            };
-            offers.push(Offer {
-                choice,
-                bitrate: bitrate(source, choice),
-            });
-        }
-        let height = resolutions
-            .get(usize::from(spatial))
-            .map_or(tallest >> (spatial_layers - 1 - spatial), |size| size.1);
-        if enough(height) {
-            break;
         }
     }
 }
@@ -368,9 +189,30 @@ impl Forwarder {
         let peer = &mut self.peers[key.0];
         let target = peer.downlink.estimator.target();
         peer.downlink.bucket.set_estimate(target);
+        let suspect = peer.downlink.estimator.is_suspect();
         // A fall is acted upon at once, the rest when its time comes.
         if target < peer.downlink.allocated {
             self.allocate(now, key, outbox);
+        } else if suspect && now >= peer.downlink.next_suspicion {
+            peer.downlink.next_suspicion = now + SUSPICION_INTERVAL;
+            self.get_ready_to_fall(now, key, outbox);
+        }
+    }
+
+    /// A participant's network may be falling: asks for key frames of the smallest encodings of its
+    /// videos, which are there when it did.
+    fn get_ready_to_fall(&mut self, now: Time, key: PeerId, outbox: &mut impl Outbox) {
+        for place in 0..self.peers[key.0].sinks.len() {
+            let sink = &self.sinks[self.peers[key.0].sinks[place].0];
+            let source = sink.source;
+            let lowest = EncodingId::default();
+            if sink
+                .current()
+                .is_some_and(|current| current.encoding > lowest)
+                && self.sources[source.0].is_alive(now, lowest)
+            {
+                self.want_key_frame(now, source, lowest, outbox);
+            }
         }
     }
 
@@ -459,7 +301,9 @@ impl Forwarder {
                     encoding: next,
                     layer: whole,
                 };
-                let cost = bitrate(&self.sources[source.0], next_choice).as_bps();
+                let at = &self.sources[source.0];
+                let before = at.encodings[next.index()].meter.started_up_to(whole);
+                let cost = bitrate(at, next_choice).max(before).as_bps();
                 more = cost.saturating_sub(given.bitrate.as_bps());
                 if more <= *left {
                     *left -= more;
@@ -473,6 +317,9 @@ impl Forwarder {
             }
         }
         sink.layers = wanted;
+        let room = choice.map_or(0, |given| given.bitrate.as_bps()) + *left;
+        self.give_up_what_is_too_large(key, Bitrate::bps(room));
+        let sink = &mut self.sinks[key.0];
         match sink.selection.awaited() {
             Some(encoding) if !self.replay(now, key, encoding, outbox) => {
                 self.want_key_frame(now, source, encoding, outbox);
@@ -541,4 +388,4 @@ impl Forwarder {
 }
 
 /// How long a layer switch may wait for a frame that allows it before a key frame is asked for.
-const ENTRY_PATIENCE: std::time::Duration = std::time::Duration::from_millis(250);
+const ENTRY_PATIENCE: Duration = Duration::from_millis(250);

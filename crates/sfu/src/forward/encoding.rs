@@ -83,6 +83,8 @@ pub(super) struct Encoding {
     pub(super) size: Option<(u16, u16)>,
     /// The number of the first packet of the latest key frame.
     pub(super) key_frame: Option<u64>,
+    /// When it came.
+    pub(super) key_frame_at: Option<Time>,
     pub(super) meter: Meter,
     pictures: PictureUnroller,
     /// The latest packet's timestamp.
@@ -90,13 +92,8 @@ pub(super) struct Encoding {
 }
 
 impl Encoding {
-    /// One with so many larger ones above it.
-    pub(super) fn new(
-        kind: MediaKind,
-        rid: Option<Box<[u8]>>,
-        repairs: bool,
-        larger: usize,
-    ) -> Self {
+    /// One of which nothing has come yet; missing packets are asked for when `repairs`.
+    pub(super) fn new(kind: MediaKind, rid: Option<Box<[u8]>>, repairs: bool) -> Self {
         let clock_rate = match kind {
             MediaKind::Audio => 48_000,
             MediaKind::Video => 90_000,
@@ -106,13 +103,14 @@ impl Encoding {
             ssrc: 0,
             reception: Reception::new(clock_rate, repairs),
             seen: OnceWindow::default(),
-            history: History::new(kind, larger),
+            history: History::default(),
             key_frames: KeyFrameRequests::default(),
             last: None,
             structure: None,
             active_targets: u32::MAX,
             size: None,
             key_frame: None,
+            key_frame_at: None,
             meter: Meter::default(),
             pictures: PictureUnroller::default(),
             timestamp: None,
@@ -157,6 +155,7 @@ impl Encoding {
         if unit.key_frame {
             self.key_frame = Some(number);
             self.key_frames.answered();
+            self.key_frame_at = self.last;
         }
         self.meter.count(unit.layer, packet.len());
         Passing {
@@ -244,20 +243,29 @@ impl Meter {
         *sum = sum.saturating_add(bytes as u32);
     }
 
-    /// Takes stock when an interval is over. What is not `sent`, since nobody wants it, keeps the bitrate
-    /// that it had.
-    pub(super) fn tick(&mut self, now: Time, sent: impl Fn(Layer) -> bool) {
+    /// Takes stock when an interval is over, and says whether it is. What is not `sent`, since nobody
+    /// wants it, keeps the bitrate that it had.
+    pub(super) fn tick(&mut self, now: Time, sent: impl Fn(Layer) -> bool) -> bool {
         let since = *self.since.get_or_insert(now);
         let passed = now.since(since);
         if passed < METER_INTERVAL {
-            return;
+            return false;
         }
         self.since = Some(now);
+        self.take_stock(passed, sent);
+        true
+    }
+
+    fn take_stock(&mut self, passed: Duration, sent: impl Fn(Layer) -> bool) {
         if self.bytes.iter().flatten().all(|&bytes| bytes == 0) {
             self.be_silent();
             return;
         }
-        self.silent = 0;
+        if std::mem::take(&mut self.silent) > 0 {
+            // It goes on, or was stopped and begins again within the interval.
+            self.rates = self.before;
+            self.phase = Phase::Stopped;
+        }
         let phase = self.phase;
         self.phase = match phase {
             Phase::Stopped => Phase::Begun,
@@ -310,13 +318,13 @@ impl Meter {
 
     /// The bitrate of everything up to a layer.
     pub(super) fn up_to(&self, layer: Layer) -> Bitrate {
-        let sum = (0..=usize::from(layer.spatial).min(SPATIAL_MAX - 1))
-            .flat_map(|spatial| {
-                self.rates[spatial][..=usize::from(layer.temporal).min(TEMPORAL_MAX - 1)].iter()
-            })
-            .map(|&rate| u64::from(rate))
-            .sum();
-        Bitrate::bps(sum)
+        sum_up_to(&self.rates, layer)
+    }
+
+    /// The same, of one that would be started: what it was before it fell silent.
+    pub(super) fn started_up_to(&self, layer: Layer) -> Bitrate {
+        let silent = self.silent > 0;
+        sum_up_to(if silent { &self.before } else { &self.rates }, layer)
     }
 
     /// Temporal layers that carry anything.
@@ -331,6 +339,16 @@ impl Meter {
     }
 }
 
+fn sum_up_to(rates: &[[u32; TEMPORAL_MAX]; SPATIAL_MAX], layer: Layer) -> Bitrate {
+    let temporal = usize::from(layer.temporal).min(TEMPORAL_MAX - 1);
+    let sum = rates[..=usize::from(layer.spatial).min(SPATIAL_MAX - 1)]
+        .iter()
+        .flat_map(|rates| &rates[..=temporal])
+        .map(|&rate| u64::from(rate))
+        .sum();
+    Bitrate::bps(sum)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,6 +359,20 @@ mod tests {
         *at += 500;
         meter.tick(Time::from_millis(*at), |_| true);
         meter.up_to(Layer::default()).as_bps() / 1_000
+    }
+
+    #[test]
+    fn a_stream_that_was_stopped_briefly_is_not_taken_for_a_small_one() {
+        let (mut meter, mut at) = (Meter::default(), 0);
+        meter.tick(Time::ZERO, |_| true);
+        for _ in 0..8 {
+            interval(&mut meter, &mut at, 1_600);
+        }
+        for _ in 0..3 {
+            interval(&mut meter, &mut at, 0);
+        }
+        assert_eq!(interval(&mut meter, &mut at, 300), 1_600);
+        assert_eq!(interval(&mut meter, &mut at, 1_500), 1_500);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The latest packets of a track, for retransmission.
 
+use std::time::Duration;
+
 use sluice_types::room::MediaKind;
+use sluice_types::units::Time;
 
 use super::encoding::Passing;
 use crate::codec::Codec;
@@ -11,18 +14,21 @@ use crate::rtp::Header;
 /// The longest packet that is kept, in bytes. Browsers stay below 1,250.
 pub(super) const PACKET_BYTES_MAX: usize = 1_500;
 
-/// Packets of a video's largest encoding: 0.4 s at 2.5 Mbit/s, 160 KB once full. Each smaller one
-/// has half of that, which lasts longer, since it has a quarter of the bits.
-const VIDEO_PACKETS: usize = 128;
-const VIDEO_PACKETS_MIN: usize = 64;
+/// The most packets that are kept of one encoding of a video. Of sound none is: nobody asks for it again.
+pub(super) const PACKETS_MAX: usize = 128;
+const SLOTS_MIN: usize = 16;
 
-/// An audio track's packets: 0.6 s.
-const AUDIO_PACKETS: usize = 32;
+/// No packet is kept for longer. When an encoding has taken so many bytes, only the latest are: as old as a
+/// request for them may be, of a viewer who is not too far away.
+const AGE_MAX: Duration = Duration::from_millis(1_000);
+const BYTES_MAX: usize = 96 * 1_024;
+const AGE_MIN: Duration = Duration::from_millis(300);
 
 /// A packet that was kept.
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) number: u64,
+    at: Time,
     pub(super) header: Header,
     pub(super) codec: Codec,
     pub(super) unit: Unit,
@@ -37,50 +43,48 @@ impl Kept {
     }
 }
 
-/// A ring of packets by their unrolled sequence number. A slot's buffer grows to the longest packet
-/// it ever held and is used again, so that a warm ring allocates nothing.
-#[derive(Debug)]
+/// A ring of packets by their unrolled sequence number, as long as the encoding makes it. Buffers come
+/// from a pool that all tracks share, so that a quiet one holds none.
+#[derive(Debug, Default)]
 pub(super) struct History {
+    /// A power of two, or none at all.
     slots: Vec<Option<Kept>>,
+    /// Nothing older is kept, nor anything from `next` on.
+    oldest: u64,
+    next: u64,
+    /// That the buffers take.
+    bytes: usize,
 }
 
 impl History {
-    /// Of an encoding with so many larger ones above it.
-    pub(super) fn new(kind: MediaKind, larger: usize) -> Self {
-        let packets = match kind {
-            MediaKind::Audio => AUDIO_PACKETS,
-            MediaKind::Video => (VIDEO_PACKETS >> larger.min(8)).max(VIDEO_PACKETS_MIN),
-        };
-        let mut slots = Vec::new();
-        slots.resize_with(packets, || None);
-        Self { slots }
-    }
-
     fn slot(&self, number: u64) -> usize {
-        // The remainder is below the slots' count.
-        (number % self.slots.len() as u64) as usize
+        // Below the slots' count.
+        number as usize & self.slots.len().wrapping_sub(1)
     }
 
-    /// Keeps a packet in place of the one that is a whole ring older.
-    pub(super) fn keep(&mut self, passing: &Passing<'_>) {
-        if passing.packet.len() > PACKET_BYTES_MAX {
+    /// Keeps a packet, and lets go of those that are too old by then.
+    pub(super) fn keep(&mut self, now: Time, passing: &Passing<'_>, pool: &mut Pool) {
+        let number = passing.number;
+        if passing.packet.len() > PACKET_BYTES_MAX || passing.codec.kind() == MediaKind::Audio {
             return;
         }
-        let number = passing.number;
-        let slot = self.slot(number);
-        let mut bytes = match self.slots[slot].take() {
-            Some(newer) if newer.number > number => {
-                self.slots[slot] = Some(newer);
-                return;
-            }
-            Some(older) => older.bytes,
-            None => Vec::new(),
-        };
-        bytes.clear();
-        bytes.reserve_exact(passing.packet.len());
+        if self.next == 0 || number.saturating_sub(self.next) >= PACKETS_MAX as u64 {
+            self.let_go_before(self.next, pool);
+            (self.oldest, self.next) = (number, number);
+        }
+        if number < self.oldest {
+            return;
+        }
+        self.expire(now, pool);
+        self.make_room(number, pool);
+        self.next = self.next.max(number + 1);
+        let mut bytes = pool.take(passing.packet.len());
         bytes.extend_from_slice(passing.packet);
-        self.slots[slot] = Some(Kept {
+        self.bytes += bytes.capacity();
+        let slot = self.slot(number);
+        let before = self.slots[slot].replace(Kept {
             number,
+            at: now,
             header: *passing.header,
             codec: passing.codec,
             unit: passing.unit,
@@ -88,12 +92,65 @@ impl History {
             dependency: passing.dependency,
             bytes,
         });
+        if let Some(before) = before {
+            self.release(before, pool);
+        }
+    }
+
+    /// Makes the ring long enough for `number`, or lets go of what is a whole ring older.
+    fn make_room(&mut self, number: u64, pool: &mut Pool) {
+        let needed = (number + 1).saturating_sub(self.oldest) as usize;
+        if needed > PACKETS_MAX {
+            self.let_go_before(number + 1 - PACKETS_MAX as u64, pool);
+        }
+        let needed = needed.min(PACKETS_MAX);
+        if needed > self.slots.len() {
+            let before = std::mem::take(&mut self.slots);
+            let length = needed.next_power_of_two().max(SLOTS_MIN);
+            self.slots.resize_with(length, || None);
+            for kept in before.into_iter().flatten() {
+                let slot = self.slot(kept.number);
+                self.slots[slot] = Some(kept);
+            }
+        }
+    }
+
+    /// Lets go of what is too old.
+    pub(super) fn expire(&mut self, now: Time, pool: &mut Pool) {
+        while self.oldest < self.next {
+            let slot = self.slot(self.oldest);
+            if let Some(kept) = &self.slots[slot] {
+                let age = now.since(kept.at);
+                if age <= AGE_MIN || (age <= AGE_MAX && self.bytes <= BYTES_MAX) {
+                    return;
+                }
+            }
+            self.let_go_before(self.oldest + 1, pool);
+        }
+    }
+
+    fn let_go_before(&mut self, number: u64, pool: &mut Pool) {
+        while self.oldest < number.min(self.next) {
+            let slot = self.slot(self.oldest);
+            self.oldest += 1;
+            if let Some(kept) = self.slots[slot].take() {
+                self.release(kept, pool);
+            }
+        }
+        self.oldest = self.oldest.max(number);
+    }
+
+    fn release(&mut self, kept: Kept, pool: &mut Pool) {
+        self.bytes -= kept.bytes.capacity();
+        pool.give(kept.bytes);
     }
 
     /// Lends a packet out, until [`Self::give_back`].
     pub(super) fn lend(&mut self, number: u64) -> Option<Kept> {
         let slot = self.slot(number);
-        self.slots[slot].take_if(|kept| kept.number == number)
+        self.slots
+            .get_mut(slot)?
+            .take_if(|kept| kept.number == number)
     }
 
     /// Takes back what was lent.
@@ -104,9 +161,45 @@ impl History {
 
     /// The packet with that number, while it is kept.
     pub(super) fn packet(&self, number: u64) -> Option<&Kept> {
-        self.slots[self.slot(number)]
-            .as_ref()
-            .filter(|kept| kept.number == number)
+        let slot = self.slots.get(self.slot(number))?;
+        slot.as_ref().filter(|kept| kept.number == number)
+    }
+}
+
+/// Buffers have lengths of so many bytes and their multiples.
+const CLASS_BYTES: usize = 128;
+const CLASSES: usize = PACKET_BYTES_MAX.div_ceil(CLASS_BYTES);
+
+/// The most bytes of buffers that wait for a packet; more go back to where they came from.
+const POOLED_BYTES_MAX: usize = 2 * 1_024 * 1_024;
+
+/// Buffers of packets that are no longer kept, for those that will be: once warm, nothing is allocated.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    free: [Vec<Vec<u8>>; CLASSES],
+    bytes: usize,
+}
+
+impl Pool {
+    /// An empty buffer with room for `length` bytes, at most [`PACKET_BYTES_MAX`].
+    fn take(&mut self, length: usize) -> Vec<u8> {
+        let class = length.div_ceil(CLASS_BYTES).clamp(1, CLASSES) - 1;
+        match self.free[class].pop() {
+            Some(buffer) => {
+                self.bytes -= buffer.capacity();
+                buffer
+            }
+            None => Vec::with_capacity((class + 1) * CLASS_BYTES),
+        }
+    }
+
+    fn give(&mut self, mut buffer: Vec<u8>) {
+        let class = (buffer.capacity() / CLASS_BYTES).clamp(1, CLASSES) - 1;
+        if self.bytes + buffer.capacity() <= POOLED_BYTES_MAX {
+            self.bytes += buffer.capacity();
+            buffer.clear();
+            self.free[class].push(buffer);
+        }
     }
 }
 
@@ -120,7 +213,7 @@ mod tests {
         Passing {
             encoding: EncodingId(0),
             number,
-            codec: Codec::Opus,
+            codec: Codec::Vp8,
             header,
             packet,
             unit: Unit::default(),
@@ -129,17 +222,58 @@ mod tests {
         }
     }
 
+    const PACKET: [u8; 13] = [0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
+
+    /// Keeps packets of so many bytes, by when they come and their numbers, in milliseconds.
+    fn kept(bytes: usize, packets: impl IntoIterator<Item = (u64, u64)>) -> (History, Pool) {
+        let (mut history, mut pool) = (History::default(), Pool::default());
+        let mut packet = PACKET.to_vec();
+        packet.resize(bytes, 7);
+        let header = Header::parse(&packet, &ExtensionIds::NONE).expect("RTP");
+        for (at, number) in packets {
+            let passing = passing(number, &header, &packet);
+            history.keep(Time::from_millis(at), &passing, &mut pool);
+        }
+        (history, pool)
+    }
+
+    #[test]
+    fn as_many_as_can_be_are_kept_whatever_their_order() {
+        let most = PACKETS_MAX as u64;
+        let mut numbers: Vec<_> = (1_000..1_000 + 3 * most).collect();
+        numbers.swap(300, 310);
+        numbers.swap(40, 60);
+        let (history, _) = kept(100, numbers.into_iter().map(|number| (0, number)));
+        assert!(history.packet(1_000 + 2 * most - 1).is_none());
+        for number in 1_000 + 2 * most..1_000 + 3 * most {
+            let packet = history.packet(number).expect("kept");
+            assert_eq!(packet.number, number);
+        }
+    }
+
     #[test]
     fn a_newer_packet_is_never_replaced_by_an_older_one() {
-        let mut history = History::new(MediaKind::Audio, 0);
-        let mut packet = vec![0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7];
-        let header = Header::parse(&packet, &ExtensionIds::NONE).expect("RTP");
-        history.keep(&passing(100, &header, &packet));
-        packet[12] = 8;
-        history.keep(&passing(100 - AUDIO_PACKETS as u64, &header, &packet));
-        assert_eq!(history.packet(100).map(|kept| kept.packet()[12]), Some(7));
-        assert!(history.packet(100 - AUDIO_PACKETS as u64).is_none());
-        history.keep(&passing(100 + AUDIO_PACKETS as u64, &header, &packet));
-        assert!(history.packet(100).is_none());
+        let most = PACKETS_MAX as u64;
+        let (history, _) = kept(100, [(0, 5_000), (0, 5_000 - most), (0, 4_999)]);
+        assert!(history.packet(5_000).is_some());
+        assert!(history.packet(5_000 - most).is_none(), "it came before all");
+        let (history, _) = kept(100, [(0, 5_000), (0, 9_000), (0, 5_001)]);
+        assert!(history.packet(9_000).is_some() && history.packet(5_000).is_none());
+        assert!(history.packet(5_001).is_none());
+    }
+
+    #[test]
+    fn what_is_large_is_kept_less_long_and_what_is_old_not_at_all() {
+        let second = |bytes| kept(bytes, (0..125).map(|n| (n * 8, 1 + n)));
+        let (small, _) = second(400);
+        assert!(small.packet(1).is_some(), "50 KB");
+        let (large, pool) = second(1_200);
+        assert!(large.packet(1).is_none(), "150 KB");
+        assert!(large.packet(125 - 300 / 8 + 1).is_some(), "300 ms");
+        assert!(large.bytes <= BYTES_MAX + 1_500, "{}", large.bytes);
+        assert!(pool.bytes < 3_000, "{} are used again", pool.bytes);
+        let (mut silent, mut pool) = second(400);
+        silent.expire(Time::from_millis(2_000), &mut pool);
+        assert_eq!((silent.bytes, pool.free[3].len()), (0, 125));
     }
 }

@@ -182,7 +182,7 @@ impl Forwarder {
                     .and_then(|picture| picture.checked_sub(u64::from(before))),
                 dependency: None,
             };
-            encoding.history.keep(&passing);
+            encoding.history.keep(now, &passing, &mut self.pool);
             self.pass_to_all(now, key, &passing, outbox);
         }
     }
@@ -235,7 +235,7 @@ impl Forwarder {
             source.voice.heard(level);
         }
         let passing = encoding.describe(at, arrival.number, codec, header, packet);
-        encoding.history.keep(&passing);
+        encoding.history.keep(now, &passing, &mut self.pool);
         self.pass_to_all(now, key, &passing, outbox);
         if arrival.beyond_repair {
             self.want_key_frame(now, key, at, outbox);

@@ -16,15 +16,15 @@ pub(super) struct LeftOut {
 }
 
 impl LeftOut {
-    /// Leaves a packet out. Says whether later ones will tell of it; one that comes after them has to
-    /// be told by itself.
-    pub(super) fn leave_out(&mut self, passing: &Passing<'_>) -> bool {
+    /// Leaves a packet out. `None` when a later one will tell of it; one that comes after them has to be
+    /// told by itself, with how many were left out just before it.
+    pub(super) fn leave_out(&mut self, passing: &Passing<'_>) -> Option<u8> {
         if let Some(picture) = passing.picture {
             self.pictures.note(picture, true);
         }
         let in_order = self.packets.is_newest(passing.number);
         self.packets.note(passing.number, true);
-        in_order
+        (!in_order).then(|| self.packets.left_out_before(passing.number))
     }
 
     /// A packet travels: how many packets, and how many whole pictures, were left out just before it.

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use sluice_types::units::Time;
+use sluice_types::units::{Bitrate, Time};
 
 use super::passing::Written;
-use super::sink::SentPacket;
-use super::{Drop, Forwarder, Outbox, PeerId, SinkId};
+use super::{Drop, Forwarder, Outbox, PeerId, SinkId, Target};
+use crate::layer::Layer;
 
 /// How often waiting packets are looked at.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(2);
@@ -20,11 +20,11 @@ const QUEUED_MAX: usize = 384;
 /// second of a large picture.
 const FALLING_MAX: usize = 32;
 
-/// A packet that waits.
+/// A packet that waits: the rest of it is in the sink's ring.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Queued {
     sink: SinkId,
-    packet: SentPacket,
+    index: u64,
 }
 
 impl Forwarder {
@@ -36,7 +36,7 @@ impl Forwarder {
     }
 
     /// Lets a video packet wait.
-    pub(super) fn wait(&mut self, to: PeerId, sink: SinkId, packet: SentPacket) {
+    pub(super) fn wait(&mut self, to: PeerId, sink: SinkId, index: u64) {
         let queue = &mut self.peers[to.0].downlink.queue;
         if queue.len() >= QUEUED_MAX {
             self.stats.dropped[Drop::Behind as usize] += queue.len() as u64;
@@ -50,22 +50,51 @@ impl Forwarder {
         if queue.is_empty() && !self.paced.contains(&to) {
             self.paced.push(to);
         }
-        queue.push_back(Queued { sink, packet });
+        queue.push_back(Queued { sink, index });
     }
 
-    /// Gives up the encoding that a sink is sent, when a lower one was chosen and much of it waits:
-    /// the key frame that it goes on with would come behind all that. Says whether it did.
-    pub(super) fn give_up(&mut self, to: PeerId, key: SinkId) -> bool {
-        let sink = &mut self.sinks[key.0];
-        let queue = &mut self.peers[to.0].downlink.queue;
-        if queue.len() < FALLING_MAX || !sink.selection.falls() {
-            return false;
+    /// Gives up the encoding that a sink is sent, when a lower one or none was chosen and even the least
+    /// of it is more than there is `room` for: the key frame that it goes on with would come behind all
+    /// that, of which little arrives.
+    pub(super) fn give_up_what_is_too_large(&mut self, key: SinkId, room: Bitrate) {
+        let sink = &self.sinks[key.0];
+        let Target::Peer { peer, .. } = sink.target else {
+            return;
+        };
+        let Some(current) = sink.current() else {
+            return;
+        };
+        if !sink.selection.falls() && !sink.told_paused {
+            return;
         }
+        let least = Layer {
+            spatial: current.layer.spatial,
+            temporal: 0,
+        };
+        let encoding = &self.sources[sink.source.0].encodings[current.encoding.index()];
+        if encoding.meter.up_to(least) > room {
+            self.give_up(peer, key);
+        }
+    }
+
+    /// Ends the encoding that a sink is sent: what waits of it is dropped, what is lost is not repaired.
+    fn give_up(&mut self, to: PeerId, key: SinkId) {
+        let queue = &mut self.peers[to.0].downlink.queue;
         let before = queue.len();
         queue.retain(|queued| queued.sink != key);
-        self.stats.dropped[Drop::Behind as usize] += (before - queue.len()) as u64 + 1;
-        sink.selection.begin_again();
-        true
+        self.stats.dropped[Drop::Behind as usize] += (before - queue.len()) as u64;
+        self.sinks[key.0].give_up();
+    }
+
+    /// As [`Self::give_up_what_is_too_large`], when much of it waits. Says whether it did.
+    pub(super) fn give_up_what_waits(&mut self, to: PeerId, key: SinkId) -> bool {
+        let falls = self.sinks[key.0].selection.falls();
+        let gives_up = falls && self.peers[to.0].downlink.queue.len() >= FALLING_MAX;
+        if gives_up {
+            self.give_up(to, key);
+            self.dropped(Drop::Behind);
+        }
+        gives_up
     }
 
     /// When waiting packets should be looked at.
@@ -102,22 +131,22 @@ impl Forwarder {
                 return false;
             }
             if let Some(queued) = peer.downlink.queue.pop_front() {
-                self.send_queued(now, to, &queued, outbox);
+                self.send_queued(now, to, queued, outbox);
             }
         }
     }
 
-    fn send_queued(&mut self, now: Time, to: PeerId, queued: &Queued, outbox: &mut impl Outbox) {
-        let Queued { sink, packet } = queued;
+    fn send_queued(&mut self, now: Time, to: PeerId, queued: Queued, outbox: &mut impl Outbox) {
+        let Queued { sink, index } = queued;
         // The sink, its track or the packet may be gone meanwhile; another sink in its place has
         // other indices.
         let Some(at) = self.sinks.get(sink.0) else {
             return;
         };
         let source = at.source.0;
-        if at.requested(packet.index as u16) != Some(*packet) {
+        let Some(packet) = at.sent(index) else {
             return;
-        }
+        };
         let lent = self.sources.get_mut(source).and_then(|source| {
             let encoding = source.encodings.get_mut(packet.encoding.index())?;
             encoding.history.lend(packet.number)
@@ -131,7 +160,7 @@ impl Forwarder {
             packet: kept.packet(),
             counters: packet.counters(&kept.unit.counters),
         };
-        self.transmit(now, *sink, to, packet, &written, outbox);
+        self.transmit(now, sink, to, &packet, &written, outbox);
         self.sources[source].encodings[packet.encoding.index()]
             .history
             .give_back(kept);

@@ -63,17 +63,18 @@ impl Forwarder {
                     structure.map(|structure| (structure, encoding.active_targets)),
                 );
         if let Some(left_out) = sink.left_out.get_mut(passing.encoding.index()) {
-            if wanted {
-                let (packets, pictures) = left_out.pass(passing);
-                if let (1.., Some(id)) = (packets, self.backbone.extensions.id(Extension::LeftOut))
-                {
-                    let _ = extensions.push(id, &[packets, pictures]);
-                }
-            } else if left_out.leave_out(passing) {
-                return;
-            } else {
+            let before = if wanted {
+                left_out.pass(passing)
+            } else if let Some(packets) = left_out.leave_out(passing) {
                 // It came late: what told of those before it has left. Its number goes alone.
                 payload = &[];
+                (packets, 0)
+            } else {
+                return;
+            };
+            if let ((1.., _), Some(id)) = (before, self.backbone.extensions.id(Extension::LeftOut))
+            {
+                let _ = extensions.push(id, &[before.0, before.1]);
             }
         }
         if !payload.is_empty() {
@@ -170,10 +171,10 @@ impl Forwarder {
             return self.dropped(Drop::Duplicate);
         };
         if passing.codec.kind() == MediaKind::Video && self.has_to_wait(now, peer) {
-            if self.give_up(peer, key) {
+            if self.give_up_what_waits(peer, key) {
                 return;
             }
-            self.wait(peer, key, sent);
+            self.wait(peer, key, sent.index);
         } else {
             let written = Written {
                 codec: passing.codec,

@@ -61,7 +61,7 @@ impl Reception {
             reported: (0, 0),
             jitter_q4: 0,
             transit: None,
-            missing: Vec::with_capacity(if repairs { MISSING_MAX } else { 0 }),
+            missing: Vec::new(),
             repairs,
             report: None,
         }

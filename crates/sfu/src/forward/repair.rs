@@ -58,7 +58,7 @@ impl Forwarder {
                 .choice()
                 .is_none_or(|choice| choice.encoding < sent.encoding);
         let refused = match why {
-            Again::Requested => too_large,
+            Again::Requested => too_large || sink.is_given_up(&sent),
             // A probe finds out whether it still is, above all when the video is paused for it.
             Again::Probe => sent.filler,
         };

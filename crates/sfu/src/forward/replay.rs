@@ -14,6 +14,10 @@ use super::{Forwarder, Outbox, PeerId, SinkId, Target};
 /// How old the key frame may be, in seconds of its clock: what follows it has to be decoded in a burst.
 const AGE_MAX_S: u32 = 1;
 
+/// How old it may be for somebody who saw later pictures of an encoding that was given up, of which
+/// little arrived.
+const BACK_MAX: Duration = Duration::from_millis(250);
+
 /// The most packets that are sent at once.
 const PACKETS_MAX: u64 = 100;
 
@@ -34,15 +38,17 @@ impl Forwarder {
         let Target::Peer { peer, .. } = sink.target else {
             return false;
         };
-        // Whoever sees the track already must not be taken back in time.
-        let elsewhere = |(_, at)| now.since(at) <= Duration::from_secs(u64::from(AGE_MAX_S) + 1);
-        if sink.latest().is_some_and(elsewhere) {
-            return false;
-        }
         let source = sink.source;
         let Some(at) = self.sources[source.0].encodings.get(encoding.index()) else {
             return false;
         };
+        // Whoever sees the track already must not be taken back in time, or hardly.
+        let elsewhere = |(_, at)| now.since(at) <= Duration::from_secs(u64::from(AGE_MAX_S) + 1);
+        let back = at.key_frame_at.is_none_or(|at| now.since(at) > BACK_MAX);
+        let stands_still = sink.current().is_none();
+        if sink.latest().is_some_and(elsewhere) && (back || !stands_still) {
+            return false;
+        }
         let (Some(first), Some(last)) = (at.key_frame, at.reception.highest()) else {
             return false;
         };

@@ -19,9 +19,8 @@ use crate::layer::{Counters, Layer};
 /// on both sides, high enough for packets that come before the first one that was forwarded.
 const FIRST_INDEX: u64 = 1_024;
 
-/// How many sent packets are remembered for retransmission, by kind: as many as are kept.
-const SENT_VIDEO: usize = 128;
-const SENT_AUDIO: usize = 32;
+/// How many sent packets of a video are remembered for retransmission: as many as are kept.
+const SENT: usize = super::history::PACKETS_MAX;
 
 /// How many answered requests are remembered, and for how long one is not answered again.
 const ANSWERED: usize = 64;
@@ -100,8 +99,11 @@ pub(super) struct Sink {
     latest: Option<SentPacket>,
     latest_at: Time,
     sent: Vec<Option<SentPacket>>,
+    /// Nothing before it is repaired.
+    repaired_from: u64,
     next_retransmission: u64,
-    answered: [(u64, Time); ANSWERED],
+    /// Empty until somebody asks.
+    answered: Vec<(u64, Time)>,
     answers: usize,
     budget: (Time, u32),
     pub(super) packets: u32,
@@ -113,9 +115,8 @@ impl Sink {
         let mut numbering = Numbering::default();
         numbering.restart(0, FIRST_INDEX - 1);
         let remembered = match target {
-            Target::Peer { .. } if is_video => SENT_VIDEO,
-            Target::Peer { .. } => SENT_AUDIO,
-            Target::Link(_) => 0,
+            Target::Peer { .. } if is_video => SENT,
+            _ => 0,
         };
         Self {
             source,
@@ -138,8 +139,9 @@ impl Sink {
             latest: None,
             latest_at: Time::ZERO,
             sent: vec![None; remembered],
+            repaired_from: 0,
             next_retransmission: FIRST_INDEX,
-            answered: [(u64::MAX, Time::ZERO); ANSWERED],
+            answered: Vec::new(),
             answers: 0,
             budget: (Time::ZERO, 0),
             packets: 0,
@@ -177,6 +179,18 @@ impl Sink {
     pub(super) const fn begin_again(&mut self) {
         self.selection.begin_again();
         self.latest = None;
+    }
+
+    /// Goes on with the next key frame: what went out is too much for the receiver's network, so that
+    /// most of it is lost.
+    pub(super) const fn give_up(&mut self) {
+        self.selection.begin_again();
+        self.repaired_from = self.numbering.latest() + 1;
+    }
+
+    /// Whether a packet belongs to what was given up.
+    pub(super) const fn is_given_up(&self, sent: &SentPacket) -> bool {
+        sent.index < self.repaired_from
     }
 
     /// What is added to the publisher's timestamps.
@@ -289,7 +303,11 @@ impl Sink {
     pub(super) fn requested(&self, sequence: u16) -> Option<SentPacket> {
         let latest = self.numbering.latest();
         let distance = sequence.wrapping_sub(latest as u16) as i16;
-        let index = latest.checked_add_signed(i64::from(distance))?;
+        self.sent(latest.checked_add_signed(i64::from(distance))?)
+    }
+
+    /// The packet that has that index.
+    pub(super) fn sent(&self, index: u64) -> Option<SentPacket> {
         let slots = self.sent.len() as u64;
         let slot = self.sent.get((index % slots.max(1)) as usize)?;
         slot.filter(|sent| sent.index == index)
@@ -309,7 +327,10 @@ impl Sink {
             return None;
         }
         self.budget.1 += 1;
-        self.answered[self.answers % ANSWERED] = (of, now);
+        match self.answered.get_mut(self.answers % ANSWERED) {
+            Some(oldest) => *oldest = (of, now),
+            None => self.answered.push((of, now)),
+        }
         self.answers += 1;
         Some(self.take_probe())
     }

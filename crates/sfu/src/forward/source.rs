@@ -76,15 +76,11 @@ impl Source {
             Origin::Peer {
                 encodings, repairs, ..
             } => {
-                let count = encodings.len().min(SPATIAL_MAX);
-                let larger = (0..count).rev();
-                encodings
-                    .iter()
-                    .zip(larger)
-                    .map(|(told, larger)| Encoding::new(kind, told.rid.clone(), *repairs, larger))
+                let told = encodings.iter().take(SPATIAL_MAX);
+                told.map(|told| Encoding::new(kind, told.rid.clone(), *repairs))
                     .collect()
             }
-            Origin::Backbone => vec![Encoding::new(kind, None, false, 0)],
+            Origin::Backbone => vec![Encoding::new(kind, None, false)],
         };
         Self {
             kind,
@@ -114,8 +110,7 @@ impl Source {
         };
         let place = u8::try_from(ssrc).ok().filter(|_| ssrc < most)?;
         while self.encodings.len() <= usize::from(place) {
-            self.encodings
-                .push(Encoding::new(self.kind, None, false, 0));
+            self.encodings.push(Encoding::new(self.kind, None, false));
         }
         Some(EncodingId(place))
     }

@@ -208,6 +208,13 @@ impl Room {
         Ok(std::iter::once(resumed).chain(missed).collect())
     }
 
+    /// A participant answered an offer: what it was told up to then is not needed to resume any more.
+    pub fn offer_answered(&mut self, participant: &ParticipantId, revision: u64) {
+        if let Some(local) = self.locals.get_mut(participant) {
+            local.log.forget_up_to_offer(revision);
+        }
+    }
+
     /// A host removes somebody.
     ///
     /// # Errors

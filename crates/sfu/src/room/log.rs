@@ -10,6 +10,9 @@ pub const EVENTS_KEPT_MAX: usize = 512;
 /// The most bytes of session descriptions among them.
 const SDP_BYTES_MAX: usize = 512 * 1024;
 
+/// Room for so many events stays when those before an offer are forgotten.
+const EVENTS_SHRUNK: usize = 8;
+
 #[derive(Debug, Default)]
 pub(super) struct EventLog {
     last: u64,
@@ -42,6 +45,22 @@ impl EventLog {
             }
         }
         message
+    }
+
+    /// The client answered the offer with that revision: it has it, and whatever came before, and needs
+    /// none of that when it comes back.
+    pub(super) fn forget_up_to_offer(&mut self, revision: u64) {
+        let of = |message: &ServerMessage| match &message.event {
+            ServerEvent::Offer { revision, .. } => Some(*revision),
+            _ => None,
+        };
+        let Some(place) = self.events.iter().rposition(|m| of(m) == Some(revision)) else {
+            return;
+        };
+        for seen in self.events.drain(..=place) {
+            self.sdp_bytes -= sdp_bytes(&seen);
+        }
+        self.events.shrink_to(EVENTS_SHRUNK);
     }
 
     /// What came after the event `seen`; `None` when some of it is no longer kept, or `seen` never

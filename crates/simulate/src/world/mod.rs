@@ -146,7 +146,9 @@ impl Simulation {
         };
         let mut people = Vec::with_capacity(world.people);
         let mut rooms = Vec::new();
-        for (number, members) in (0u32..).zip(world::meetings(world.people, seed)) {
+        // Over the seeds, at every hour of the day.
+        let hour = (seed % 24) as u32;
+        for (number, members) in (0u32..).zip(world::meetings(world.people, seed, hour)) {
             rooms.push(Room::new(u64::from(number)));
             for person in members {
                 people.push(Person {

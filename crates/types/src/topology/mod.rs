@@ -29,7 +29,7 @@ mod tests;
 pub use changes::{Change, How, Part, Value};
 pub use cloud::{Cloud, Provider, UnknownProvider};
 pub use fault::{Fault, FaultKind, Source};
-pub use files::{LoadError, load_dir};
+pub use files::{LoadError, TopologyFiles, load_dir};
 pub use host::{DnsName, Host, InvalidHost};
 pub use link::{Link, Loss, Price};
 pub use position::{InvalidPosition, Position};

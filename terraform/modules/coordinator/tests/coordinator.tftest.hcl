@@ -23,6 +23,10 @@ run "alone" {
     error_message = "REST for all, control for edges; no etcd, no SSH"
   }
   assert {
+    condition     = !strcontains(output.text, "SLUICE_ETCD")
+    error_message = "the store is the file of the configuration"
+  }
+  assert {
     condition     = !strcontains(output.text, "sluice-etcd") || !strcontains(output.text, "/usr/bin/etcd")
     error_message = "no etcd unless it is wanted"
   }
@@ -52,6 +56,10 @@ run "with_etcd" {
   assert {
     condition     = strcontains(output.text, "--listen-client-urls http://127.0.0.1:2379")
     error_message = "clients are on the machine alone"
+  }
+  assert {
+    condition     = strcontains(output.text, "Environment=\"SLUICE_ETCD_ENDPOINTS=http://127.0.0.1:2379\"") && strcontains(output.text, "Environment=\"SLUICE_NAME=coordinator-1\"")
+    error_message = "the coordinator keeps its state in the member beside it"
   }
 }
 

@@ -25,8 +25,25 @@ run "exactly_the_topologys_ports_are_open" {
     error_message = "signalling, ICE-TCP, a port for each worker, the backbone; no SSH"
   }
   assert {
+    condition     = !strcontains(output.text, "SLUICE_COORDINATOR")
+    error_message = "the configuration names the coordinator"
+  }
+  assert {
     condition     = one([for rule in output.rules : rule.sources if rule.name == "backbone"]) == { paris-2 = "203.0.113.2/32", tokyo-1 = "198.51.100.3/32" }
     error_message = "the backbone is for the other edges alone"
+  }
+}
+
+run "a_line_to_each_coordinator" {
+  command = plan
+
+  variables {
+    coordinators = ["203.0.113.9:7400", "203.0.113.10:7400"]
+  }
+
+  assert {
+    condition     = strcontains(output.text, "Environment=SLUICE_COORDINATOR=203.0.113.9:7400,203.0.113.10:7400\n")
+    error_message = "each coordinator by its address: one name would be one line"
   }
 }
 

@@ -74,11 +74,10 @@ impl Drop for Coturn {
 
 #[tokio::test]
 async fn coturn_takes_a_credential_of_its_secret_and_no_other() {
-    let Ok(found) = Command::new("turnserver").arg("--help").output() else {
+    if Command::new("turnserver").arg("--help").output().is_err() {
         eprintln!("SKIPPED: coturn is not installed");
         return;
-    };
-    drop(found);
+    }
     let port = free_port();
     let mut hospital = Hospital::new();
     let work = hospital.dir.path();
@@ -99,13 +98,13 @@ async fn coturn_takes_a_credential_of_its_secret_and_no_other() {
         .spawn()
         .expect("coturn starts");
     let _coturn = Coturn(child);
-    hospital.patient.turn = Some(format!("127.0.0.1:{port}"));
+    hospital.patient.turn = Some(turn_at(port));
     hospital.patient.turn_secret = Some("s3cret".to_owned());
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     let report = loop {
         let mut report = Report::default();
-        relays(&mut report, &hospital.patient).await;
-        if worst(&report, "turn") == Verdict::Ok || std::time::Instant::now() > deadline {
+        turn::check(&mut report, &hospital.patient).await;
+        if worst(&report, "turn") < Verdict::Fail || std::time::Instant::now() > deadline {
             break report;
         }
     };
@@ -115,13 +114,44 @@ async fn coturn_takes_a_credential_of_its_secret_and_no_other() {
         finding.found.contains("relays from 127.0.0.1:"),
         "{finding:?}"
     );
+    assert!(
+        found(&report, "turn")
+            .iter()
+            .any(|it| it.found == "relays to this edge, 127.0.0.1"),
+        "{report:?}"
+    );
+
+    // Edges are at public addresses now: what leads within is a door.
+    hospital.patient.config.advertise = vec!["51.15.0.10".parse().expect("an address")];
+    let mut report = Report::default();
+    turn::check(&mut report, &hospital.patient).await;
+    let door = found(&report, "turn")
+        .into_iter()
+        .find(|it| it.verdict == Verdict::Fail)
+        .expect("a failure");
+    assert!(door.found.contains("127.0.0.1, 10.0.0.1"), "{door:?}");
+    assert!(
+        door.mend
+            .as_deref()
+            .expect("advice")
+            .contains("denied-peer-ip")
+    );
+    hospital.patient.config.advertise = vec![Ipv4Addr::LOCALHOST.into()];
 
     hospital.patient.turn_secret = Some("another".to_owned());
     let mut report = Report::default();
-    relays(&mut report, &hospital.patient).await;
+    turn::check(&mut report, &hospital.patient).await;
     let finding = found_one(&report);
     assert_eq!(finding.verdict, Verdict::Fail);
     assert!(finding.found.contains("401"), "{finding:?}");
+}
+
+fn turn_at(port: u16) -> turn::Server {
+    turn::Server {
+        host: "127.0.0.1".to_owned(),
+        port,
+        tls_port: None,
+    }
 }
 
 fn found_one(report: &Report) -> &Finding {
@@ -131,9 +161,74 @@ fn found_one(report: &Report) -> &Finding {
 #[tokio::test]
 async fn a_silent_turn_server_is_said_to_be_silent() {
     let mut hospital = Hospital::new();
-    hospital.patient.turn = Some(format!("127.0.0.1:{}", free_port()));
+    hospital.patient.turn = Some(turn_at(free_port()));
     hospital.patient.turn_secret = Some("s3cret".to_owned());
     let mut report = Report::default();
-    relays(&mut report, &hospital.patient).await;
+    turn::check(&mut report, &hospital.patient).await;
     assert!(found_one(&report).found.contains("no answer"));
+}
+
+/// Peers of the shipped topology's Paris, all at 127.0.0.1.
+fn near_paris(dir: &std::path::Path, ports: &str) -> Topology {
+    std::fs::create_dir(dir.join("regions")).expect("made");
+    std::fs::write(
+        dir.join("topology.toml"),
+        "name = \"near\"\nregions = [\"rome\"]\n",
+    )
+    .expect("written");
+    let region = format!(
+        "display_name = \"Rome\"\nlatitude = 41.9\nlongitude = 12.5\ndns = [\"rome.example\"]\n\
+         edges = [{{ name = \"rome-1\", host = \"127.0.0.1\" }}]\nworkers = 1\n[ports]\n{ports}"
+    );
+    std::fs::write(dir.join("regions/rome.toml"), region).expect("written");
+    load_dir(dir).expect("a topology")
+}
+
+#[tokio::test]
+async fn ports_of_another_edge_that_are_open_and_that_are_not() {
+    let hospital = Hospital::new();
+    let signal = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let media = tokio::net::UdpSocket::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let ports = format!(
+        "signal = {}\nmedia = {}\nice_tcp = {}\n",
+        signal.local_addr().expect("bound").port(),
+        media.local_addr().expect("bound").port(),
+        free_port(),
+    );
+    tokio::spawn(async move {
+        let mut buffer = [0; 1_500];
+        while let Ok((_, from)) = media.recv_from(&mut buffer).await {
+            // As an edge refuses: an error of this transaction, no longer than the request.
+            let mut answer = [0; 28];
+            answer[..4].copy_from_slice(&[1, 0x11, 0, 8]);
+            answer[4..20].copy_from_slice(&buffer[4..20]);
+            answer[20..].copy_from_slice(&[0, 9, 0, 4, 0, 0, 4, 0]);
+            let _ = media.send_to(&answer, from).await;
+        }
+    });
+    let dir = tempfile::tempdir().expect("a directory");
+    let topology = near_paris(dir.path(), &ports);
+    let peers = [("rome-1".parse().expect("an edge"), String::new())];
+    let mut report = Report::default();
+    reach::check(
+        &mut report,
+        &hospital.patient.resolver,
+        Some(&topology),
+        &peers,
+    )
+    .await;
+    let verdicts: Vec<_> = found(&report, "reach")
+        .iter()
+        .map(|it| (it.of.split(", ").nth(1).expect("a port"), it.verdict))
+        .collect();
+    assert_eq!(
+        verdicts,
+        [
+            ("signalling", Verdict::Ok),
+            ("ICE-TCP", Verdict::Fail),
+            ("media", Verdict::Ok),
+        ]
+    );
 }

@@ -1,7 +1,7 @@
 //! The plan for programs.
 
 use serde_json::{Value, json};
-use sluice_placement::forecast::{Failed, Failure, Forecast, Percentiles};
+use sluice_placement::forecast::{Failed, Failure, Forecast, Hour, Percentiles, Scene};
 use sluice_types::topology::{Change, How};
 
 use super::Plan;
@@ -12,7 +12,13 @@ pub(super) fn plan(plan: &Plan) -> Value {
         "scene": {
             "people": plan.scene.people,
             "seed": plan.scene.seed,
-            "hours_a_month": plan.scene.hours_a_month,
+            "days_a_month": plan.scene.days_a_month,
+            "busiest_hour_utc": Scene::busiest_hour(),
+        },
+        "moves": {
+            "people": plan.moves.people,
+            "meetings": plan.moves.meetings,
+            "meetings_rerouted": plan.moves.rerouted,
         },
         "before": forecast(&plan.before),
         "after": forecast(&plan.after),
@@ -56,14 +62,29 @@ fn forecast(forecast: &Forecast) -> Value {
         "round_trip_ms": percentiles(&forecast.round_trip_ms),
         "mouth_to_ear": delays.collect::<Vec<_>>(),
         "links": links.collect::<Vec<_>>(),
+        "day": forecast.day.iter().enumerate().map(hour).collect::<Vec<_>>(),
         "usd_a_month": forecast.usd_a_month,
         "meetings_that_break_a_limit": forecast.broken,
         "failures": forecast.failures.iter().map(failed).collect::<Vec<_>>(),
     })
 }
 
+fn hour((hour, of): (usize, &Hour)) -> Value {
+    let fullest = of
+        .fullest
+        .as_ref()
+        .map(|((from, to), share)| json!({ "from": from, "to": to, "share": share }));
+    json!({
+        "hour_utc": hour,
+        "people": of.people,
+        "unserved": of.unserved,
+        "fullest_link": fullest,
+        "usd": of.micro_usd as f64 / 1e6,
+    })
+}
+
 fn percentiles(of: &Percentiles) -> Value {
-    json!({ "p50": of.p50, "p90": of.p90, "p99": of.p99, "max": of.max })
+    json!({ "p50": of.p50, "p90": of.p90, "p95": of.p95, "p99": of.p99, "max": of.max })
 }
 
 fn failed(failed: &Failed) -> Value {

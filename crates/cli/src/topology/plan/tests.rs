@@ -44,7 +44,7 @@ fn smaller() -> Topology {
 const SCENE: Scene = Scene {
     people: 200,
     seed: 1,
-    hours_a_month: 176,
+    days_a_month: 22,
 };
 
 #[test]
@@ -64,12 +64,16 @@ fn tables_say_what_changes_for_files_people_and_links() {
         "~ link paris - virginia",
         "    round_trip_ms 80 ms -> 76 ms",
         "0 added, 4 removed, 1 changed",
-        "200 people in meetings at once, 176 hours a month, seed 1",
+        &*text::scene(&plan),
     ] {
         assert!(out.lines().any(|found| found == line), "{line}\n{out}");
     }
+    assert!(text::scene(&plan).starts_with("200 people in meetings at once"));
+    assert!(plan.moves.people > 0, "whoever was at saopaulo");
     for part in [
-        "km to their edge, 90 % within",
+        "of them go to another edge, in",
+        "00:00 UTC",
+        "km to their edge, 95 % within",
         "USD a month for links",
         "mouth to ear",
         "if any one fails, after",
@@ -97,4 +101,28 @@ fn programs_get_the_same_as_json_and_no_change_says_so() {
     let mut out = Vec::new();
     text::plan(&mut out, screen, &plan).unwrap();
     assert!(out.starts_with(b"Nothing changes."));
+}
+
+#[test]
+fn the_report_is_a_page_of_its_own_with_maps_and_plots() {
+    let (before, after) = (shipped(), smaller());
+    let plan = Plan::new(&before, &after, SCENE);
+    let page = html::page(&plan, &before, &after);
+    assert!(page.starts_with("<!doctype html>"));
+    // Two maps, and a plot of distances, round trips, the day, links and cost each.
+    assert_eq!(page.matches("<figure").count(), 7, "{page}");
+    assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
+    for part in [
+        "- region saopaulo",
+        "paris",
+        "mouth to ear",
+        "if any one fails",
+        "round_trip_ms 80 ms -&gt; 76 ms",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    // It needs nothing from anywhere.
+    for outside in ["src=", "href=", "@import", "<script"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use sluice_placement::forecast::{Failed, Forecast, LinkLoad, Percentiles};
+use sluice_placement::forecast::{Failed, Forecast, Hour, LinkLoad, Percentiles, Scene};
 use sluice_types::topology::{Change, How, Part};
 
 use super::Plan;
@@ -16,18 +16,67 @@ const NOTHING: &str = "-";
 
 pub(super) fn plan(out: &mut dyn Write, screen: Screen, plan: &Plan) -> io::Result<()> {
     changes(out, screen, &plan.changes)?;
-    writeln!(
-        out,
-        "\n{} people in meetings at once, {} hours a month, seed {}\n",
-        plan.scene.people, plan.scene.hours_a_month, plan.scene.seed
-    )?;
+    writeln!(out, "\n{}\n{}\n", scene(plan), moves(plan))?;
     people(out, screen, plan)?;
+    writeln!(out)?;
+    day(out, screen, plan)?;
     writeln!(out)?;
     delays(out, screen, plan)?;
     writeln!(out)?;
     links(out, screen, plan)?;
     writeln!(out)?;
     failures(out, screen, plan)
+}
+
+/// What is played.
+pub(super) fn scene(plan: &Plan) -> String {
+    format!(
+        "{} people in meetings at once in the busiest hour ({}:00 UTC), {} days a month, seed {}",
+        plan.scene.people,
+        Scene::busiest_hour(),
+        plan.scene.days_a_month,
+        plan.scene.seed
+    )
+}
+
+/// Who would notice the change.
+pub(super) fn moves(plan: &Plan) -> String {
+    let moves = &plan.moves;
+    format!(
+        "{} of them go to another edge, in {}; {} more travel another way",
+        moves.people,
+        count(moves.meetings, "meeting"),
+        count(moves.rerouted, "meeting"),
+    )
+}
+
+/// The day, every third hour.
+fn day(out: &mut dyn Write, screen: Screen, plan: &Plan) -> io::Result<()> {
+    let shown = |hour: Option<&Hour>| {
+        let Some(hour) = hour else {
+            return [NOTHING.to_owned(), NOTHING.to_owned()];
+        };
+        let fullest = hour.fullest.as_ref().map_or_else(
+            || NOTHING.to_owned(),
+            |((from, to), share)| format!("{:.0} % {from} > {to}", share * 100.0),
+        );
+        [hour.unserved.to_string(), fullest]
+    };
+    let rows = (0..24).step_by(3).map(|hour| {
+        let [before, after] = [&plan.before, &plan.after].map(|of| shown(of.day.get(hour)));
+        let people = plan.scene.people_at(hour as u32).to_string();
+        let names = [format!("{hour:02}:00 UTC"), people];
+        [&names[..], &before, &after].concat()
+    });
+    let header = [
+        "hour",
+        "people",
+        "no place",
+        "fullest link",
+        "no place",
+        "fullest link",
+    ];
+    table(out, screen, &header, &[1, 2, 4], rows.collect())
 }
 
 fn changes(out: &mut dyn Write, screen: Screen, changes: &[Change]) -> io::Result<()> {
@@ -65,12 +114,18 @@ fn people(out: &mut dyn Write, screen: Screen, plan: &Plan) -> io::Result<()> {
     };
     row("with a place", &|of| of.served.to_string());
     row("without", &|of| of.unserved.to_string());
-    let percentiles = |of: &Percentiles| [of.p50, of.p90, of.p99, of.max];
-    for (index, name) in ["half", "90 %", "99 %", "all"].into_iter().enumerate() {
+    let percentiles = |of: &Percentiles| [of.p50, of.p90, of.p95, of.p99, of.max];
+    for (index, name) in ["half", "90 %", "95 %", "99 %", "all"]
+        .into_iter()
+        .enumerate()
+    {
         let what = format!("km to their edge, {name} within");
         row(&what, &|of| percentiles(&of.distance_km)[index].to_string());
     }
-    for (index, name) in ["half", "90 %", "99 %", "all"].into_iter().enumerate() {
+    for (index, name) in ["half", "90 %", "95 %", "99 %", "all"]
+        .into_iter()
+        .enumerate()
+    {
         let what = format!("ms there and back, {name} within");
         row(&what, &|of| {
             percentiles(&of.round_trip_ms)[index].to_string()
@@ -156,7 +211,7 @@ fn failures(out: &mut dyn Write, screen: Screen, plan: &Plan) -> io::Result<()> 
 }
 
 /// What a failure breaks.
-fn breaks(failed: &Failed) -> String {
+pub(super) fn breaks(failed: &Failed) -> String {
     let mut parts = Vec::new();
     if failed.moved > 0 {
         parts.push(format!(

@@ -20,60 +20,6 @@ fn meeting(n: u8, tenant: &str, created_at_ms: u64) -> StoredMeeting {
     }
 }
 
-fn store() -> (tempfile::TempDir, RedbStore) {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = RedbStore::open(&dir.path().join("store.redb")).expect("a store");
-    (dir, store)
-}
-
-#[test]
-fn pages_go_from_the_newest_on_and_stay_within_the_tenant() {
-    let (_dir, store) = store();
-    for n in 0..5 {
-        store
-            .create_meeting(&meeting(n, "one", u64::from(n / 2)))
-            .expect("kept");
-    }
-    store.create_meeting(&meeting(9, "other", 3)).expect("kept");
-    let mut seen = Vec::new();
-    let mut after = None;
-    loop {
-        let page = store.meetings("one", after, 2).expect("read");
-        seen.extend(page.meetings.iter().map(|m| m.created_at_ms));
-        after = page
-            .meetings
-            .last()
-            .map(|m| (m.created_at_ms, m.id.clone()));
-        if !page.more {
-            break;
-        }
-    }
-    assert_eq!(seen, [2, 1, 1, 0, 0]);
-    assert_eq!(store.open_meetings("one").expect("counted"), 5);
-}
-
-#[test]
-fn only_what_was_read_is_replaced() {
-    let (_dir, store) = store();
-    let first = meeting(1, "one", 1);
-    store.create_meeting(&first).expect("kept");
-    assert!(matches!(
-        store.create_meeting(&first),
-        Err(StoreError::Conflict)
-    ));
-    let ended = StoredMeeting {
-        ended: true,
-        ..first.clone()
-    };
-    store.replace_meeting(&first, &ended).expect("replaced");
-    assert!(matches!(
-        store.replace_meeting(&first, &ended),
-        Err(StoreError::Conflict)
-    ));
-    assert_eq!(store.meeting(&first.id).expect("read"), Some(ended));
-    assert_eq!(store.open_meetings("one").expect("counted"), 0);
-}
-
 const CHILD: &str = "SLUICE_TEST_STORE";
 
 /// Run by the test below in a process of its own: writes until it is killed.
@@ -89,7 +35,7 @@ fn writes_until_killed() {
     store.signing_key(&|| vec![7; 16]).expect("kept");
     for _ in 0..100_000 {
         let epochs = store
-            .next_epochs(std::slice::from_ref(&room))
+            .keep_plans(store.term, &[(room.clone(), &[])])
             .expect("kept");
         println!("epoch {}", epochs[0]);
     }
@@ -124,11 +70,8 @@ fn what_was_kept_survives_a_kill() {
     child.wait().expect("killed");
     assert_eq!(last, 20);
     let store = RedbStore::open(&path).expect("the store opens again");
-    let rooms = [
-        MeetingId::from_random([1; 10]),
-        MeetingId::from_random([2; 10]),
-    ];
-    let epochs = store.next_epochs(&rooms).expect("kept");
+    let rooms = [1, 2].map(|n| (MeetingId::from_random([n; 10]), &[][..]));
+    let epochs = store.keep_plans(store.term, &rooms).expect("kept");
     let Epoch(next) = epochs[0];
     assert_eq!(epochs[1], Epoch(1), "each room counts its own");
     assert!(

@@ -273,14 +273,18 @@ impl Worker {
             };
             let now = self.now();
             let (forwarder, mut outbox) = self.forward();
-            match relayed {
+            match &relayed {
                 Relayed::Media(packet) => {
-                    forwarder.handle_relayed(now, source, &packet, &mut outbox);
+                    forwarder.handle_relayed(now, source, packet, &mut outbox);
                 }
-                Relayed::Clock(encoding, clock) => {
+                Relayed::Crossed(packet) => {
+                    forwarder.handle_relayed(now, source, packet, &mut outbox);
+                }
+                &Relayed::Clock(encoding, clock) => {
                     forwarder.handle_clock(now, source, encoding, clock, &mut outbox);
                 }
             }
+            self.inlet.recycle(relayed);
         }
         true
     }

@@ -8,7 +8,7 @@ use sluice_types::units::Time;
 use super::peer::{Path, Peer};
 use super::{BATCHES_PER_TURN, Worker};
 use crate::media::event::MediaEvent;
-use crate::media::ice::{Check, is_indication};
+use crate::media::ice::{Check, StunError, is_indication, refusal};
 use sluice_wire::dtls::DtlsEvent;
 use sluice_wire::udp::{DATAGRAM_BYTES_MAX, Receiver};
 
@@ -75,8 +75,15 @@ impl Worker {
         let Some(from) = self.table.address_of(path) else {
             return;
         };
-        let Ok(check) = Check::parse(packet) else {
-            return;
+        let check = match Check::parse(packet) {
+            Ok(check) => check,
+            Err(StunError::NoUsername) => {
+                if let Some(refusal) = refusal(packet) {
+                    self.send_raw(path, &refusal);
+                }
+                return;
+            }
+            Err(_) => return,
         };
         let Some(place) = self.table.place_of_ufrag(check.local_ufrag()) else {
             return;

@@ -1,6 +1,8 @@
+mod foreign;
 mod plans;
 
 use crate::{Preference, Residency, rank_within};
+use sluice_types::mesh::control::{Branch, RoomPlan};
 use sluice_types::topology::load_dir;
 
 use super::*;

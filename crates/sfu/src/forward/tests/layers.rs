@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use sluice_types::signal::Priority;
+use sluice_types::signal::{Priority, Wish};
 
 use super::*;
 

@@ -4,6 +4,7 @@ mod layers;
 mod network;
 mod relayed;
 mod voices;
+mod watcher;
 
 use std::collections::HashMap;
 

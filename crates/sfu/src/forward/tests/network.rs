@@ -1,12 +1,19 @@
 //! The whole downlink in virtual time: encodings of a publisher, a viewer behind a bottleneck that
 //! reports what arrives.
 
+use super::watcher::Watcher;
 use super::*;
 
 /// A step of the simulation.
 const STEP: Duration = Duration::from_millis(1);
 
 const PACKET_BYTES: usize = 1_100;
+
+/// What a request for a key frame takes to the encoder.
+const TO_ENCODER: Duration = Duration::from_millis(15);
+
+/// What the bottleneck's far side is away.
+const BEYOND: Duration = Duration::from_millis(20);
 
 struct Network {
     forwarder: Forwarder,
@@ -19,6 +26,10 @@ struct Network {
     owed: Vec<f64>,
     sequences: Vec<u16>,
     key: Vec<bool>,
+    /// How much larger a key frame is than an ordinary picture.
+    key_times: f64,
+    /// Requests for key frames on their way to the encoders.
+    asked: Vec<(Time, usize)>,
     wanted: LayerSet,
     picture: u32,
     /// The bottleneck, in kbit/s, and when its queue is empty.
@@ -30,6 +41,10 @@ struct Network {
     unroller: sluice_types::sequence::Unroller,
     reports: u8,
     reported: Time,
+    report_interval: Duration,
+    /// What passed the bottleneck, and when it is at the viewer.
+    flying: std::collections::VecDeque<(Time, Vec<u8>)>,
+    watcher: Watcher,
     /// Bytes of media that arrived, by payload's first mark: the encoding.
     arrived: Vec<u64>,
     longest_queue: Duration,
@@ -72,6 +87,8 @@ impl Network {
             owed: vec![0.0; rates.len()],
             sequences: vec![1_000; rates.len()],
             key: vec![true; rates.len()],
+            key_times: 1.0,
+            asked: Vec::new(),
             wanted: LayerSet::ALL,
             picture: 0,
             capacity,
@@ -81,6 +98,9 @@ impl Network {
             unroller: sluice_types::sequence::Unroller::default(),
             reports: 0,
             reported: Time::ZERO,
+            report_interval: Duration::from_millis(100),
+            flying: std::collections::VecDeque::new(),
+            watcher: Watcher::default(),
             arrived: vec![0; rates.len()],
             longest_queue: Duration::ZERO,
         }
@@ -101,7 +121,8 @@ impl Network {
             }
             self.obey();
             self.carry();
-            if self.now.since(self.reported) >= Duration::from_millis(100) {
+            self.watch();
+            if self.now.since(self.reported) >= self.report_interval {
                 self.reported = self.now;
                 self.report();
             }
@@ -124,10 +145,15 @@ impl Network {
             }
             let key = std::mem::take(&mut self.key[place]);
             self.owed[place] += self.rates[place] as f64 * 33.0 / 8.0;
-            let packets = ((self.owed[place] / PACKET_BYTES as f64).round() as usize).max(1);
-            self.owed[place] -= (packets * PACKET_BYTES) as f64;
+            let mut picture = self.owed[place];
+            self.owed[place] = 0.0;
+            if key {
+                picture *= self.key_times;
+            }
+            let packets = ((picture / PACKET_BYTES as f64).ceil() as usize).max(1);
             for nth in 0..packets {
-                let mut payload = vec![0; PACKET_BYTES - 12];
+                let size = (picture / packets as f64) as usize;
+                let mut payload = vec![0; size.max(20)];
                 payload[0] = if nth == 0 { 0x10 } else { 0 };
                 payload[1] = u8::from(nth > 0 || !key);
                 payload[12] = place as u8;
@@ -154,10 +180,17 @@ impl Network {
     fn obey(&mut self) {
         for control in self.sent.controls(self.publisher) {
             if let Control::KeyFrameRequest { ssrc } = control {
-                self.key[ssrc as usize - 100] = true;
+                self.asked
+                    .push((self.now + TO_ENCODER, ssrc as usize - 100));
             }
         }
         self.sent.control.clear();
+        let (due, later) = self.asked.iter().partition(|&&(at, _)| at <= self.now);
+        self.asked = later;
+        let due: Vec<(Time, usize)> = due;
+        for (_, place) in due {
+            self.key[place] = true;
+        }
         if let Some(&(_, set)) = self.sent.wanted.last() {
             self.wanted = set;
         }
@@ -181,13 +214,30 @@ impl Network {
             self.longest_queue = self.longest_queue.max(waits);
             let bits = (packet.len() + 44) as u64 * 8;
             self.free_at = begins + Duration::from_micros(bits * 1_000 / self.capacity);
-            self.arrivals
-                .push((number, self.free_at + Duration::from_millis(20)));
+            self.arrivals.push((number, self.free_at + BEYOND));
             if header.payload_type == VIEWER + 1
                 && let Some(&place) = header.payload(&packet).get(12)
             {
                 self.arrived[usize::from(place)] += packet.len() as u64;
             }
+            self.flying.push_back((self.free_at + BEYOND, packet));
+        }
+    }
+
+    /// The viewer takes what is there, and asks for what is not.
+    fn watch(&mut self) {
+        let ids = formats(VIEWER).extensions;
+        while let Some((_, packet)) = self.flying.pop_front_if(|(at, _)| *at <= self.now) {
+            let header = Header::parse(&packet, &ids).expect("RTP");
+            let repair = header.payload_type == VIEWER + 2;
+            self.watcher.take(self.now, &header, &packet, repair);
+        }
+        let missing = self.watcher.asks(self.now);
+        if !missing.is_empty() {
+            let mut request = Vec::new();
+            rtcp::nack(&mut request, SINK_SSRC, &missing);
+            self.forwarder
+                .handle_control(self.now, self.viewer, &request, &mut self.sent);
         }
     }
 
@@ -266,4 +316,34 @@ fn who_comes_late_gets_a_large_single_encoding_too() {
     network.run(Duration::from_secs(2));
     let got = network.run(Duration::from_secs(2));
     assert!(got[0] > 2_500, "{got:?} kbit/s");
+}
+
+/// A path of 20 Mbit/s and 20 ms falls to 350 kbit/s, with a queue of 150 ms before what it has no room
+/// for is lost.
+///
+/// The bound is what the path itself takes. The report that shows three packets at 25 ms each comes up to
+/// 60 ms after the third, and 20 ms later than it was; until then the larger encoding fills the bottleneck,
+/// whose 150 ms no edge can take back, and 50 ms for the smallest's key frame come on top: 355 ms after
+/// the fall at most. The last whole picture before that is the first after the fall, 33 ms after it at
+/// most, which takes six packets and so 150 ms, or, had it one packet more, the one before.
+#[test]
+fn a_hard_fall_is_a_short_freeze() {
+    let mut longest = Duration::ZERO;
+    for phase in 0..40 {
+        let mut network = Network::new(&[120, 450, 1_500], 20_000);
+        network.queue_max = Duration::from_millis(150);
+        network.key_times = 4.0;
+        network.report_interval = Duration::from_millis(60);
+        network.run(Duration::from_secs(5) + Duration::from_millis(phase * 7));
+        let (fell, before) = (network.now, network.forwarder.sent_to(SinkId(0)));
+        assert_eq!(before.map(|choice| choice.encoding.0), Some(2));
+        network.capacity = 350;
+        network.run(Duration::from_secs(2));
+        let since = Time::ZERO + fell.since(Time::ZERO + Duration::from_millis(100));
+        let gap = network.watcher.longest_gap(since);
+        let got = network.run(Duration::from_secs(2));
+        assert!(got[0] > 100 && got[1] == 0 && got[2] == 0, "{got:?}");
+        longest = longest.max(gap);
+    }
+    assert!(longest <= Duration::from_millis(290), "{longest:?}");
 }

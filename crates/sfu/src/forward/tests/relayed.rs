@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use sluice_types::signal::Priority;
+use sluice_types::signal::{Priority, Wish};
 
 use super::layers::{Got, PACKETS_PER_FRAME, Stage, play, stage};
 use super::*;

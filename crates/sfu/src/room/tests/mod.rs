@@ -344,3 +344,25 @@ fn apply(picture: &mut BTreeMap<ParticipantId, ParticipantView>, event: &ServerE
         _ => {}
     }
 }
+
+#[test]
+fn what_an_answered_offer_was_preceded_by_is_not_kept() {
+    let mut log = super::log::EventLog::default();
+    let offer = |revision| ServerEvent::Offer {
+        sdp_offer: "v=0".repeat(1_000),
+        revision,
+        tracks: Vec::new(),
+    };
+    for revision in 1..=3 {
+        log.append(offer(revision));
+    }
+    log.forget_up_to_offer(2);
+    assert_eq!(log.after(1), None, "it has seen more");
+    let missed = log.after(2).expect("the third offer is kept");
+    assert_eq!(missed.iter().map(|m| m.seq).collect::<Vec<_>>(), [Some(3)]);
+    log.forget_up_to_offer(2);
+    log.forget_up_to_offer(9);
+    assert_eq!(log.after(2).map(|missed| missed.len()), Some(1));
+    log.forget_up_to_offer(3);
+    assert_eq!(log.after(3).map(|missed| missed.len()), Some(0));
+}

@@ -126,7 +126,9 @@ impl EdgeHost {
                 }
                 self.forget_room(scene, &room);
             }
-            CoordinatorMessage::Welcome { .. }
+            // The one coordinator here always leads.
+            CoordinatorMessage::Lead { .. }
+            | CoordinatorMessage::Welcome { .. }
             | CoordinatorMessage::Refuse { .. }
             | CoordinatorMessage::Jwks { .. } => {}
         }

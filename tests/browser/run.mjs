@@ -11,6 +11,7 @@ const ALL = [
   'chat',
   'e2ee',
   'layers',
+  'svc',
   'limits',
   'quality',
   'firefox',

@@ -33,6 +33,7 @@ pub(crate) fn config() -> MediaConfig {
         capacity: 100,
         pin: false,
         segmentation: true,
+        replay: true,
         tcp_port: Some(0),
         advertised: vec![loopback],
         addresses: AddressRules::default(),

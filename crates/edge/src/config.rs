@@ -56,6 +56,10 @@ pub struct EdgeSettings {
     /// Let the kernel cut runs of packets for one client (UDP GSO) [default: true]
     #[arg(long, env = "SLUICE_SEGMENTATION")]
     pub segmentation: Option<bool>,
+    /// Begin a newcomer's picture with the latest key frame of memory and what followed, where it is
+    /// recent, in place of asking the publisher for one [default: true]
+    #[arg(long, env = "SLUICE_REPLAY")]
+    pub replay: Option<bool>,
     /// TCP port of ICE-TCP; 0 turns it off [default: 7405]
     #[arg(long, env = "SLUICE_ICE_TCP_PORT")]
     pub ice_tcp_port: Option<u16>,
@@ -173,6 +177,8 @@ pub struct EdgeConfig {
     pub pin_workers: bool,
     /// See [`EdgeSettings::segmentation`].
     pub segmentation: bool,
+    /// See [`EdgeSettings::replay`].
+    pub replay: bool,
     /// See [`EdgeSettings::ice_tcp_port`].
     pub ice_tcp_port: Option<u16>,
     /// See [`EdgeSettings::advertise`].
@@ -239,6 +245,7 @@ impl EdgeSettings {
             workers: self.workers.or(other.workers),
             pin_workers: self.pin_workers.or(other.pin_workers),
             segmentation: self.segmentation.or(other.segmentation),
+            replay: self.replay.or(other.replay),
             ice_tcp_port: self.ice_tcp_port.or(other.ice_tcp_port),
             advertise: self.advertise.or(other.advertise),
             backbone_listen: self.backbone_listen.or(other.backbone_listen),
@@ -347,6 +354,7 @@ impl EdgeSettings {
             workers,
             pin_workers: self.pin_workers.unwrap_or(usize::from(workers) == cores),
             segmentation: self.segmentation.unwrap_or(true),
+            replay: self.replay.unwrap_or(true),
             ice_tcp_port: match self.ice_tcp_port {
                 Some(0) => None,
                 port => Some(port.unwrap_or(7_405)),

@@ -93,6 +93,7 @@ pub async fn run(
         capacity: config.capacity,
         pin: config.pin_workers,
         segmentation: config.segmentation,
+        replay: config.replay,
         tcp_port: config.ice_tcp_port,
         advertised: config.advertise.clone(),
         addresses: config.client_addresses.clone(),

@@ -28,6 +28,9 @@ pub struct Grants {
     pub publish_video: bool,
     /// May publish a screen.
     pub publish_screen: bool,
+    /// May send data messages. A token that does not say so allows it.
+    #[serde(default = "yes")]
+    pub publish_data: bool,
     /// May receive other participants' tracks.
     pub subscribe: bool,
     /// May admit and remove others, and end the meeting.
@@ -43,6 +46,7 @@ impl Role {
             publish_audio: publish,
             publish_video: publish,
             publish_screen: matches!(self, Self::Host | Self::Speaker),
+            publish_data: true,
             subscribe: true,
             moderate: matches!(self, Self::Host),
         }
@@ -58,6 +62,10 @@ impl Role {
             Self::Viewer => "viewer",
         }
     }
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// The `aud` of a join token.
@@ -130,4 +138,7 @@ pub struct UserGrants {
     /// The name that others see; the request's own when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// May send data messages; `true` when absent.
+    #[serde(default = "yes")]
+    pub publish_data: bool,
 }

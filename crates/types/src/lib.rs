@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod ids;
+pub mod layers;
 pub mod mesh;
 pub mod mos;
 pub mod quality;

@@ -164,6 +164,8 @@ pub struct JoinRequest {
     pub round_trips_ms: Option<std::collections::BTreeMap<RegionName, u32>>,
     /// The participant that waited, when it asks again whether it is admitted.
     pub participant_id: Option<ParticipantId>,
+    /// May send data messages: `false` gives up what the caller's proof allows.
+    pub publish_data: Option<bool>,
 }
 
 /// An entry of `RTCConfiguration.iceServers`.

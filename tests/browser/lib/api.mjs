@@ -10,7 +10,7 @@ export const base64url = (value) => Buffer.from(JSON.stringify(value)).toString(
 /**
  * A token with which a back end speaks to the coordinator; with grants, one for a user of its own.
  *
- * @param {{ meeting: string, role: string, name?: string }} [grants]
+ * @param {{ meeting: string, role: string, name?: string, publish_data?: boolean }} [grants]
  * @param {{ id: string, secret: string }} [key]
  */
 export function apiToken(grants, key = DEVELOPMENT) {

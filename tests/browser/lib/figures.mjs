@@ -9,6 +9,7 @@
  * @property {number} frames encoded so far
  * @property {number} height
  * @property {string} [scalabilityMode]
+ * @property {string} [codec] such as `video/VP9`
  */
 
 /**
@@ -20,7 +21,8 @@
 export function sent(publisher) {
   return publisher.tab.evaluate(async () => {
     const found = {};
-    for (const entry of (await window.peer.getStats()).values()) {
+    const stats = await window.peer.getStats();
+    for (const entry of stats.values()) {
       if (entry.type !== 'outbound-rtp' || entry.kind !== 'video') continue;
       found[entry.rid] = {
         active: entry.active,
@@ -28,6 +30,7 @@ export function sent(publisher) {
         height: entry.frameHeight ?? 0,
         scalabilityMode: entry.scalabilityMode,
         limitation: entry.qualityLimitationReason,
+        codec: stats.get(entry.codecId)?.mimeType,
       };
     }
     return found;
@@ -39,7 +42,8 @@ export function sent(publisher) {
  *
  * @param {import('./participant.mjs').Participant} viewer
  * @param {string} name
- * @returns {Promise<{ frames: number, height: number, freezes: number }>}
+ * @returns {Promise<{ frames: number, height: number, freezes: number, refused: number }>} `refused`
+ *   is how often it asked for a key frame, for want of a picture that it can decode
  */
 export async function received(viewer, name) {
   const { id } = await viewer.seesTileOf(name);
@@ -52,9 +56,10 @@ export async function received(viewer, name) {
         height: entry.frameHeight ?? 0,
         freezes: entry.freezeCount ?? 0,
         decoder: entry.decoderImplementation,
+        refused: entry.pliCount ?? 0,
       };
     }
-    return { frames: 0, height: 0, freezes: 0 };
+    return { frames: 0, height: 0, freezes: 0, refused: 0 };
   }, id);
 }
 

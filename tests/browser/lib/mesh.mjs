@@ -51,8 +51,13 @@ export class Mesh {
     }
   }
 
-  /** Starts a mesh and waits until a call would succeed. */
-  static async start() {
+  /**
+   * Starts a mesh and waits until a call would succeed.
+   *
+   * @param {{ wan?: boolean, env?: Record<string, string> }} [options] `wan` gives the links the delays
+   *   that the topology declares; `env` configures the edges
+   */
+  static async start({ wan = false, env = {} } = {}) {
     if (!existsSync(binary())) throw new Error(`${binary()} is missing: cargo build --bin sluice`);
     if (await isTaken())
       throw new Error(`something listens at ${COORDINATOR} already: end it first`);
@@ -61,8 +66,12 @@ export class Mesh {
     const ready = join(dir, 'ready.json');
     const child = spawn(
       binary(),
-      ['dev', '--topology', dir, '--regions', REGIONS.join(), '--ready-file', ready, '--logs', dir],
-      { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] },
+      [
+        ...['dev', '--topology', dir, '--regions', REGIONS.join()],
+        ...['--ready-file', ready, '--logs', dir],
+        ...(wan ? ['--wan'] : []),
+      ],
+      { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } },
     );
     const mesh = new Mesh(child, dir);
     process.once('exit', () => child.kill('SIGKILL'));

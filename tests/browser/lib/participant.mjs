@@ -32,10 +32,10 @@ export class Participant {
    * @param {{ name: string, region: string, colour?: string, host?: boolean,
    *   firefox?: boolean | Parameters<typeof openFirefox>[0],
    *   before?: () => void, token?: string, key?: string, audio?: boolean, video?: boolean,
-   *   mediaPort?: number, height?: number, viewport?: { width: number, height: number },
-   *   program?: string }} who
-   *   `key` encrypts end to end; `audio` and `video` say what is on, and `mediaPort`, `height`,
-   *   `viewport` and `program` are those of `openChromium`
+   *   codec?: string, layers?: string, mediaPort?: number, height?: number,
+   *   viewport?: { width: number, height: number }, program?: string }} who
+   *   `key` encrypts end to end; `audio` and `video` say what is on, `codec` and `layers` how it is
+   *   sent; `mediaPort`, `height`, `viewport` and `program` are those of `openChromium`
    */
   static async join(mesh, meeting, who) {
     const participant = await Participant.open(mesh, meeting, who);
@@ -54,6 +54,8 @@ export class Participant {
     if (token) query.set('token', token);
     if (who.audio === false) query.set('audio', '0');
     if (who.video === false) query.set('video', '0');
+    if (who.codec) query.set('codec', who.codec);
+    if (who.layers) query.set('layers', who.layers);
     const path = token ? `/m/${meeting.id}` : `/m/${meeting.id}/${meeting.invite}`;
     await tab.goto(`${url}${path}?${query}${key ? `#key=${key}` : ''}`);
     return new Participant(name, tab);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createMeeting } from '../lib/api.mjs';
+import { apiToken, createMeeting } from '../lib/api.mjs';
 import { until } from '../lib/deadline.mjs';
 import { join } from './guests.mjs';
 import { mesh } from './mesh.mjs';
@@ -70,6 +70,20 @@ test('messages cross the regions, to all and to one', async (t) => {
     await write(bo, 'For all');
     await reads(cleo, 'For all');
     assert.ok(!(await log(cleo)).some(({ text }) => text === 'For Ada'));
+  });
+
+  await t.test('who was granted none sends none, and reads the others', async () => {
+    const token = apiToken({ meeting: meeting.id, role: 'speaker', publish_data: false });
+    const dan = await join(t, meeting, { name: 'Dan', region: 'paris', token, ...quiet });
+    await dan.tab.page.keyboard.press('c');
+    await dan.seesTileOf('Ada');
+    await write(dan, 'I may not');
+    await until('Dan to be told', () =>
+      dan.tab.evaluate(() => document.body.textContent.includes('does not grant')),
+    );
+    await write(ada, 'You may read');
+    for (const one of [bo, dan]) await reads(one, 'You may read');
+    assert.ok(!(await log(bo)).some(({ text }) => text === 'I may not'));
   });
 
   await t.test('Escape closes the panel, and the focus is where it was', async () => {

@@ -5,14 +5,15 @@ use std::collections::{HashSet, VecDeque};
 
 use sluice_sfu::codec::{Codec, PayloadTypes};
 use sluice_sfu::forward::{
-    AnnouncedEncoding, EncodingId, EncodingSet, Formats, Forwarder, LinkId, Origin, Outbox,
-    OwnerId, PeerId, RoomId, SinkId, SourceId, Target, Track,
+    AnnouncedEncoding, EncodingId, Formats, Forwarder, LinkId, Origin, Outbox, OwnerId, PeerId,
+    RoomId, SinkId, SourceId, Target, Track,
 };
 use sluice_sfu::layer::Counters;
 use sluice_sfu::rtcp::SenderClock;
 use sluice_sfu::rtp::{
     Extension, ExtensionBlock, ExtensionIds, Header, OUTGOING_OVERHEAD_MAX, Outgoing,
 };
+use sluice_types::layers::LayerSet;
 use sluice_types::room::{MediaKind, TrackSource};
 use sluice_types::signal::{Priority, Wish};
 use sluice_types::units::Time;
@@ -84,8 +85,8 @@ impl Outbox for Checked {
     fn relay_clock(&mut self, _: LinkId, _: EncodingId, _: SenderClock) {}
     fn key_frame_wanted(&mut self, _: SourceId, _: EncodingId) {}
     fn first_packet(&mut self, _: SourceId) {}
-    fn encodings_wanted(&mut self, _: SourceId, encodings: EncodingSet) {
-        assert!(encodings.0 <= EncodingSet::ALL.0);
+    fn layers_wanted(&mut self, _: SourceId, layers: LayerSet) {
+        assert!(layers.has(0), "a newcomer sees something at once");
     }
     fn paused(&mut self, _: SinkId, _: bool) {}
     fn speakers(&mut self, _: RoomId, speakers: &[(SourceId, u8)]) {

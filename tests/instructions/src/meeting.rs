@@ -4,12 +4,13 @@ use std::hint::black_box;
 
 use sluice_sfu::codec::{Codec, PayloadTypes};
 use sluice_sfu::forward::{
-    AnnouncedEncoding, EncodingId, EncodingSet, Formats, Forwarder, LinkId, Origin, Outbox,
-    OwnerId, PeerId, RoomId, SinkId, SourceId, Target, Track,
+    AnnouncedEncoding, EncodingId, Formats, Forwarder, LinkId, Origin, Outbox, OwnerId, PeerId,
+    RoomId, SinkId, SourceId, Target, Track,
 };
 use sluice_sfu::layer::Counters;
 use sluice_sfu::rtcp::SenderClock;
 use sluice_sfu::rtp::{Extension, ExtensionBlock, ExtensionIds, OUTGOING_OVERHEAD_MAX, Outgoing};
+use sluice_types::layers::LayerSet;
 use sluice_types::room::{MediaKind, TrackSource};
 use sluice_types::units::Time;
 
@@ -50,7 +51,7 @@ impl Outbox for Written {
     fn relay_clock(&mut self, _: LinkId, _: EncodingId, _: SenderClock) {}
     fn key_frame_wanted(&mut self, _: SourceId, _: EncodingId) {}
     fn first_packet(&mut self, _: SourceId) {}
-    fn encodings_wanted(&mut self, _: SourceId, _: EncodingSet) {}
+    fn layers_wanted(&mut self, _: SourceId, _: LayerSet) {}
     fn paused(&mut self, _: SinkId, _: bool) {}
     fn speakers(&mut self, _: RoomId, _: &[(SourceId, u8)]) {}
 }

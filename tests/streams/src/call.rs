@@ -2,11 +2,12 @@
 
 use sluice_sfu::codec::{Codec, PayloadTypes};
 use sluice_sfu::forward::{
-    AnnouncedEncoding, EncodingId, EncodingSet, Formats, Forwarder, LinkId, Origin, Outbox,
-    OwnerId, PeerId, RoomId, SinkId, SourceId, Target, Track,
+    AnnouncedEncoding, EncodingId, Formats, Forwarder, LinkId, Origin, Outbox, OwnerId, PeerId,
+    RoomId, SinkId, SourceId, Target, Track,
 };
 use sluice_sfu::rtcp::{Control, SenderClock, controls, nack};
 use sluice_sfu::rtp::{Extension, ExtensionIds, OUTGOING_OVERHEAD_MAX, Outgoing};
+use sluice_types::layers::LayerSet;
 use sluice_types::room::{MediaKind, TrackSource};
 use sluice_types::signal::Wish;
 use sluice_types::units::Time;
@@ -115,7 +116,7 @@ impl Outbox for Sent {
     }
     fn key_frame_wanted(&mut self, _: SourceId, _: EncodingId) {}
     fn first_packet(&mut self, _: SourceId) {}
-    fn encodings_wanted(&mut self, _: SourceId, _: EncodingSet) {}
+    fn layers_wanted(&mut self, _: SourceId, _: LayerSet) {}
     fn paused(&mut self, _: SinkId, _: bool) {}
     fn speakers(&mut self, _: RoomId, _: &[(SourceId, u8)]) {}
 }

@@ -1,3 +1,5 @@
+import type { PublishOptions, VideoCodec } from '../../sdk/src/index.ts';
+
 /** What the edge says about itself in `/config.json`. */
 export interface PageConfig {
   /** The coordinator's base URL. */
@@ -28,7 +30,11 @@ export interface Route {
   clientAddress: string | undefined;
   audio: boolean;
   video: boolean;
+  /** How own pictures are sent (`codec=vp9`, `layers=L3T3_KEY`), where the address says so. */
+  publish: PublishOptions;
 }
+
+const CODECS: readonly VideoCodec[] = ['vp8', 'vp9', 'h264', 'av1'];
 
 /**
  * Reads the page's address: `/m/{meeting}` or `/m/{meeting}/{invite}`, the query, and the key in
@@ -38,6 +44,8 @@ export function parseRoute(location: Pick<Location, 'pathname' | 'search' | 'has
   const [, prefix, meeting, invite] = location.pathname.split('/').map(decodeURIComponent);
   const query = new URLSearchParams(location.search);
   const text = (name: string): string | undefined => query.get(name) || undefined;
+  const codec = CODECS.find((one) => one === query.get('codec'));
+  const layers = text('layers');
   return {
     meeting: prefix === 'm' && meeting ? meeting : undefined,
     invite: invite || text('invite'),
@@ -49,6 +57,10 @@ export function parseRoute(location: Pick<Location, 'pathname' | 'search' | 'has
     clientAddress: text('as'),
     audio: query.get('audio') !== '0',
     video: query.get('video') !== '0',
+    publish: {
+      ...(codec && { codec }),
+      ...(layers && { scalabilityMode: layers }),
+    },
   };
 }
 

@@ -54,6 +54,7 @@ async function join(config: PageConfig, route: Route, entry: Entry): Promise<voi
       ...(route.key !== undefined && { e2ee: { key: route.key } }),
       name: entry.name,
       media: entry.media,
+      publish: route.publish,
       signal: abort.signal,
       onWaiting: () => progress.say('The host will let you in soon.'),
       onMediaError: (error) => problems.push(sentence(error.message)),

@@ -29,12 +29,17 @@ test('the address names the meeting, its secrets and how to join', () => {
     clientAddress: '80.10.246.2',
     audio: true,
     video: false,
+    publish: {},
   });
 });
 
 test('an invite may be in the query, and a page without a meeting has none', () => {
   expect(parseRoute({ pathname: '/m/mtg_1', search: '?invite=iv_1', hash: '' }).invite).toBe('iv_1');
   expect(parseRoute({ pathname: '/', search: '', hash: '' }).meeting).toBeUndefined();
+  const scalable = parseRoute({ pathname: '/m/mtg_1', search: '?codec=vp9&layers=L2T2', hash: '' });
+  expect(scalable.publish).toEqual({ codec: 'vp9', scalabilityMode: 'L2T2' });
+  const unknown = parseRoute({ pathname: '/m/mtg_1', search: '?codec=theora', hash: '' });
+  expect(unknown.publish).toEqual({});
 });
 
 test.each([

@@ -13,6 +13,12 @@ export interface PublishOptions {
    * place of several encodings.
    */
   codec?: VideoCodec;
+  /**
+   * How each stream is layered, as https://www.w3.org/TR/webrtc-svc/ names it, such as `L2T2` or
+   * `L3T3_KEY`; more than one spatial layer makes it one stream in place of several encodings. When
+   * absent `L3T3_KEY` for VP9 and AV1, else `L1T3`. A browser that cannot leaves it out.
+   */
+  scalabilityMode?: string;
 }
 
 /** An encoding with its scalability mode (https://www.w3.org/TR/webrtc-svc/). */
@@ -44,9 +50,10 @@ const COMPANIONS: ReadonlySet<string> = new Set(['rtx', 'red', 'ulpfec', 'flexfe
 export function sendEncodings(source: 'camera' | 'screen', options: PublishOptions): Encoding[] {
   const layers = source === 'camera' ? CAMERA : SCREEN;
   const scalable = options.codec === 'vp9' || options.codec === 'av1';
-  if (scalable) return single(layers, SPATIAL);
-  if (options.simulcast === false) return single(layers, TEMPORAL);
-  return layers.map((layer) => ({ ...layer, scalabilityMode: TEMPORAL }));
+  const scalabilityMode = options.scalabilityMode ?? (scalable ? SPATIAL : TEMPORAL);
+  const spatial = !scalabilityMode.startsWith('L1');
+  if (spatial || options.simulcast === false) return single(layers, scalabilityMode);
+  return layers.map((layer) => ({ ...layer, scalabilityMode }));
 }
 
 /**

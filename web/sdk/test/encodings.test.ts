@@ -85,6 +85,10 @@ describe('a camera', () => {
       { maxBitrate: 1_700_000, scalabilityMode: 'L3T3_KEY' },
     ]);
     expect(sendEncodings('camera', { codec: 'h264' })).toHaveLength(3);
+    const layered = (scalabilityMode: string) =>
+      sendEncodings('camera', { codec: 'vp9', scalabilityMode }).map((one) => one.scalabilityMode);
+    expect(layered('L2T2')).toEqual(['L2T2']);
+    expect(layered('L1T2')).toEqual(['L1T2', 'L1T2', 'L1T2']);
   });
 });
 

@@ -9,7 +9,7 @@ use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sluice_placement::{Preference, rank_within};
-use sluice_types::access::{JOIN_AUDIENCE, JoinClaims, Role};
+use sluice_types::access::{Grants, JOIN_AUDIENCE, JoinClaims, Role};
 use sluice_types::ids::{ApiKeyId, EdgeId, MeetingId, ParticipantId, base32};
 use sluice_types::rest::{
     Admission, EdgeCandidate, IceServer, JoinRequest, JoinResponse, NAME_CHARS_MAX, Waiting,
@@ -125,11 +125,13 @@ struct Asked {
     request: JoinRequest,
 }
 
-/// The highest role that the proof allows, the role when none is asked for, and a name.
+/// The highest role that the proof allows, the role when none is asked for, a name, and whether data
+/// messages may be sent.
 struct Proof {
     most: Role,
     usual: Role,
     name: Option<String>,
+    publish_data: bool,
 }
 
 const fn rank_of(role: Role) -> u8 {
@@ -156,6 +158,7 @@ fn prove(
             most: Role::Host,
             usual: Role::Host,
             name: None,
+            publish_data: true,
         });
     }
     if let Some(caller) = &caller.0 {
@@ -167,11 +170,13 @@ fn prove(
                 most: Role::Host,
                 usual: Role::Speaker,
                 name: None,
+                publish_data: true,
             }),
             Some(grants) if grants.meeting == meeting.id => Ok(Proof {
                 most: grants.role,
                 usual: grants.role,
                 name: grants.name.clone(),
+                publish_data: grants.publish_data,
             }),
             Some(_) => Err(Problem::forbidden("the user token is for another meeting")),
         };
@@ -181,6 +186,7 @@ fn prove(
             most: Role::Speaker,
             usual: Role::Speaker,
             name: None,
+            publish_data: true,
         }),
         Some(_) => Err(Problem::forbidden("the invite is not that of this meeting")),
         None => Err(Problem::unauthorized(
@@ -212,6 +218,16 @@ async fn admit(
             proof.most.as_str()
         )));
     }
+    let publish_data = asked.request.publish_data.unwrap_or(proof.publish_data);
+    if publish_data && !proof.publish_data {
+        return Err(Problem::forbidden(
+            "`publish_data` is asked for; the user token does not allow it",
+        ));
+    }
+    let grants = Grants {
+        publish_data,
+        ..role.grants()
+    };
     let name = proof
         .name
         .or_else(|| asked.request.name.clone())
@@ -251,7 +267,7 @@ async fn admit(
     let text = format!("somebody is sent to {}", edges[0]);
     shared.feed.tell(Happening::room("joined", &id, text));
     let key = caller.0.as_ref().map(|caller| caller.key.clone());
-    answer(shared, id, participant, role, name, key, &edges)
+    answer(shared, id, participant, (role, grants), name, key, &edges)
         .map(|admission| JoinResponse::Admitted(Box::new(admission)))
 }
 
@@ -322,7 +338,7 @@ fn answer(
     shared: &Shared,
     id: MeetingId,
     participant: ParticipantId,
-    role: Role,
+    (role, grants): (Role, Grants),
     name: String,
     key: Option<ApiKeyId>,
     edges: &[EdgeId],
@@ -354,7 +370,7 @@ fn answer(
         participant_id: participant.clone(),
         name,
         role,
-        grants: role.grants(),
+        grants,
         edge: chosen.edge.clone(),
     };
     let turn_until = now_s + u64::from(settings.turn_credential_s());

@@ -131,6 +131,36 @@ async fn a_role_is_at_most_what_the_proof_allows() {
 }
 
 #[tokio::test]
+async fn who_may_not_send_data_gets_a_token_that_says_so() {
+    let coordinator = TestCoordinator::start().await;
+    let _edge = coordinator.edge("west").await;
+    let meeting = coordinator.meeting(json!({})).await;
+    let path = format!("/v1/meetings/{}/join", text(&meeting["id"]));
+    let grants = json!({ "meeting": meeting["id"], "role": "speaker", "publish_data": false });
+    let user = sign(&json!({ "iss": "acme", "exp": 4_000_000_000u64, "grants": grants }));
+    let as_user = vec![bearer(&user), json_type()];
+    let guest = json!({ "invite": invite(&meeting) });
+    let quiet = json!({ "invite": invite(&meeting), "publish_data": false });
+    for (headers, body, expected) in [
+        (vec![json_type()], guest, Some(true)),
+        (vec![json_type()], quiet, Some(false)),
+        (as_user.clone(), json!({}), Some(false)),
+        (as_user, json!({ "publish_data": true }), None),
+    ] {
+        let answer = coordinator
+            .send(Method::POST, &path, &headers, Some(body.to_string()))
+            .await;
+        let granted = (answer.status == 200).then(|| {
+            let token = text(&answer.body["join_token"]);
+            let claims = jsonwebtoken::dangerous::insecure_decode::<JoinClaims>(token);
+            claims.expect("a join token").claims.grants.publish_data
+        });
+        assert_eq!(granted, expected, "{body}: {}", answer.body);
+        assert!(expected.is_some() || answer.status == 403, "{body}");
+    }
+}
+
+#[tokio::test]
 async fn a_meeting_has_as_many_places_as_it_has_until_it_is_ended() {
     let coordinator = TestCoordinator::start().await;
     let _edge = coordinator.edge("west").await;

@@ -10,6 +10,7 @@ use sluice_relay::hop::{HopSettings, Measured};
 use sluice_types::ids::{EdgeId, RelayId};
 use sluice_types::mesh::backbone::{BackboneMessage, STEADY_PROBES};
 use sluice_types::mesh::control::{LinkQuality, LinkReport};
+use sluice_types::mesh::version::Version;
 use tokio::sync::mpsc;
 
 use super::outlet::{Outlet, Queue};
@@ -159,15 +160,16 @@ pub(super) fn open(
         queue: queue.clone(),
         counters: counters.clone(),
     };
+    let version = connection.version();
     let hop = HopSettings {
-        silence: (connection.version() >= STEADY_PROBES).then_some(silence),
+        silence: (version >= STEADY_PROBES).then_some(silence),
         ..HopSettings::default()
     };
     let (quic, traffic_events) = (connection.quic().clone(), events.clone());
     let datagrams = Traffic::new(&peer, quic, hop, queue, counters, traffic_events);
     let carry = async move {
         let reason = tokio::select! {
-            reason = write(sender, messages_rx) => reason,
+            reason = write(sender, version, messages_rx) => reason,
             reason = read(peer.clone(), receiver, events, traffic) => reason,
             reason = datagrams.run(commands) => reason,
         };
@@ -181,11 +183,12 @@ pub(super) fn open(
 
 async fn write(
     mut sender: MessageSender<BackboneMessage>,
+    version: Version,
     mut messages: mpsc::Receiver<BackboneMessage>,
 ) -> &'static str {
     while let Some(message) = messages.recv().await {
         let last = matches!(message, BackboneMessage::Goodbye {});
-        if sender.send(&message).await.is_err() {
+        if sender.send(&message.for_version(version)).await.is_err() {
             return "writing failed";
         }
         if last {

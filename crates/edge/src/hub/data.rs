@@ -9,8 +9,8 @@ use sluice_types::room::{DATA_RECIPIENTS_MAX, DATA_TOPIC_BYTES_MAX, DataMessage}
 use sluice_types::signal::ErrorCode;
 use thiserror::Error;
 
-use super::Hub;
 use super::command::ToSocket;
+use super::{Hub, Member};
 
 /// What a client puts before a payload.
 #[derive(Debug, Default, Deserialize)]
@@ -104,6 +104,11 @@ impl Hub {
         reliable: bool,
         bytes: &[u8],
     ) {
+        let allowed = |member: &mut Member| member.session.may_send_data();
+        if !self.member(room, from).is_some_and(allowed) {
+            let why = "the token does not grant `publishData`".to_owned();
+            return self.refuse_data(room, from, ErrorCode::Forbidden, why);
+        }
         let message = match read(from, reliable, bytes) {
             Ok(message) => message,
             Err(error) => {

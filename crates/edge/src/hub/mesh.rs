@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use sluice_relay::mesh::Output;
-use sluice_sfu::forward::{EncodingId, EncodingSet};
+use sluice_sfu::forward::EncodingId;
 use sluice_types::ids::TrackId;
+use sluice_types::layers::LayerSet;
 use sluice_types::room::DATA_BYTES_MAX;
 use sluice_types::signal::{ErrorCode, ServerEvent, TrackState};
 
@@ -74,8 +75,8 @@ impl Hub {
                 );
                 self.refuse_data(&room, &participant, ErrorCode::TooMuch, why);
             }
-            MediaEvent::EncodingsWanted { track, encodings } => {
-                self.want_encodings(&track, encodings);
+            MediaEvent::LayersWanted { track, layers } => {
+                self.want_layers(&track, layers);
             }
             MediaEvent::Paused {
                 room,
@@ -109,11 +110,11 @@ impl Hub {
         }
     }
 
-    /// Encodings of a track are wanted, or no longer: its publisher, or the edge that it comes from,
+    /// Layers of a track are wanted, or no longer: its publisher, or the edge that it comes from,
     /// should know.
-    fn want_encodings(&mut self, track: &TrackId, encodings: EncodingSet) {
+    fn want_layers(&mut self, track: &TrackId, layers: LayerSet) {
         if let Some((room, ..)) = self.tracks.get(track) {
-            self.mesh.set_encodings(room, track, encodings.0);
+            self.mesh.set_layers(room, track, layers);
             return;
         }
         let Some((room, participant, _)) = self.published.get(track).cloned() else {
@@ -121,7 +122,7 @@ impl Hub {
         };
         let told = self
             .member(&room, &participant)
-            .and_then(|member| member.session.encodings(track, encodings));
+            .and_then(|member| member.session.encodings(track, layers));
         if let Some((mid, encodings)) = told {
             let event = ServerEvent::Encodings { mid, encodings };
             self.tell_passing(&room, &participant, event);
@@ -188,23 +189,22 @@ impl Hub {
                 relay,
                 room,
                 track,
-                encodings,
+                layers,
             } => {
                 if let Some(outlet) = self.backbone.outlet(&peer) {
-                    let encodings = EncodingSet(encodings);
                     let sink =
                         self.media
-                            .send_relay(&room, &track, relay, encodings, Box::new(outlet));
+                            .send_relay(&room, &track, relay, layers, Box::new(outlet));
                     self.outgoing.insert((peer, relay), sink);
                 }
             }
-            Output::SetEncodings {
+            Output::SetLayers {
                 peer,
                 relay,
-                encodings,
+                layers,
             } => {
                 if let Some(sink) = self.outgoing.get(&(peer, relay)) {
-                    self.media.set_encodings(sink, EncodingSet(encodings));
+                    self.media.set_layers(sink, layers);
                 }
             }
             Output::Data { room, message } => self.deliver_data(&room, &message),

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use sluice_sfu::forward::{EncodingId, EncodingSet};
+use sluice_sfu::forward::EncodingId;
 use sluice_types::ids::{MeetingId, ParticipantId, TrackId};
+use sluice_types::layers::LayerSet;
 use sluice_types::quality::QualityReport;
 
 /// Something that happened at a worker.
@@ -63,12 +64,12 @@ pub enum MediaEvent {
         /// Whose.
         participant: ParticipantId,
     },
-    /// These encodings of a track are wanted from now on, and no others.
-    EncodingsWanted {
+    /// These layers of a track are wanted from now on, and no others.
+    LayersWanted {
         /// The track.
         track: TrackId,
-        /// Its encodings.
-        encodings: EncodingSet,
+        /// Its layers.
+        layers: LayerSet,
     },
     /// A video is paused for want of bandwidth, or goes on.
     Paused {

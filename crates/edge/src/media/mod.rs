@@ -22,9 +22,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sluice_guard::{AddressRules, ConnectionBounds, Connections};
-use sluice_sfu::forward::{EncodingId, EncodingSet};
+use sluice_sfu::forward::EncodingId;
 use sluice_types::access::Grants;
 use sluice_types::ids::{MeetingId, ParticipantId, RelayId, TrackId};
+use sluice_types::layers::LayerSet;
 use sluice_types::room::TrackInfo;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -63,6 +64,8 @@ pub struct MediaConfig {
     pub pin: bool,
     /// Whether the kernel cuts runs of packets for one client (UDP GSO).
     pub segmentation: bool,
+    /// Whether newcomers begin with the latest key frame of memory, where it is recent.
+    pub replay: bool,
     /// The TCP port of ICE-TCP; `None` for none.
     pub tcp_port: Option<u16>,
     /// The addresses that clients reach the edge at, for candidates.
@@ -349,7 +352,7 @@ impl Media {
         room: &MeetingId,
         track: &TrackId,
         relay: RelayId,
-        encodings: EncodingSet,
+        layers: LayerSet,
         outlet: Box<dyn RelayOutlet>,
     ) -> RelaySink {
         let worker = self.worker_of(room, track);
@@ -361,15 +364,15 @@ impl Media {
             wish: None,
         });
         let sink = RelaySink { worker, sink };
-        self.set_encodings(&sink, encodings);
+        self.set_layers(&sink, layers);
         sink
     }
 
-    /// Sends these encodings over a relay from now on.
-    pub fn set_encodings(&mut self, relay: &RelaySink, encodings: EncodingSet) {
-        self.shared.workers[relay.worker].tell(Command::SetEncodings {
+    /// Sends these layers over a relay from now on.
+    pub fn set_layers(&mut self, relay: &RelaySink, layers: LayerSet) {
+        self.shared.workers[relay.worker].tell(Command::SetLayers {
             sink: relay.sink,
-            encodings,
+            layers,
         });
     }
 

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use sluice_sfu::forward::{EncodingId, EncodingSet};
 use sluice_types::access::Grants;
 use sluice_types::ids::{MeetingId, ParticipantId, TrackId};
+use sluice_types::layers::LayerSet;
 use sluice_types::room::{MediaKind, TrackInfo, TrackSource};
 use sluice_types::signal::{EncodingState, PublishedMid, PublishedTrack, ReceivedTrack, Wish};
 
@@ -260,7 +260,7 @@ impl Session {
     pub fn encodings(
         &self,
         track: &TrackId,
-        wanted: EncodingSet,
+        wanted: LayerSet,
     ) -> Option<(String, Vec<EncodingState>)> {
         self.lines.iter().find_map(|line| match &line.purpose {
             Use::Publish(Some(published))
@@ -270,7 +270,7 @@ impl Session {
                     .zip(&published.rids)
                     .map(|(place, rid)| EncodingState {
                         rid: rid.clone(),
-                        active: wanted.has(EncodingId(place)),
+                        active: wanted.has(place),
                     })
                     .collect();
                 Some((line.mid.clone(), states))
@@ -529,6 +529,12 @@ impl Session {
             reliable,
             bytes,
         });
+    }
+
+    /// Whether the participant may send data messages.
+    #[must_use]
+    pub const fn may_send_data(&self) -> bool {
+        self.grants.publish_data
     }
 
     const fn may_publish(&self, source: TrackSource) -> bool {

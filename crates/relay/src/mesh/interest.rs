@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use sluice_types::ids::{EdgeId, MeetingId, RelayId, TrackId};
+use sluice_types::layers::LayerSet;
 use sluice_types::mesh::backbone::BackboneMessage;
 use sluice_types::units::Time;
 
-use super::{ALL_ENCODINGS, Ingress, Mesh, OVERLAP, Output, RelayUse, Tree};
+use super::{Ingress, Mesh, OVERLAP, Output, RelayUse, Tree};
 use crate::datagram::RELAY_ID_MAX;
 
 impl Tree {
@@ -129,7 +130,7 @@ impl Mesh {
             return;
         };
         tree.open.remove(track);
-        tree.encodings.remove(track);
+        tree.layers.remove(track);
         if let Some(ingress) = tree.ingress.remove(track) {
             let former = ingress.former.map(|(peer, relay, _)| (peer, relay));
             for (peer, relay) in former.into_iter().chain([(ingress.peer, ingress.relay)]) {
@@ -150,10 +151,10 @@ impl Mesh {
         root: &EdgeId,
         track: &TrackId,
     ) {
-        let encodings = self
+        let layers = self
             .tree(room, root)
-            .and_then(|tree| tree.encodings.get(track).copied())
-            .unwrap_or(ALL_ENCODINGS);
+            .and_then(|tree| tree.layers.get(track).copied())
+            .unwrap_or(LayerSet::ALL);
         let Some(peer) = self.peers.get_mut(from).filter(|peer| peer.up) else {
             return;
         };
@@ -210,13 +211,16 @@ impl Mesh {
                 room: room.clone(),
                 root: root.clone(),
                 track: track.clone(),
-                encodings,
+                encodings: layers.encodings(),
             },
         );
+        if layers != layers.whole() {
+            self.send(from, BackboneMessage::Layers { relay, layers });
+        }
     }
 
-    /// Which encodings of another edge's track are wanted here or below, a bit each.
-    pub fn set_encodings(&mut self, room: &MeetingId, track: &TrackId, encodings: u8) {
+    /// Which layers of another edge's track are wanted here or below.
+    pub fn set_layers(&mut self, room: &MeetingId, track: &TrackId, layers: LayerSet) {
         let Some(state) = self.rooms.get_mut(room) else {
             return;
         };
@@ -227,7 +231,7 @@ impl Mesh {
         else {
             return;
         };
-        tree.encodings.insert(track.clone(), encodings);
+        tree.layers.insert(track.clone(), layers);
         let Some(ingress) = tree.ingress.get(track).cloned() else {
             return;
         };
@@ -236,21 +240,21 @@ impl Mesh {
             ingress.former.map(|(p, r, _)| (p, r)),
         ];
         for (peer, relay) in relays.into_iter().flatten() {
-            self.send(&peer, BackboneMessage::Encodings { relay, encodings });
+            self.send(&peer, BackboneMessage::Layers { relay, layers });
         }
     }
 
-    /// A child wants other encodings.
-    pub(super) fn take_encodings(&mut self, child: &EdgeId, relay: RelayId, encodings: u8) {
+    /// A child wants other layers.
+    pub(super) fn take_layers(&mut self, child: &EdgeId, relay: RelayId, layers: LayerSet) {
         let sends = self
             .peers
             .get(child)
             .is_some_and(|peer| peer.sending.contains_key(&relay));
         if sends {
-            self.outputs.push_back(Output::SetEncodings {
+            self.outputs.push_back(Output::SetLayers {
                 peer: child.clone(),
                 relay,
-                encodings,
+                layers,
             });
         }
     }
@@ -372,7 +376,7 @@ impl Mesh {
         child: &EdgeId,
         relay: RelayId,
         of: RelayUse,
-        encodings: u8,
+        layers: LayerSet,
     ) {
         let known = self
             .tree(&of.room, &of.root)
@@ -396,7 +400,7 @@ impl Mesh {
             relay,
             room: of.room,
             track: of.track,
-            encodings,
+            layers,
         });
     }
 

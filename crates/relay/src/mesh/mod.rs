@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use sluice_types::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, RelayId, TrackId};
+use sluice_types::layers::LayerSet;
 use sluice_types::mesh::backbone::{BackboneMessage, Departure, Hop};
 use sluice_types::room::{DataMessage, ParticipantRecord, TrackInfo};
 use sluice_types::units::Time;
@@ -116,17 +117,17 @@ pub enum Output {
         room: MeetingId,
         /// The track.
         track: TrackId,
-        /// Which of its encodings, a bit each.
-        encodings: u8,
+        /// Which of its layers.
+        layers: LayerSet,
     },
-    /// Send these encodings over that relay from now on.
-    SetEncodings {
+    /// Send these layers over that relay from now on.
+    SetLayers {
         /// To whom.
         peer: EdgeId,
         /// The relay.
         relay: RelayId,
-        /// A bit each.
-        encodings: u8,
+        /// Which.
+        layers: LayerSet,
     },
     /// Stop that.
     StopSending {
@@ -159,9 +160,6 @@ pub enum Output {
         participant: ParticipantId,
     },
 }
-
-/// All encodings that a track can have.
-const ALL_ENCODINGS: u8 = 0b111;
 
 /// A relay that comes in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,8 +205,8 @@ struct Tree {
     open: BTreeSet<TrackId>,
     ingress: BTreeMap<TrackId, Ingress>,
     egress: BTreeMap<(EdgeId, RelayId), TrackId>,
-    /// Which encodings of a track are wanted here or below; all when it is not told.
-    encodings: BTreeMap<TrackId, u8>,
+    /// Which layers of a track are wanted here or below; all when it is not told.
+    layers: BTreeMap<TrackId, LayerSet>,
     data: DataLog,
 }
 

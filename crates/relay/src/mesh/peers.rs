@@ -1,6 +1,7 @@
 //! Peers that come, speak and go.
 
 use sluice_types::ids::{EdgeId, MeetingId};
+use sluice_types::layers::LayerSet;
 use sluice_types::mesh::backbone::BackboneMessage;
 use sluice_types::units::Time;
 
@@ -144,10 +145,14 @@ impl Mesh {
                 encodings,
             } => {
                 let of = RelayUse { room, root, track };
-                self.take_subscription(now, from, relay, of, encodings);
+                let layers = LayerSet::of_encodings(encodings);
+                self.take_subscription(now, from, relay, of, layers);
             }
             BackboneMessage::Encodings { relay, encodings } => {
-                self.take_encodings(from, relay, encodings);
+                self.take_layers(from, relay, LayerSet::of_encodings(encodings));
+            }
+            BackboneMessage::Layers { relay, layers } => {
+                self.take_layers(from, relay, layers);
             }
             BackboneMessage::Unsubscribe { relay } => self.take_unsubscription(now, from, relay),
             BackboneMessage::RelayEnded { relay } => self.take_relay_ended(from, relay),

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use sluice_types::ids::{EdgeId, Epoch, MeetingId, RelayId, TrackId};
+use sluice_types::layers::{ENCODINGS_MAX, LayerSet};
 use sluice_types::mesh::backbone::BackboneMessage;
 use sluice_types::mesh::control::Branch;
 use sluice_types::room::MediaKind;
@@ -187,8 +188,9 @@ impl Mesh {
         });
         pictures
             .flat_map(|(track, ingress)| {
-                let wanted = tree.encodings.get(track).copied().unwrap_or(1);
-                let encodings = (0..3_u8).filter(move |n| wanted >> n & 1 == 1);
+                let lowest = LayerSet::of_encodings(1);
+                let wanted = tree.layers.get(track).copied().unwrap_or(lowest);
+                let encodings = (0..ENCODINGS_MAX as u8).filter(move |&n| wanted.has(n));
                 encodings.map(|encoding| (ingress.relay, encoding))
             })
             .collect()

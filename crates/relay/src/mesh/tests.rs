@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 use sluice_types::access::Role;
+use sluice_types::layers::LayerSet;
 use sluice_types::mesh::control::{Branch, RelayTree, RoomPlan};
 use sluice_types::room::{DataMessage, LeaveReason, MediaKind, Presence, TrackSource};
 
@@ -84,7 +85,7 @@ struct World {
     sending: BTreeMap<(EdgeId, EdgeId, RelayId), TrackId>,
     key_frames: Vec<(EdgeId, TrackId)>,
     removed: Vec<(EdgeId, ParticipantId)>,
-    encodings: Vec<(EdgeId, EdgeId, u8)>,
+    layers: Vec<(EdgeId, EdgeId, LayerSet)>,
     data: Vec<(EdgeId, DataMessage)>,
     now: Time,
 }
@@ -196,9 +197,9 @@ impl World {
                     assert!(self.sending.remove(&(id.clone(), peer, relay)).is_some());
                 }
                 Output::KeyFrameWanted { track, .. } => self.key_frames.push((id.clone(), track)),
-                Output::SetEncodings {
-                    peer, encodings, ..
-                } => self.encodings.push((id.clone(), peer, encodings)),
+                Output::SetLayers { peer, layers, .. } => {
+                    self.layers.push((id.clone(), peer, layers))
+                }
                 Output::Data { message, .. } => self.data.push((id.clone(), message)),
                 Output::RemoveLocal { participant, .. } => {
                     self.removed.push((id.clone(), participant));
@@ -539,13 +540,14 @@ fn key_frame_requests_and_removals_climb_the_tree() {
 }
 
 #[test]
-fn a_child_says_which_encodings_it_wants() {
+fn a_child_says_which_layers_it_wants() {
     let mut world = chain();
     world.at("c").want(Time::ZERO, &room(), &track(1));
     world.settle();
-    world.at("c").set_encodings(&room(), &track(1), 0b010);
+    let low = LayerSet::default().with(1, 0, 0);
+    world.at("c").set_layers(&room(), &track(1), low);
     world.settle();
-    assert_eq!(world.encodings, [(edge("b"), edge("c"), 0b010)]);
+    assert_eq!(world.layers, [(edge("b"), edge("c"), low)]);
 }
 
 #[test]

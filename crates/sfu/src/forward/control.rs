@@ -1,5 +1,6 @@
 //! RTCP and everything that happens on time.
 
+use sluice_types::layers::LayerSet;
 use sluice_types::units::Time;
 
 use slab::Slab;
@@ -8,9 +9,10 @@ use super::quality::Block;
 use super::source::Source;
 use super::speakers::{Voice, VoiceOf};
 use super::{
-    ALLOCATION_INTERVAL, EncodingId, FEEDBACK_INTERVAL, Forwarder, Outbox, PeerId, REPORT_INTERVAL,
-    SinkId, SourceId, TICK, Target,
+    ALLOCATION_INTERVAL, EncodingId, FEEDBACK_INTERVAL, Forwarder, Origin, Outbox, PeerId,
+    REPORT_INTERVAL, SinkId, SourceId, TICK, Target,
 };
+use crate::layer::Layer;
 use crate::rtcp::{self, Control, SenderClock, controls};
 
 impl Forwarder {
@@ -120,7 +122,7 @@ impl Forwarder {
         at.reception.sender_clock(now, clock);
         for sink in &source.sinks {
             let sink = &self.sinks[sink.0];
-            if let (Target::Link(link), true) = (sink.target, sink.encodings.has(encoding)) {
+            if let (Target::Link(link), true) = (sink.target, sink.layers.has(encoding.0)) {
                 outbox.relay_clock(link, encoding, clock);
             }
         }
@@ -178,8 +180,13 @@ impl Forwarder {
     /// Measures encodings, and shares out the downlinks whose turn it is.
     fn share_out(&mut self, now: Time, outbox: &mut impl Outbox) {
         for (_, source) in &mut self.sources {
-            for encoding in &mut source.encodings {
-                if encoding.meter.tick(now) {
+            let wanted = match source.origin {
+                Origin::Peer { .. } => LayerSet::ALL,
+                Origin::Backbone => source.demand.told(),
+            };
+            for (place, encoding) in (0u8..).zip(&mut source.encodings) {
+                let sent = |layer: Layer| wanted.covers(place, layer.spatial, layer.temporal);
+                if encoding.meter.tick(now, sent) {
                     encoding.history.expire(now, &mut self.pool);
                 }
             }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use sluice_types::layers::LayerSet;
 use sluice_types::room::MediaKind;
 use sluice_types::units::{Bitrate, Time};
 
@@ -12,7 +13,7 @@ use super::offers::{Offered, bitrate, default_wish, likely_bitrate, offer};
 use super::pacing::Queued;
 use super::repair::Again;
 use super::selection::Choice;
-use super::sink::EncodingSet;
+use super::source::Origin;
 use super::{Forwarder, Outbox, Peer, PeerId, SinkId, Target};
 use crate::bandwidth::{Bucket, Config, Estimator, ProbeId};
 use crate::layer::{Layer, SPATIAL_MAX, TEMPORAL_MAX};
@@ -278,10 +279,17 @@ impl Forwarder {
         if std::mem::replace(&mut sink.told_paused, paused) != paused {
             outbox.paused(key, paused);
         }
-        let mut wanted = EncodingSet::default();
+        let mut wanted = LayerSet::default();
+        // What goes out until the choice can be carried out is wanted as long.
+        for Choice { encoding, layer } in choice
+            .map(|given| given.choice)
+            .into_iter()
+            .chain(sink.current())
+        {
+            wanted = wanted.with(encoding.0, layer.spatial, layer.temporal);
+        }
         let mut more = 0;
         if let Some(given) = choice {
-            wanted = wanted.with(given.choice.encoding);
             if given.choice.encoding < offered.ideal {
                 // The next larger one is not sent: it would have to be started first.
                 let next = EncodingId(given.choice.encoding.0 + 1);
@@ -299,16 +307,16 @@ impl Forwarder {
                 more = cost.saturating_sub(given.bitrate.as_bps());
                 if more <= *left {
                     *left -= more;
-                    wanted = wanted.with(next);
+                    wanted = wanted.with_whole(next.0);
                 }
             } else if let Some(unseen) = offered.unseen
                 && offers.last() == Some(&given)
             {
                 // What it takes is known once it was seen, and then it is weighed as the others are.
-                wanted = wanted.with(unseen);
+                wanted = wanted.with_whole(unseen.0);
             }
         }
-        sink.encodings = wanted;
+        sink.layers = wanted;
         let room = choice.map_or(0, |given| given.bitrate.as_bps()) + *left;
         self.give_up_what_is_too_large(key, Bitrate::bps(room));
         let sink = &mut self.sinks[key.0];
@@ -348,18 +356,23 @@ impl Forwarder {
         }
     }
 
-    /// Looks which encodings of which tracks anybody wants.
+    /// Looks which layers of which tracks anybody wants. A publisher is asked for whole encodings.
     pub(super) fn update_demand(&mut self, now: Time, outbox: &mut impl Outbox) {
         for (key, source) in &mut self.sources {
             if source.kind != MediaKind::Video {
                 continue;
             }
-            let mut wanted = EncodingSet::default();
-            for sink in &source.sinks {
-                wanted = EncodingSet(wanted.0 | self.sinks[sink.0].encodings.0);
-            }
+            let wanted = source
+                .sinks
+                .iter()
+                .map(|sink| self.sinks[sink.0].layers)
+                .fold(LayerSet::default(), LayerSet::or);
+            let wanted = match source.origin {
+                Origin::Peer { .. } => wanted.with(0, 0, 0).whole(),
+                Origin::Backbone => wanted,
+            };
             if let Some(set) = source.demand.update(now, wanted) {
-                outbox.encodings_wanted(super::SourceId(key), set);
+                outbox.layers_wanted(super::SourceId(key), set);
             }
         }
     }

@@ -154,6 +154,7 @@ impl Encoding {
         self.size = unit.size.or(self.size);
         if unit.key_frame {
             self.key_frame = Some(number);
+            self.key_frames.answered();
             self.key_frame_at = self.last;
         }
         self.meter.count(unit.layer, packet.len());
@@ -167,6 +168,14 @@ impl Encoding {
             picture,
             dependency: found,
         }
+    }
+
+    /// The unrolled picture id of a packet.
+    pub(super) fn picture(&mut self, codec: Codec, header: &Header, packet: &[u8]) -> Option<u64> {
+        let id = Unit::read(codec, header.payload(packet))
+            .counters
+            .picture_id?;
+        Some(self.pictures.unroll(id))
     }
 
     /// Spatial layers within the encoding, at most [`SPATIAL_MAX`] whatever its structure says.
@@ -234,19 +243,20 @@ impl Meter {
         *sum = sum.saturating_add(bytes as u32);
     }
 
-    /// Takes stock when an interval is over, and says whether it is.
-    pub(super) fn tick(&mut self, now: Time) -> bool {
+    /// Takes stock when an interval is over, and says whether it is. What is not `sent`, since nobody
+    /// wants it, keeps the bitrate that it had.
+    pub(super) fn tick(&mut self, now: Time, sent: impl Fn(Layer) -> bool) -> bool {
         let since = *self.since.get_or_insert(now);
         let passed = now.since(since);
         if passed < METER_INTERVAL {
             return false;
         }
         self.since = Some(now);
-        self.take_stock(passed);
+        self.take_stock(passed, sent);
         true
     }
 
-    fn take_stock(&mut self, passed: Duration) {
+    fn take_stock(&mut self, passed: Duration, sent: impl Fn(Layer) -> bool) {
         if self.bytes.iter().flatten().all(|&bytes| bytes == 0) {
             self.be_silent();
             return;
@@ -262,12 +272,19 @@ impl Meter {
             Phase::Begun | Phase::Steady => Phase::Steady,
         };
         let micros = passed.as_micros().max(1) as u64;
-        for (bytes, rate) in self
-            .bytes
-            .iter_mut()
-            .flatten()
-            .zip(self.rates.iter_mut().flatten())
-        {
+        let places = (0..SPATIAL_MAX).flat_map(|s| (0..TEMPORAL_MAX).map(move |t| (s, t)));
+        for (spatial, temporal) in places {
+            let (bytes, rate) = (
+                &mut self.bytes[spatial][temporal],
+                &mut self.rates[spatial][temporal],
+            );
+            let layer = Layer {
+                spatial: spatial as u8,
+                temporal: temporal as u8,
+            };
+            if *bytes == 0 && !sent(layer) {
+                continue;
+            }
             let bits = u64::from(std::mem::take(bytes)) * 8;
             let current = (bits * 1_000_000 / micros).min(u64::from(u32::MAX)) as u32;
             *rate = match phase {
@@ -340,14 +357,14 @@ mod tests {
     fn interval(meter: &mut Meter, at: &mut u64, kbps: u64) -> u64 {
         meter.count(Layer::default(), (kbps * 500 / 8) as usize);
         *at += 500;
-        meter.tick(Time::from_millis(*at));
+        meter.tick(Time::from_millis(*at), |_| true);
         meter.up_to(Layer::default()).as_bps() / 1_000
     }
 
     #[test]
     fn a_stream_that_was_stopped_briefly_is_not_taken_for_a_small_one() {
         let (mut meter, mut at) = (Meter::default(), 0);
-        meter.tick(Time::ZERO);
+        meter.tick(Time::ZERO, |_| true);
         for _ in 0..8 {
             interval(&mut meter, &mut at, 1_600);
         }
@@ -361,7 +378,7 @@ mod tests {
     #[test]
     fn a_stream_that_begins_again_is_taken_for_what_it_was_and_then_for_what_it_is() {
         let (mut meter, mut at) = (Meter::default(), 0);
-        meter.tick(Time::ZERO);
+        meter.tick(Time::ZERO, |_| true);
         for _ in 0..8 {
             interval(&mut meter, &mut at, 400);
         }

@@ -3,10 +3,11 @@
 use sluice_types::room::MediaKind;
 use sluice_types::units::Time;
 
-use super::encoding::EncodingId;
+use super::encoding::{EncodingId, Passing};
 use super::{Drop, Forwarder, Origin, Outbox, PeerId, SourceId, Stream};
 use crate::codec::{Codec, Payload};
-use crate::rtp::{Extension, Header};
+use crate::layer::Unit;
+use crate::rtp::{Extension, ExtensionIds, FIXED_HEADER_BYTES, Header};
 
 /// The most streams that one participant may send: its tracks' encodings, and their retransmissions.
 const STREAMS_MAX: usize = 32;
@@ -86,6 +87,7 @@ impl Forwarder {
         self.stats.relayed_in_packets[place(kind)] += 1;
         match self.backbone.payload_types.payload(header.payload_type) {
             Some(Payload::Media(codec)) => {
+                self.note_left_out(now, source, encoding, codec, &header, packet, outbox);
                 self.publish(now, source, encoding, codec, &header, packet, true, outbox);
             }
             _ => self.dropped(Drop::UnknownPayloadType),
@@ -131,6 +133,74 @@ impl Forwarder {
         Some(stream)
     }
 
+    /// A relay left out what nobody here wants just before this packet: everybody takes it for padding,
+    /// so that nothing is waited for.
+    #[expect(clippy::too_many_arguments, reason = "one step of the packet's way")]
+    fn note_left_out(
+        &mut self,
+        now: Time,
+        key: SourceId,
+        at: EncodingId,
+        codec: Codec,
+        header: &Header,
+        packet: &[u8],
+        outbox: &mut impl Outbox,
+    ) {
+        let Some(&[packets, pictures]) = header.extension(packet, Extension::LeftOut) else {
+            return;
+        };
+        let encoding = &mut self.sources[key.0].encodings[at.index()];
+        if encoding.reception.highest().is_none() {
+            return;
+        }
+        let picture = encoding.picture(codec, header, packet);
+        for before in (1..=packets).rev() {
+            let mut empty = [0; FIXED_HEADER_BYTES];
+            let sequence = header.sequence.wrapping_sub(u16::from(before));
+            empty[0] = 0x80;
+            empty[2..4].copy_from_slice(&sequence.to_be_bytes());
+            empty[4..8].copy_from_slice(&header.timestamp.to_be_bytes());
+            let Ok(left_out) = Header::parse(&empty, &ExtensionIds::NONE) else {
+                return;
+            };
+            let encoding = &mut self.sources[key.0].encodings[at.index()];
+            let arrival = encoding
+                .reception
+                .arrived(now, sequence, header.timestamp, false);
+            if !encoding.seen.first_time(arrival.number) {
+                continue;
+            }
+            let passing = Passing {
+                encoding: at,
+                number: arrival.number,
+                codec,
+                header: &left_out,
+                packet: &empty,
+                unit: Unit::default(),
+                picture: picture
+                    .filter(|_| before <= pictures)
+                    .and_then(|picture| picture.checked_sub(u64::from(before))),
+                dependency: None,
+            };
+            encoding.history.keep(now, &passing, &mut self.pool);
+            self.pass_to_all(now, key, &passing, outbox);
+        }
+    }
+
+    fn pass_to_all(
+        &mut self,
+        now: Time,
+        key: SourceId,
+        passing: &Passing<'_>,
+        outbox: &mut impl Outbox,
+    ) {
+        let mut next = 0;
+        while let Some(&sink) = self.sources[key.0].sinks.get(next) {
+            self.pass(now, sink, passing, outbox);
+            next += 1;
+        }
+    }
+
     #[expect(clippy::too_many_arguments, reason = "one step of the packet's way")]
     fn publish(
         &mut self,
@@ -166,11 +236,7 @@ impl Forwarder {
         }
         let passing = encoding.describe(at, arrival.number, codec, header, packet);
         encoding.history.keep(now, &passing, &mut self.pool);
-        let mut next = 0;
-        while let Some(&sink) = self.sources[key.0].sinks.get(next) {
-            self.pass(now, sink, &passing, outbox);
-            next += 1;
-        }
+        self.pass_to_all(now, key, &passing, outbox);
         if arrival.beyond_repair {
             self.want_key_frame(now, key, at, outbox);
         }

@@ -17,19 +17,29 @@ pub(super) struct KeyFrameRequests {
 
 impl KeyFrameRequests {
     /// Somebody needs a key frame. Says whether to ask for one now; if not, [`Self::due`] will.
-    pub(super) fn want(&mut self, now: Time) -> bool {
+    /// `came` is when the latest packet did.
+    pub(super) fn want(&mut self, now: Time, came: Option<Time>) -> bool {
         self.wanted = true;
-        self.due(now)
+        self.due(now, came)
     }
 
-    /// Whether a wanted request may go out now, after which it is no longer wanted.
-    pub(super) fn due(&mut self, now: Time) -> bool {
-        let due = self.wanted && self.last.is_none_or(|last| now.since(last) >= INTERVAL);
+    /// Whether a wanted request may go out now, after which it is no longer wanted. Who sent nothing
+    /// since it was last asked is not asked again: a camera that is off has no key frame.
+    pub(super) fn due(&mut self, now: Time, came: Option<Time>) -> bool {
+        let due = self.wanted
+            && self.last.is_none_or(|last| {
+                now.since(last) >= INTERVAL && came.is_some_and(|came| came >= last)
+            });
         if due {
             self.last = Some(now);
             self.wanted = false;
         }
         due
+    }
+
+    /// A key frame came, for everybody who waits.
+    pub(super) const fn answered(&mut self) {
+        self.wanted = false;
     }
 }
 
@@ -41,14 +51,34 @@ mod tests {
     fn five_hundred_joins_ask_twice() {
         let mut requests = KeyFrameRequests::default();
         let asked = (0..500)
-            .filter(|n| requests.want(Time::from_micros(n * 100)))
+            .map(|n| Time::from_micros(n * 100))
+            .filter(|&now| requests.want(now, Some(now)))
             .count();
         assert_eq!(asked, 1);
-        assert!(!requests.due(Time::from_millis(499)));
-        assert!(requests.due(Time::from_millis(500)));
-        assert!(
-            !requests.due(Time::from_millis(5_000)),
-            "nobody asked since"
-        );
+        let due = |requests: &mut KeyFrameRequests, ms| {
+            let now = Time::from_millis(ms);
+            requests.due(now, Some(now))
+        };
+        assert!(!due(&mut requests, 499));
+        assert!(due(&mut requests, 500));
+        assert!(!due(&mut requests, 5_000), "nobody asked since");
+    }
+
+    #[test]
+    fn what_sends_nothing_is_asked_once_and_again_when_it_sends() {
+        let mut requests = KeyFrameRequests::default();
+        let last = Time::from_millis(0);
+        let asked = (1..100)
+            .filter(|n| requests.want(Time::from_millis(n * 100), Some(last)))
+            .count();
+        assert_eq!(asked, 1);
+        let again = Time::from_millis(10_000);
+        assert!(requests.due(again, Some(again)));
+
+        let mut new = KeyFrameRequests::default();
+        assert!(new.want(last, None), "its edge has to know");
+        assert!(!new.want(again, None));
+        new.answered();
+        assert!(!new.due(again, Some(again)), "it began with one");
     }
 }

@@ -1,5 +1,6 @@
 //! Who comes and goes: participants, tracks and their receivers.
 
+use sluice_types::layers::{ENCODINGS_MAX, LayerSet};
 use sluice_types::room::MediaKind;
 use sluice_types::signal::Wish;
 use sluice_types::units::Time;
@@ -7,7 +8,7 @@ use sluice_types::units::Time;
 use super::downlink::Downlink;
 use super::encoding::EncodingId;
 use super::feedback::Arrivals;
-use super::sink::{EncodingSet, Sink, Target};
+use super::sink::{Sink, Target};
 use super::source::{Origin, Source};
 use super::{Formats, Forwarder, Outbox, Peer, PeerId, SinkId, SourceId, Stream, Track};
 
@@ -107,7 +108,7 @@ impl Forwarder {
     }
 
     /// Sends a track to one more receiver; `None` when the track or the receiver is gone. A relay is
-    /// sent all encodings until [`Self::set_encodings`] says otherwise.
+    /// sent everything until [`Self::set_layers`] says otherwise.
     pub fn add_sink(
         &mut self,
         now: Time,
@@ -135,34 +136,32 @@ impl Forwarder {
                         outbox.relay_clock(link, EncodingId(place), clock);
                     }
                 }
-                self.refresh_link(now, sink, outbox);
+                for place in (0..ENCODINGS_MAX as u8).map(EncodingId) {
+                    self.want_key_frame(now, source, place, outbox);
+                }
             }
         }
         Some(sink)
     }
 
-    /// Sends exactly these encodings over a relay from now on.
-    pub fn set_encodings(
+    /// Sends exactly these layers over a relay from now on, and key frames of every encoding that newly
+    /// travels over it. Further layers of one that does are entered where its frames allow it.
+    pub fn set_layers(
         &mut self,
         now: Time,
         sink: SinkId,
-        encodings: EncodingSet,
+        layers: LayerSet,
         outbox: &mut impl Outbox,
     ) {
-        if let Some(at) = self.sinks.get_mut(sink.0)
-            && std::mem::replace(&mut at.encodings, encodings) != encodings
-        {
-            self.refresh_link(now, sink, outbox);
-        }
-    }
-
-    /// A relay needs key frames of everything that newly travels over it.
-    fn refresh_link(&mut self, now: Time, sink: SinkId, outbox: &mut impl Outbox) {
-        let Some((source, set)) = self.sinks.get(sink.0).map(|at| (at.source, at.encodings)) else {
+        let Some(at) = self.sinks.get_mut(sink.0) else {
             return;
         };
-        for place in (0..3).map(EncodingId).filter(|&place| set.has(place)) {
-            self.want_key_frame(now, source, place, outbox);
+        let before = std::mem::replace(&mut at.layers, layers);
+        let source = at.source;
+        for place in 0..ENCODINGS_MAX as u8 {
+            if layers.has(place) && !before.has(place) {
+                self.want_key_frame(now, source, EncodingId(place), outbox);
+            }
         }
     }
 

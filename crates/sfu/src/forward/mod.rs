@@ -13,6 +13,7 @@ mod feedback;
 mod history;
 mod incoming;
 mod key_frame;
+mod left_out;
 mod members;
 mod numbering;
 mod offers;
@@ -33,6 +34,7 @@ mod tests;
 use std::time::Duration;
 
 use slab::Slab;
+use sluice_types::layers::LayerSet;
 use sluice_types::room::{MediaKind, TrackSource};
 use sluice_types::units::Time;
 
@@ -43,7 +45,7 @@ use self::history::Pool;
 pub use self::quality::{Losses, PeerQuality, SinkQuality, StreamQuality};
 pub use self::selection::Choice;
 use self::sink::Sink;
-pub use self::sink::{EncodingSet, Target};
+pub use self::sink::Target;
 use self::source::Source;
 pub use self::source::{AnnouncedEncoding, Origin};
 pub use self::speakers::AUDIBLE_MAX;
@@ -151,8 +153,9 @@ pub trait Outbox {
     fn key_frame_wanted(&mut self, source: SourceId, encoding: EncodingId);
     /// The first packet of a track came.
     fn first_packet(&mut self, source: SourceId);
-    /// These encodings of a track are wanted now, and no others.
-    fn encodings_wanted(&mut self, source: SourceId, encodings: EncodingSet);
+    /// These layers of a track are wanted now, and no others; of what comes from a participant whole
+    /// encodings.
+    fn layers_wanted(&mut self, source: SourceId, layers: LayerSet);
     /// A video that a participant receives is paused, for want of bandwidth, or goes on.
     fn paused(&mut self, sink: SinkId, paused: bool);
     /// Who speaks in a room: audio tracks, the dominant speaker's first, with their levels in
@@ -204,12 +207,23 @@ pub struct Forwarder {
     /// Participants for whom packets wait.
     paced: Vec<PeerId>,
     next_drain: Time,
+    /// Whether newcomers begin with what is in the history.
+    replays: bool,
     numbers: Vec<u64>,
     bytes: Vec<u8>,
 }
 
 impl Default for Forwarder {
     fn default() -> Self {
+        Self::new(true)
+    }
+}
+
+impl Forwarder {
+    /// One without anybody. With `replays`, who waits for a picture begins with the latest key frame
+    /// of the history and what followed, where that is recent; else the publisher is always asked.
+    #[must_use]
+    pub fn new(replays: bool) -> Self {
         Self {
             peers: Slab::new(),
             sources: Slab::new(),
@@ -223,13 +237,12 @@ impl Default for Forwarder {
             next_report: Time::ZERO,
             paced: Vec::new(),
             next_drain: Time::ZERO,
+            replays,
             numbers: Vec::new(),
             bytes: Vec::new(),
         }
     }
-}
 
-impl Forwarder {
     /// What was counted.
     #[must_use]
     pub const fn stats(&self) -> &Stats {

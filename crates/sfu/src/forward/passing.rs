@@ -42,25 +42,51 @@ impl Forwarder {
 
     /// To another edge: as it came, so that whichever way a packet takes, its number is the same.
     fn pass_on(&mut self, key: SinkId, passing: &Passing<'_>, outbox: &mut impl Outbox) {
-        let sink = &self.sinks[key.0];
+        let sink = &mut self.sinks[key.0];
         let Target::Link(link) = sink.target else {
             return;
         };
         let source = &self.sources[sink.source.0];
-        if !sink.encodings.has(passing.encoding) || !source.voice.audible {
+        if !sink.layers.has(passing.encoding.0) || !source.voice.audible {
             return;
         }
         let kind = passing.codec.kind();
         let mut extensions = ExtensionBlock::default();
-        copy_extensions(
-            &self.backbone.extensions,
-            passing.header,
-            passing.packet,
-            None,
-            &mut extensions,
-        );
+        let mut payload = passing.header.payload(passing.packet);
+        let encoding = &source.encodings[passing.encoding.index()];
+        let structure = encoding.structure.as_ref();
+        let wanted = kind == MediaKind::Audio
+            || sink.layers.has_whole(passing.encoding.0)
+            || !payload.is_empty()
+                && sink.wants(
+                    passing,
+                    structure.map(|structure| (structure, encoding.active_targets)),
+                );
+        if let Some(left_out) = sink.left_out.get_mut(passing.encoding.index()) {
+            let before = if wanted {
+                left_out.pass(passing)
+            } else if let Some(packets) = left_out.leave_out(passing) {
+                // It came late: what told of those before it has left. Its number goes alone.
+                payload = &[];
+                (packets, 0)
+            } else {
+                return;
+            };
+            if let ((1.., _), Some(id)) = (before, self.backbone.extensions.id(Extension::LeftOut))
+            {
+                let _ = extensions.push(id, &[before.0, before.1]);
+            }
+        }
+        if !payload.is_empty() {
+            copy_extensions(
+                &self.backbone.extensions,
+                passing.header,
+                passing.packet,
+                None,
+                &mut extensions,
+            );
+        }
         let mut buffer = None;
-        let payload = passing.header.payload(passing.packet);
         let types = &self.backbone.payload_types;
         let Some((payload_type, payload)) = translated(types, passing.codec, payload, &mut buffer)
         else {
@@ -271,7 +297,7 @@ impl Forwarder {
         let Some(at) = source.encodings.get_mut(encoding.index()) else {
             return;
         };
-        if source.kind == MediaKind::Video && at.key_frames.want(now) {
+        if source.kind == MediaKind::Video && at.key_frames.want(now, at.last) {
             self.ask_key_frame(key, encoding, outbox);
         }
     }

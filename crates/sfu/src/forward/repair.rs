@@ -175,7 +175,7 @@ impl Forwarder {
                         outbox.control(peer, &self.bytes);
                     }
                 }
-                if encoding.key_frames.due(now) {
+                if encoding.key_frames.due(now, encoding.last) {
                     // Three at most.
                     self.ask_key_frame(SourceId(key), EncodingId(place as u8), outbox);
                 }

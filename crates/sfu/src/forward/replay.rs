@@ -31,6 +31,9 @@ impl Forwarder {
         encoding: EncodingId,
         outbox: &mut impl Outbox,
     ) -> bool {
+        if !self.replays {
+            return false;
+        }
         let sink = &self.sinks[key.0];
         let Target::Peer { peer, .. } = sink.target else {
             return false;

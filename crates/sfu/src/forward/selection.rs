@@ -28,14 +28,35 @@ pub(super) enum Verdict {
     Foreign,
 }
 
+/// How many changes of layers late packets are still judged by. They are a frame apart at least, and a
+/// packet that is later than so many has no place any more.
+const FORMER: usize = 8;
+
 /// What goes out now.
 #[derive(Debug, Clone, Copy)]
 struct Current {
     encoding: EncodingId,
+    /// Up to which layers, from the latest change on.
+    reached: Reached,
+    /// What went out before, the latest first.
+    former: [Former; FORMER],
+    frames: Frames,
+}
+
+/// Which layers of an encoding go out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Reached {
     layer: Layer,
     /// The decode target, when the stream has dependency descriptors.
     target: Option<u8>,
-    frames: Frames,
+}
+
+/// Layers that went out earlier: a late packet goes with the rest of its frame.
+#[derive(Debug, Clone, Copy, Default)]
+struct Former {
+    reached: Reached,
+    /// The first packet that they no longer held for.
+    until: u64,
 }
 
 /// The choice for one receiver, and how far it is carried out.
@@ -64,7 +85,7 @@ impl Selection {
     pub(super) fn current(&self) -> Option<Choice> {
         self.current.map(|current| Choice {
             encoding: current.encoding,
-            layer: current.layer,
+            layer: current.reached.layer,
         })
     }
 
@@ -82,10 +103,11 @@ impl Selection {
         (!there).then_some(wanted)
     }
 
-    /// Whether a picture is the last one of its time that goes out, so that its end is marked.
-    pub(super) fn is_top(&self, layer: Layer) -> bool {
-        self.current
-            .is_some_and(|current| current.layer.spatial == layer.spatial)
+    /// Whether a packet's picture is the last one of its time that goes out, so that its end is marked.
+    pub(super) fn is_top(&self, passing: &Passing<'_>) -> bool {
+        self.current.is_some_and(|current| {
+            current.at(passing.number).layer.spatial == passing.unit.layer.spatial
+        })
     }
 
     /// Decides about one packet; `newest` unless later ones of its encoding came before it.
@@ -105,8 +127,8 @@ impl Selection {
         if starts {
             self.current = Some(Current {
                 encoding: passing.encoding,
-                layer: Layer::default(),
-                target: None,
+                reached: Reached::default(),
+                former: [Former::default(); FORMER],
                 frames: Frames::default(),
             });
         }
@@ -126,11 +148,19 @@ impl Selection {
         };
         if newest && unit.begins {
             let wish = current.wish(choice);
+            let before = current.reached;
             match (&passing.dependency, structure) {
                 (Some(descriptor), Some((structure, active))) => {
                     current.follow_structure(wish, descriptor, structure, active, unit.key_frame);
                 }
                 _ => current.follow_layers(wish, passing),
+            }
+            if current.reached != before {
+                current.former.rotate_right(1);
+                current.former[0] = Former {
+                    reached: before,
+                    until: passing.number,
+                };
             }
         }
         current.verdict(passing, starts)
@@ -144,37 +174,47 @@ impl Current {
         match choice.encoding.cmp(&self.encoding) {
             std::cmp::Ordering::Equal => choice.layer,
             std::cmp::Ordering::Less => Layer {
-                spatial: self.layer.spatial,
+                spatial: self.reached.layer.spatial,
                 temporal: 0,
             },
-            std::cmp::Ordering::Greater => self.layer,
+            std::cmp::Ordering::Greater => self.reached.layer,
         }
+    }
+
+    /// What was chosen when the packet of that number had its turn.
+    fn at(&self, number: u64) -> Reached {
+        self.former
+            .iter()
+            .take_while(|former| number < former.until)
+            .last()
+            .map_or(self.reached, |former| former.reached)
     }
 
     /// Without dependency descriptors: layers build on all below them, and the stream says where a
     /// higher one may be entered.
     fn follow_layers(&mut self, wish: Layer, passing: &Passing<'_>) {
         let unit = &passing.unit;
-        self.target = None;
+        self.reached.target = None;
+        let layer = &mut self.reached.layer;
         if unit.key_frame {
-            self.layer = wish;
+            *layer = wish;
             return;
         }
-        self.layer.temporal = self.layer.temporal.min(wish.temporal);
+        layer.temporal = layer.temporal.min(wish.temporal);
         if unit.layer.spatial == 0 {
-            self.layer.spatial = self.layer.spatial.min(wish.spatial);
+            layer.spatial = layer.spatial.min(wish.spatial);
         }
-        let next_temporal = self.layer.temporal + 1;
+        let next_temporal = layer.temporal + 1;
         if unit.temporal_switch
             && unit.layer.temporal == next_temporal
             && next_temporal <= wish.temporal
         {
-            self.layer.temporal = next_temporal;
+            layer.temporal = next_temporal;
         }
-        let next_spatial = self.layer.spatial + 1;
+        let next_spatial = layer.spatial + 1;
         if unit.spatial_switch && unit.layer.spatial == next_spatial && next_spatial <= wish.spatial
         {
-            self.layer.spatial = next_spatial;
+            layer.spatial = next_spatial;
         }
     }
 
@@ -189,33 +229,35 @@ impl Current {
         key_frame: bool,
     ) {
         let desired = structure.target_for(wish, active);
-        if key_frame || self.target.is_none() {
-            self.target = desired;
+        if key_frame || self.reached.target.is_none() {
+            self.reached.target = desired;
         } else if let Some(target) = desired
-            && self.target != desired
+            && self.reached.target != desired
             && descriptor.indications.of(target) == Indication::Switch
             && descriptor
                 .references
                 .iter()
                 .all(|distance| self.frames.has(descriptor.frame.wrapping_sub(distance)))
         {
-            self.target = desired;
+            self.reached.target = desired;
         }
         if let Some(reached) = self
+            .reached
             .target
             .and_then(|target| structure.targets().get(usize::from(target)))
         {
-            self.layer = *reached;
+            self.reached.layer = *reached;
         }
     }
 
     fn verdict(&mut self, passing: &Passing<'_>, starts: bool) -> Verdict {
         let layer = passing.unit.layer;
-        let passes = match (&passing.dependency, self.target) {
+        let reached = self.at(passing.number);
+        let passes = match (&passing.dependency, reached.target) {
             (Some(descriptor), Some(target)) => {
                 descriptor.indications.of(target) != Indication::NotPresent
             }
-            _ => layer.spatial <= self.layer.spatial && layer.temporal <= self.layer.temporal,
+            _ => layer.spatial <= reached.layer.spatial && layer.temporal <= reached.layer.temporal,
         };
         if !passes {
             return Verdict::LeaveOut;

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
+use sluice_types::layers::{ENCODINGS_MAX, LayerSet};
 use sluice_types::sequence::OnceWindow;
 use sluice_types::signal::Wish;
 use sluice_types::units::Time;
 
 use super::encoding::{EncodingId, Passing};
+use super::left_out::LeftOut;
 use super::numbering::Numbering;
 use super::quality::Heard;
 use super::selection::{Choice, Selection};
 use super::{LinkId, PeerId, SourceId};
-use crate::layer::Counters;
+use crate::layer::dependency::{Indication, Structure};
+use crate::layer::{Counters, Layer};
 
 /// Where a sink's sequence numbers start: low enough that SRTP's rollover counter starts at zero
 /// on both sides, high enough for packets that come before the first one that was forwarded.
@@ -42,27 +45,6 @@ pub enum Target {
     },
     /// Another edge.
     Link(LinkId),
-}
-
-/// A set of encodings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct EncodingSet(pub u8);
-
-impl EncodingSet {
-    /// All there can be.
-    pub const ALL: Self = Self(0b111);
-
-    /// Whether one is in it.
-    #[must_use]
-    pub const fn has(self, encoding: EncodingId) -> bool {
-        self.0 >> encoding.0 & 1 == 1
-    }
-
-    /// With one more.
-    #[must_use]
-    pub const fn with(self, encoding: EncodingId) -> Self {
-        Self(self.0 | 1 << encoding.0)
-    }
 }
 
 /// A packet as it went out, or is about to: enough to write it again from the one that is kept.
@@ -101,8 +83,10 @@ pub(super) struct Sink {
     /// How its receiver wants it, if it said so.
     pub(super) wish: Option<Wish>,
     pub(super) selection: Selection,
-    /// For a relay: the encodings that travel over it.
-    pub(super) encodings: EncodingSet,
+    /// What of the track is wanted at its other end; for a relay nothing else travels over it.
+    pub(super) layers: LayerSet,
+    /// For a relay of video: what it left out, by encoding.
+    pub(super) left_out: Vec<LeftOut>,
     /// Whether its receiver was told that it is paused.
     pub(super) told_paused: bool,
     /// Since when its choice waits for a key frame.
@@ -141,7 +125,11 @@ impl Sink {
             target,
             wish: None,
             selection: Selection::default(),
-            encodings: EncodingSet::ALL,
+            layers: LayerSet::ALL,
+            left_out: match target {
+                Target::Link(_) if is_video => vec![LeftOut::default(); ENCODINGS_MAX],
+                _ => Vec::new(),
+            },
             told_paused: false,
             waiting: None,
             numbering,
@@ -161,6 +149,27 @@ impl Sink {
             packets: 0,
             bytes: 0,
             heard: Heard::default(),
+        }
+    }
+
+    /// Whether a packet's frame belongs to anything that is wanted of its encoding.
+    pub(super) fn wants(
+        &self,
+        passing: &Passing<'_>,
+        structure: Option<(&Structure, u32)>,
+    ) -> bool {
+        let encoding = passing.encoding.0;
+        let Layer { spatial, temporal } = passing.unit.layer;
+        match (&passing.dependency, structure) {
+            (Some(descriptor), Some((structure, active))) => {
+                self.layers.tops(encoding).any(|(spatial, temporal)| {
+                    let top = Layer { spatial, temporal };
+                    structure.target_for(top, active).is_none_or(|target| {
+                        descriptor.indications.of(target) != Indication::NotPresent
+                    })
+                })
+            }
+            _ => self.layers.covers(encoding, spatial, temporal),
         }
     }
 
@@ -245,7 +254,7 @@ impl Sink {
         let frame = passing.dependency.map_or(0, |descriptor| {
             descriptor.frame.wrapping_add(self.frame_offset)
         });
-        let ends = passing.unit.ends && self.selection.is_top(passing.unit.layer);
+        let ends = passing.unit.ends && self.selection.is_top(passing);
         let packet = SentPacket {
             index,
             number: passing.number,

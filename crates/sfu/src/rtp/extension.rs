@@ -42,11 +42,14 @@ pub enum Extension {
     AbsoluteCaptureTime = 9,
     /// Colour space of a picture, with HDR metadata.
     ColorSpace = 10,
+    /// Between edges alone: how many packets, and how many whole pictures, were left out on purpose just
+    /// before this packet, a byte each.
+    LeftOut = 11,
 }
 
 impl Extension {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AudioLevel,
         Self::TransportCc,
         Self::Mid,
@@ -57,9 +60,10 @@ impl Extension {
         Self::DependencyDescriptor,
         Self::AbsoluteCaptureTime,
         Self::ColorSpace,
+        Self::LeftOut,
     ];
 
-    /// The URI that names it in SDP (RFC 8285, section 5).
+    /// The URI that names it in SDP (RFC 8285, section 5); empty for what no client sends.
     #[must_use]
     pub const fn uri(self) -> &'static str {
         match self {
@@ -79,6 +83,7 @@ impl Extension {
                 "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time"
             }
             Self::ColorSpace => "http://www.webrtc.org/experiments/rtp-hdrext/color-space",
+            Self::LeftOut => "",
         }
     }
 
@@ -87,7 +92,7 @@ impl Extension {
     pub fn from_uri(uri: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
-            .find(|extension| extension.uri() == uri)
+            .find(|extension| !uri.is_empty() && extension.uri() == uri)
     }
 
     /// Whether it describes the media, and so travels with it; the others describe one transport.
@@ -95,7 +100,11 @@ impl Extension {
     pub const fn is_end_to_end(self) -> bool {
         !matches!(
             self,
-            Self::TransportCc | Self::Mid | Self::RtpStreamId | Self::RepairedRtpStreamId
+            Self::TransportCc
+                | Self::Mid
+                | Self::RtpStreamId
+                | Self::RepairedRtpStreamId
+                | Self::LeftOut
         )
     }
 }

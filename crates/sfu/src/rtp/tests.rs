@@ -126,7 +126,9 @@ fn what_is_not_rtp_is_refused() {
 #[test]
 fn every_uri_names_its_extension() {
     for extension in Extension::ALL {
-        assert_eq!(Extension::from_uri(extension.uri()), Some(extension));
+        // What edges say to each other alone has no name that a client could use.
+        let named = (extension != Extension::LeftOut).then_some(extension);
+        assert_eq!(Extension::from_uri(extension.uri()), named);
     }
 }
 

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_sfu::codec::{Codec, PayloadTypes};
-use sluice_sfu::forward::{AnnouncedEncoding, EncodingSet, Formats, Origin, PeerId};
+use sluice_sfu::forward::{AnnouncedEncoding, Formats, Origin, PeerId};
 use sluice_sfu::layer::Counters;
 use sluice_sfu::rtp::{ExtensionBlock, ExtensionIds, Outgoing};
 use sluice_types::ids::{MeetingId, ParticipantId, TrackId};
+use sluice_types::layers::LayerSet;
 use sluice_types::room::{Presence, TrackInfo, TrackSource};
 use sluice_types::signal::{ParticipantView, ServerEvent, ServerMessage, Wish};
 use sluice_types::topology::Position;
@@ -53,11 +54,11 @@ pub(super) enum Ask {
     Expired(Stay),
     /// A receiver needs a key frame.
     KeyFrame { stay: Stay, ssrc: u32 },
-    /// These encodings of a track are wanted.
-    Encodings {
+    /// These layers of a track are wanted.
+    Layers {
         stay: Stay,
         track: TrackId,
-        set: EncodingSet,
+        layers: LayerSet,
     },
 }
 
@@ -307,10 +308,10 @@ impl Client {
         }
     }
 
-    pub(super) fn set_encodings(&mut self, id: &TrackId, set: EncodingSet) {
+    pub(super) fn set_layers(&mut self, id: &TrackId, layers: LayerSet) {
         let track = self.tracks.iter_mut().find(|t| t.info.track_id == *id);
         for (place, encoder) in (0u8..).zip(track.into_iter().flat_map(|t| &mut t.encoders)) {
-            let active = set.0 >> place & 1 == 1;
+            let active = layers.has(place);
             encoder.key_wanted |= active && !encoder.active;
             encoder.active = active;
         }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use sluice_types::ids::{EdgeId, MeetingId, ParticipantId, RelayId, TrackId};
+use sluice_types::layers::LayerSet;
 use sluice_types::mesh::backbone::BackboneMessage;
 use sluice_types::mesh::control::{CoordinatorMessage, EdgeMessage};
 use sluice_types::signal::ServerMessage;
@@ -111,7 +112,7 @@ pub(super) enum HubEvent {
     Message(EdgeId, BackboneMessage),
     FirstPacket(EdgeId, RelayId),
     KeyFrameWanted(TrackId, u8),
-    EncodingsWanted(TrackId, u8),
+    LayersWanted(TrackId, LayerSet),
     Coordinator(CoordinatorMessage),
     CoordinatorUp,
 }

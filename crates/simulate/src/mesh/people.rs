@@ -152,9 +152,13 @@ impl Simulation {
                     client.key_frame(ssrc);
                 }
             }
-            Ask::Encodings { stay, track, set } => {
+            Ask::Layers {
+                stay,
+                track,
+                layers,
+            } => {
                 if client.stay == stay {
-                    client.set_encodings(&track, set);
+                    client.set_layers(&track, layers);
                 }
             }
         }

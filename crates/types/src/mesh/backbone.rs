@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{EdgeId, Epoch, MeetingId, ParticipantId, RegionName, RelayId, TrackId};
+use crate::layers::LayerSet;
 use crate::mesh::version::Version;
 use crate::room::{DataMessage, LeaveReason, ParticipantRecord};
 
@@ -18,6 +19,9 @@ pub const ALPNS: &[&[u8]] = &[ALPN, b"sluice-backbone/1"];
 
 /// The first version in which probes come at a steady pace.
 pub const STEADY_PROBES: Version = Version(2);
+
+/// The first version in which single layers of an encoding are asked for.
+pub const LAYERS: Version = Version(2);
 
 /// What edges say to each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +128,28 @@ pub enum BackboneMessage {
     },
     /// The sender is going away in an orderly way.
     Goodbye {},
+    /// Child to parent, in place of `Encodings`: these layers of that relay's track are wanted from now
+    /// on. Since version 2.
+    Layers {
+        /// The relay.
+        relay: RelayId,
+        /// Which.
+        layers: LayerSet,
+    },
+}
+
+impl BackboneMessage {
+    /// The message as software that speaks no more than that version knows it.
+    #[must_use]
+    pub fn for_version(self, version: Version) -> Self {
+        match self {
+            Self::Layers { relay, layers } if version < LAYERS => Self::Encodings {
+                relay,
+                encodings: layers.encodings(),
+            },
+            message => message,
+        }
+    }
 }
 
 /// One edge on a roster's way.

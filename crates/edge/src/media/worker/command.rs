@@ -1,8 +1,9 @@
 //! What a worker is told, by sessions, the hub and ICE-TCP connections.
 
 use bytes::Bytes;
-use sluice_sfu::forward::{AnnouncedEncoding, EncodingId, EncodingSet, Formats};
+use sluice_sfu::forward::{AnnouncedEncoding, EncodingId, Formats};
 use sluice_types::ids::{MeetingId, ParticipantId, RelayId};
+use sluice_types::layers::LayerSet;
 use sluice_types::room::TrackInfo;
 use sluice_types::signal::Wish;
 
@@ -92,10 +93,10 @@ pub(crate) enum Command {
         sink: SinkKey,
         wish: Option<Wish>,
     },
-    /// The encodings that travel over a relay.
-    SetEncodings {
+    /// The layers that travel over a relay.
+    SetLayers {
         sink: SinkKey,
-        encodings: EncodingSet,
+        layers: LayerSet,
     },
     RemoveSink {
         sink: SinkKey,

@@ -101,7 +101,7 @@ impl WorkerHandle {
             identity,
             shared: shared.clone(),
             started: Instant::now(),
-            forwarder: Forwarder::default(),
+            forwarder: Forwarder::new(config.replay),
             table: Table::default(),
             strangers: Strangers::new(config.addresses.clone()),
             sender: Sender::new(config.segmentation),
@@ -359,18 +359,18 @@ impl Worker {
                     .id
                     .clone(),
             },
-            Notice::EncodingsWanted(source, encodings) => {
+            Notice::LayersWanted(source, layers) => {
                 let track = table.track(source)?;
                 if let Some((worker, sink)) = &track.across {
-                    worker.tell(Command::SetEncodings {
+                    worker.tell(Command::SetLayers {
                         sink: *sink,
-                        encodings,
+                        layers,
                     });
                     return None;
                 }
-                MediaEvent::EncodingsWanted {
+                MediaEvent::LayersWanted {
                     track: track.id.clone(),
-                    encodings,
+                    layers,
                 }
             }
             Notice::Speakers(room, speakers) => MediaEvent::Speakers {

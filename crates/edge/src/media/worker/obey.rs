@@ -111,11 +111,11 @@ impl Worker {
                     forwarder.set_wish(now, sink, wish, &mut outbox);
                 }
             }
-            Command::SetEncodings { sink, encodings } => {
+            Command::SetLayers { sink, layers } => {
                 if let Some(sink) = self.table.sinks.get(&sink).map(|entry| entry.sink) {
                     let now = self.now();
                     let (forwarder, mut outbox) = self.forward();
-                    forwarder.set_encodings(now, sink, encodings, &mut outbox);
+                    forwarder.set_layers(now, sink, layers, &mut outbox);
                 }
             }
             Command::RemoveSink { sink } => self.remove_sink(sink),

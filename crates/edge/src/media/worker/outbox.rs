@@ -3,12 +3,11 @@
 use std::net::UdpSocket;
 
 use bytes::Bytes;
-use sluice_sfu::forward::{
-    EncodingId, EncodingSet, LinkId, Outbox, PeerId, RoomId, SinkId, SourceId,
-};
+use sluice_sfu::forward::{EncodingId, LinkId, Outbox, PeerId, RoomId, SinkId, SourceId};
 use sluice_sfu::rtcp::SenderClock;
 use sluice_sfu::rtp::Outgoing;
 use sluice_types::ids::RelayId;
+use sluice_types::layers::LayerSet;
 use sluice_types::room::MediaKind;
 
 use super::peer::{Path, Peer};
@@ -29,7 +28,7 @@ pub(super) struct Link {
 pub(super) enum Notice {
     KeyFrameWanted(SourceId, EncodingId),
     FirstPacket(SourceId),
-    EncodingsWanted(SourceId, EncodingSet),
+    LayersWanted(SourceId, LayerSet),
     Paused(SinkId, bool),
     Speakers(RoomId, Vec<(SourceId, u8)>),
 }
@@ -116,9 +115,8 @@ impl Outbox for WireOutbox<'_> {
         self.notices.push(Notice::FirstPacket(source));
     }
 
-    fn encodings_wanted(&mut self, source: SourceId, encodings: EncodingSet) {
-        self.notices
-            .push(Notice::EncodingsWanted(source, encodings));
+    fn layers_wanted(&mut self, source: SourceId, layers: LayerSet) {
+        self.notices.push(Notice::LayersWanted(source, layers));
     }
 
     fn paused(&mut self, sink: SinkId, paused: bool) {

@@ -5,15 +5,6 @@ use sluice_types::signal::Wish;
 use super::layers::stage;
 use super::*;
 
-/// A picture of VP8 that refers to earlier ones, in one packet.
-fn follower(sequence: u16) -> Packet {
-    let [high, low] = sequence.to_be_bytes();
-    Packet {
-        payload: vec![0x10, 1, high, low],
-        ..video(sequence)
-    }
-}
-
 #[test]
 fn what_overtook_a_key_frame_follows_it() {
     let mut room = room();
@@ -80,6 +71,46 @@ fn a_stream_that_stopped_is_not_shown_again_from_before() {
         before,
         "the viewer has had all of it"
     );
+}
+
+#[test]
+fn a_camera_that_is_off_is_not_asked_for_key_frames_until_it_sends_again() {
+    let mut room = room();
+    room.send(0, &video(10));
+    let late = room.forwarder.add_peer(formats(VIEWER));
+    let target = Target::Peer {
+        peer: late,
+        ssrc: 900,
+        retransmission_ssrc: None,
+    };
+    room.forwarder
+        .add_sink(
+            Time::from_millis(20_000),
+            room.source,
+            target,
+            &mut room.sent,
+        )
+        .expect("both are there");
+    room.sent.control.clear();
+    let requests = |room: &Room| {
+        room.sent
+            .controls(room.publisher)
+            .iter()
+            .filter(|control| **control == Control::KeyFrameRequest { ssrc: 1 })
+            .count()
+    };
+    for millis in (20_000..40_000).step_by(20) {
+        room.forwarder
+            .handle_timeout(Time::from_millis(millis), &mut room.sent);
+    }
+    assert!(requests(&room) <= 1, "{} in 20 s", requests(&room));
+    room.sent.control.clear();
+    room.send(40_000, &follower(11));
+    for millis in (40_000..40_140).step_by(20) {
+        room.forwarder
+            .handle_timeout(Time::from_millis(millis), &mut room.sent);
+    }
+    assert_eq!(requests(&room), 1, "it sends again, and somebody waits");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use sluice_types::signal::{Priority, Wish};
 use super::*;
 
 const ENCODINGS: usize = 3;
-const PACKETS_PER_FRAME: u16 = 2;
+pub(super) const PACKETS_PER_FRAME: u16 = 2;
 
 /// The frames of one encoding: three temporal layers in the order 0 2 1 2.
 #[derive(Clone)]
@@ -99,7 +99,7 @@ pub(super) struct Stage {
     pub(super) sent: Sent,
     publisher: PeerId,
     pub(super) viewer: PeerId,
-    sink: SinkId,
+    pub(super) sink: SinkId,
     encoders: Vec<Encoder>,
     picture: u64,
 }
@@ -227,15 +227,15 @@ pub(super) struct Got {
     picture_id: u16,
     base_layer_index: u8,
     key: bool,
-    encoding: u8,
-    frame: u16,
+    pub(super) encoding: u8,
+    pub(super) frame: u16,
     part: u8,
-    temporal: u8,
+    pub(super) temporal: u8,
     place: u8,
 }
 
 impl Got {
-    fn read(header: &Header, payload: &[u8]) -> Self {
+    pub(super) fn read(header: &Header, payload: &[u8]) -> Self {
         let at = |n: usize| payload.get(n).copied().unwrap_or(0);
         Self {
             timestamp: header.timestamp,
@@ -254,7 +254,7 @@ impl Got {
     }
 
     /// The frames that it needs, as distances back in its encoding.
-    fn needs(&self) -> &'static [u16] {
+    pub(super) fn needs(&self) -> &'static [u16] {
         match (self.key, self.place) {
             (true, _) => &[],
             (_, 0) => &[4],
@@ -267,7 +267,10 @@ impl Got {
 
 /// Plays what came, in the order of its numbers, and says what is wrong with it. `complete` when
 /// nothing was lost: then no number may be missing.
-fn play(received: &BTreeMap<u64, Got>, complete: bool) -> Result<BTreeSet<(u8, u8)>, String> {
+pub(super) fn play(
+    received: &BTreeMap<u64, Got>,
+    complete: bool,
+) -> Result<BTreeSet<(u8, u8)>, String> {
     let mut whole: BTreeSet<(u8, u16)> = BTreeSet::new();
     let mut seen = BTreeSet::new();
     let mut before: Option<(u64, Got)> = None;
@@ -360,13 +363,13 @@ fn nobody_watching_the_top_stops_it_and_a_wish_starts_it_again() {
     };
     run(&mut stage, 90, true);
     assert_eq!(
-        stage.sent.wanted.last().map(|(_, set)| *set),
-        Some(EncodingSet(0b001))
+        stage.sent.wanted.last().map(|(_, set)| set.encodings()),
+        Some(0b001)
     );
     run(&mut stage, 30, false);
     stage.wish(720, 30);
     run(&mut stage, 10, false);
-    let told = |stage: &Stage| stage.sent.wanted.last().map(|(_, set)| set.0);
+    let told = |stage: &Stage| stage.sent.wanted.last().map(|(_, set)| set.encodings());
     assert_eq!(
         told(&stage).map(|set| set & 0b100),
         Some(0b100),
@@ -416,8 +419,8 @@ fn behind_a_link_a_larger_encoding_is_wanted_before_it_was_ever_sent() {
                 }
             }
         }
-        let wanted = out.wanted.last().map_or(EncodingSet::ALL, |(_, set)| *set);
-        assert!(wanted.has(EncodingId(2)), "its publisher would stop it");
+        let wanted = out.wanted.last().map_or(LayerSet::ALL, |(_, set)| *set);
+        assert!(wanted.has(2), "its publisher would stop it");
     }
     let current = sink.and_then(|sink| far.sent_to(sink));
     assert_eq!(current.map(|choice| choice.encoding), Some(EncodingId(2)));
@@ -520,6 +523,54 @@ proptest! {
         if let Err(wrong) = play(&stage.received(), false) {
             prop_assert!(false, "{}", wrong);
         }
+    }
+
+    /// Packets that come late, beyond changes of layers too, go the way that the rest of their frame
+    /// went: every frame comes out whole or not at all.
+    #[test]
+    fn a_late_packet_goes_with_its_frame(
+        events in proptest::collection::vec((0u8..6, proptest::option::of(0usize..3), 0usize..5), 200),
+    ) {
+        let mut stage = stage();
+        stage.wish(720, 30);
+        // By how many more pictures each packet is late.
+        let mut held: Vec<(usize, Made)> = Vec::new();
+        for (turn, delayed, by) in events {
+            if turn < 3 {
+                stage.wish(720, [7, 15, 30][usize::from(turn)]);
+            }
+            for (place, made) in stage.picture().into_iter().enumerate() {
+                // The largest encoding's two packets come last.
+                let which = place.checked_sub(2 * (ENCODINGS - 1));
+                if delayed.is_some() && delayed == which {
+                    held.push((by, made));
+                } else {
+                    stage.deliver(&made);
+                }
+            }
+            let (due, later) = held.into_iter().partition(|(by, _)| *by == 0);
+            held = later;
+            let due: Vec<(usize, Made)> = due;
+            for (_, made) in due {
+                stage.deliver(&made);
+            }
+            for (by, _) in &mut held {
+                *by -= 1;
+            }
+            stage.tick();
+        }
+        for (_, made) in held {
+            stage.deliver(&made);
+        }
+        let mut parts: BTreeMap<u16, u16> = BTreeMap::new();
+        let received = stage.received();
+        let largest = received.values().filter(|got| !got.padding && got.encoding == 2);
+        for got in largest {
+            *parts.entry(got.frame).or_default() += 1;
+        }
+        prop_assert!(parts.len() > 20, "{} frames", parts.len());
+        let torn: Vec<_> = parts.iter().filter(|(_, parts)| **parts != PACKETS_PER_FRAME).collect();
+        prop_assert!(torn.is_empty(), "{torn:?}");
     }
 }
 

@@ -3,6 +3,8 @@ mod late;
 mod layers;
 mod network;
 mod quality;
+mod relayed;
+mod voices;
 mod watcher;
 
 use std::collections::HashMap;
@@ -26,7 +28,7 @@ struct Sent {
     clocks: Vec<(LinkId, SenderClock)>,
     key_frames: Vec<SourceId>,
     first: Vec<SourceId>,
-    wanted: Vec<(SourceId, EncodingSet)>,
+    wanted: Vec<(SourceId, LayerSet)>,
     paused: Vec<(SinkId, bool)>,
     speakers: Vec<Vec<SourceId>>,
 }
@@ -57,8 +59,8 @@ impl Outbox for Sent {
     fn first_packet(&mut self, source: SourceId) {
         self.first.push(source);
     }
-    fn encodings_wanted(&mut self, source: SourceId, encodings: EncodingSet) {
-        self.wanted.push((source, encodings));
+    fn layers_wanted(&mut self, source: SourceId, layers: LayerSet) {
+        self.wanted.push((source, layers));
     }
     fn paused(&mut self, sink: SinkId, paused: bool) {
         self.paused.push((sink, paused));
@@ -119,6 +121,15 @@ fn video(sequence: u16) -> Packet {
         ssrc: 1,
         mid: None,
         payload: key_frame(sequence),
+    }
+}
+
+/// A picture of VP8 that refers to earlier ones, in one packet.
+fn follower(sequence: u16) -> Packet {
+    let [high, low] = sequence.to_be_bytes();
+    Packet {
+        payload: vec![0x10, 1, high, low],
+        ..video(sequence)
     }
 }
 
@@ -352,6 +363,7 @@ fn key_frame_requests_are_merged() {
             .count()
     };
     assert_eq!(requests(&room), 1);
+    room.send(900, &follower(2));
     room.forwarder
         .handle_timeout(Time::from_millis(1_100), &mut room.sent);
     assert_eq!(requests(&room), 2, "those that came after the first");

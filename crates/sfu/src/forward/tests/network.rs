@@ -30,7 +30,7 @@ struct Network {
     key_times: f64,
     /// Requests for key frames on their way to the encoders.
     asked: Vec<(Time, usize)>,
-    wanted: EncodingSet,
+    wanted: LayerSet,
     picture: u32,
     /// The bottleneck, in kbit/s, and when its queue is empty.
     capacity: u64,
@@ -89,7 +89,7 @@ impl Network {
             key: vec![true; rates.len()],
             key_times: 1.0,
             asked: Vec::new(),
-            wanted: EncodingSet::ALL,
+            wanted: LayerSet::ALL,
             picture: 0,
             capacity,
             free_at: Time::ZERO,
@@ -138,7 +138,7 @@ impl Network {
     fn capture(&mut self) {
         self.picture += 1;
         for place in 0..self.rates.len() {
-            if !self.wanted.has(EncodingId(place as u8)) {
+            if !self.wanted.has(place as u8) {
                 self.owed[place] = 0.0;
                 self.key[place] = true;
                 continue;

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use sluice_relay::datagram::read_clock;
 use sluice_relay::mesh::Output;
 use sluice_sfu::forward::{
-    EncodingId, EncodingSet, Forwarder, LinkId, Origin, OwnerId, PeerId, RoomId, SinkId, SourceId,
-    Target, Track as Forwarded,
+    EncodingId, Forwarder, LinkId, Origin, OwnerId, PeerId, RoomId, SinkId, SourceId, Target,
+    Track as Forwarded,
 };
 use sluice_sfu::rtcp::{NtpTime, SenderClock};
 use sluice_types::ids::{EdgeId, MeetingId, RelayId, TrackId};
+use sluice_types::layers::LayerSet;
 use sluice_types::room::TrackInfo;
 use sluice_types::units::Time;
 
@@ -180,17 +181,17 @@ impl EdgeHost {
                 peer,
                 relay,
                 track,
-                encodings,
+                layers,
                 ..
-            } => self.start_sending(now, peer, relay, &track, encodings),
-            Output::SetEncodings {
+            } => self.start_sending(now, peer, relay, &track, layers),
+            Output::SetLayers {
                 peer,
                 relay,
-                encodings,
+                layers,
             } => {
                 if let Some(&(sink, _)) = self.media.outgoing.get(&(peer, relay)) {
-                    let (set, outlet) = (EncodingSet(encodings), &mut self.media.outlet);
-                    self.media.forwarder.set_encodings(now, sink, set, outlet);
+                    let outlet = &mut self.media.outlet;
+                    self.media.forwarder.set_layers(now, sink, layers, outlet);
                 }
             }
             Output::StopSending { peer, relay } => self.media.stop_sending(&(peer, relay)),
@@ -217,7 +218,7 @@ impl EdgeHost {
         peer: EdgeId,
         relay: RelayId,
         track: &TrackId,
-        encodings: u8,
+        layers: LayerSet,
     ) {
         let media = &mut self.media;
         let Some(source) = media.tracks.get(track).map(|track| track.source) else {
@@ -228,8 +229,7 @@ impl EdgeHost {
         media.links.insert(link, (peer.clone(), relay));
         let (target, outlet) = (Target::Link(link), &mut media.outlet);
         if let Some(sink) = media.forwarder.add_sink(now, source, target, outlet) {
-            let set = EncodingSet(encodings);
-            media.forwarder.set_encodings(now, sink, set, outlet);
+            media.forwarder.set_layers(now, sink, layers, outlet);
             media.outgoing.insert((peer, relay), (sink, link));
         }
     }
@@ -322,16 +322,20 @@ impl EdgeHost {
                 self.wake_hub(scene, HubEvent::KeyFrameWanted(track, encoding.0));
             }
         }
-        for (source, set) in said.wanted_encodings {
+        for (source, layers) in said.wanted_layers {
             let Some(track) = self.media.track_of.get(&source).cloned() else {
                 continue;
             };
             match self.media.tracks.get(&track).map(|track| &track.from) {
                 Some(From::Relay(_)) => {
-                    self.wake_hub(scene, HubEvent::EncodingsWanted(track, set.0));
+                    self.wake_hub(scene, HubEvent::LayersWanted(track, layers));
                 }
                 Some(&From::Client(stay)) => {
-                    let ask = Ask::Encodings { stay, track, set };
+                    let ask = Ask::Layers {
+                        stay,
+                        track,
+                        layers,
+                    };
                     scene.after(ACCESS, Event::Ask(stay.client, ask));
                 }
                 None => {}

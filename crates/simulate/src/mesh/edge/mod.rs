@@ -163,9 +163,9 @@ impl EdgeHost {
                         self.mesh.request_key_frame(&room, &track, encoding);
                     }
                 }
-                HubEvent::EncodingsWanted(track, set) => {
+                HubEvent::LayersWanted(track, layers) => {
                     if let Some(room) = self.media.room_of(&track) {
-                        self.mesh.set_encodings(&room, &track, set);
+                        self.mesh.set_layers(&room, &track, layers);
                     }
                 }
                 HubEvent::CoordinatorUp => self.tell_all_demand(),

@@ -1,10 +1,9 @@
 //! What a forwarder says, kept until it is carried.
 
-use sluice_sfu::forward::{
-    EncodingId, EncodingSet, LinkId, Outbox, PeerId, RoomId, SinkId, SourceId,
-};
+use sluice_sfu::forward::{EncodingId, LinkId, Outbox, PeerId, RoomId, SinkId, SourceId};
 use sluice_sfu::rtcp::{Control, SenderClock, controls};
 use sluice_sfu::rtp::Outgoing;
+use sluice_types::layers::LayerSet;
 use sluice_types::room::MediaKind;
 
 /// What goes out over a relay.
@@ -28,7 +27,7 @@ pub(super) struct Outlet {
     pub(super) key_frames: Vec<(PeerId, u32)>,
     pub(super) relayed: Vec<(LinkId, ForRelay)>,
     pub(super) wanted_key_frames: Vec<(SourceId, EncodingId)>,
-    pub(super) wanted_encodings: Vec<(SourceId, EncodingSet)>,
+    pub(super) wanted_layers: Vec<(SourceId, LayerSet)>,
 }
 
 impl Outbox for Outlet {
@@ -68,8 +67,8 @@ impl Outbox for Outlet {
 
     fn first_packet(&mut self, _: SourceId) {}
 
-    fn encodings_wanted(&mut self, source: SourceId, encodings: EncodingSet) {
-        self.wanted_encodings.push((source, encodings));
+    fn layers_wanted(&mut self, source: SourceId, layers: LayerSet) {
+        self.wanted_layers.push((source, layers));
     }
 
     fn paused(&mut self, _: SinkId, _: bool) {}

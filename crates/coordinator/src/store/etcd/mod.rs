@@ -3,16 +3,17 @@
 
 mod changes;
 mod keys;
-mod meetings;
 mod members;
 mod plans;
 mod session;
-mod shared;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use etcd_client::{GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse, TxnResponse};
+use etcd_client::{
+    Compare, CompareOp, GetOptions, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse, TxnResponse,
+};
 use sluice_types::ids::{Epoch, MeetingId, Term};
 use sluice_types::mesh::control::{RelayTree, RoomPlan};
 use tokio::runtime::Handle;
@@ -25,10 +26,16 @@ use self::keys::Keys;
 use self::members::Members;
 pub use self::members::{EtcdSettings, EtcdTls};
 use self::session::{Lead, Session};
-use super::{Change, Page, Store, StoreError, StoredMeeting, StoredTopology, StoredWaiting};
+use super::{
+    Change, Page, Store, StoreError, StoredMeeting, StoredTopology, StoredWaiting, TOPOLOGIES_MAX,
+};
 
 /// How many keys are asked for or written at once; etcd takes 128 operations in a transaction.
 const BATCH: usize = 60;
+
+/// How long those who wait are kept at least, and for how long one lease is used for new ones.
+const WAITING_KEPT_S: i64 = 300;
+const WAITING_LEASE_USED: Duration = Duration::from_secs(120);
 
 /// The shared store.
 pub struct EtcdStore {
@@ -205,6 +212,43 @@ impl EtcdStore {
         }
     }
 
+    async fn create(&self, meeting: &StoredMeeting) -> Result<(), StoreError> {
+        let key = self.keys.meeting(&meeting.id);
+        let value = serde_json::to_vec(meeting)?;
+        let mut ops = vec![
+            TxnOp::put(key.clone(), value.clone(), None),
+            TxnOp::put(self.keys.place(meeting), "", None),
+        ];
+        if !meeting.ended {
+            ops.push(TxnOp::put(self.keys.open(meeting), "", None));
+        }
+        let txn = Txn::new()
+            .when([Compare::create_revision(&*key, CompareOp::Equal, 0)])
+            .and_then(ops)
+            .or_else([TxnOp::get(&*key, None)]);
+        self.settle(txn, &value).await
+    }
+
+    async fn replace(
+        &self,
+        before: &StoredMeeting,
+        after: &StoredMeeting,
+    ) -> Result<(), StoreError> {
+        let key = self.keys.meeting(&before.id);
+        let (old, new) = (serde_json::to_vec(before)?, serde_json::to_vec(after)?);
+        let open = self.keys.open(after);
+        let open = if after.ended {
+            TxnOp::delete(open, None)
+        } else {
+            TxnOp::put(open, "", None)
+        };
+        let txn = Txn::new()
+            .when([Compare::value(&*key, CompareOp::Equal, old)])
+            .and_then([TxnOp::put(&*key, new.clone(), None), open])
+            .or_else([TxnOp::get(&*key, None)]);
+        self.settle(txn, &new).await
+    }
+
     /// A transaction that is in conflict only if what is kept is not `wanted`: an answer that was
     /// lost may have been that it is done.
     async fn settle(&self, txn: Txn, wanted: &[u8]) -> Result<(), StoreError> {
@@ -226,6 +270,130 @@ impl EtcdStore {
         } else {
             Err(StoreError::Conflict)
         }
+    }
+
+    async fn page(
+        &self,
+        tenant: &str,
+        after: Option<(u64, MeetingId)>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let prefix = self.keys.of_tenant(tenant);
+        let from = after.map_or_else(
+            || prefix.clone().into_bytes(),
+            |(created, id)| {
+                let mut last = self.keys.by_age(tenant, created, id.as_str()).into_bytes();
+                last.push(0);
+                last
+            },
+        );
+        let mut places = self.scan_from(&prefix, from, limit + 1).await?;
+        let more = places.len() > limit;
+        places.truncate(limit);
+        let ids = places.iter().filter_map(|place| {
+            let (_, id) = place.key_str().ok()?.rsplit_once('/')?;
+            id.parse().ok()
+        });
+        let keys = ids.map(|id| self.keys.meeting(&id)).collect();
+        let found = self.get_all(keys).await?.into_iter().flatten();
+        let meetings: Result<_, _> = found
+            .map(|pair| serde_json::from_slice(pair.value()))
+            .collect();
+        Ok(Page {
+            meetings: meetings?,
+            more,
+        })
+    }
+
+    async fn count(&self, prefix: &str) -> Result<usize, StoreError> {
+        let found = self
+            .members
+            .call(|mut client| async move {
+                let count = GetOptions::new().with_prefix().with_count_only();
+                client.get(prefix, Some(count)).await
+            })
+            .await?;
+        Ok(usize::try_from(found.count()).unwrap_or_default())
+    }
+
+    async fn make_signing_key(&self, make: &dyn Fn() -> Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        let key = self.keys.signing_key();
+        if let Some(known) = self.get(&key).await? {
+            return Ok(known.value().to_vec());
+        }
+        let made = make();
+        let txn = Txn::new()
+            .when([Compare::create_revision(&*key, CompareOp::Equal, 0)])
+            .and_then([TxnOp::put(&*key, made.clone(), None)])
+            .or_else([TxnOp::get(&*key, None)]);
+        let done = self.txn(txn).await?;
+        let known = gets(&done).pop().flatten();
+        Ok(known.map_or(made, |known| known.value().to_vec()))
+    }
+
+    async fn rotate(&self, key: &[u8]) -> Result<(), StoreError> {
+        let (now, before) = (self.keys.signing_key(), self.keys.signing_key_before());
+        let until_now = self.get(&now).await?;
+        let revision = until_now.as_ref().map_or(0, KeyValue::mod_revision);
+        let mut ops = vec![TxnOp::put(&*now, key, None)];
+        if let Some(until_now) = until_now {
+            ops.push(TxnOp::put(before, until_now.value(), None));
+        }
+        let txn = Txn::new()
+            .when([Compare::mod_revision(&*now, CompareOp::Equal, revision)])
+            .and_then(ops)
+            .or_else([TxnOp::get(&*now, None)]);
+        self.settle(txn, key).await
+    }
+
+    async fn put_topology(&self, topology: &StoredTopology) -> Result<(), StoreError> {
+        let key = self.keys.topology(topology.version);
+        let value = serde_json::to_vec(topology)?;
+        let mut when = vec![Compare::create_revision(&*key, CompareOp::Equal, 0)];
+        when.push(match topology.version.checked_sub(1) {
+            None => return Err(StoreError::Conflict),
+            Some(0) => {
+                Compare::create_revision(self.keys.topologies(), CompareOp::Equal, 0).with_prefix()
+            }
+            Some(before) => {
+                Compare::create_revision(self.keys.topology(before), CompareOp::Greater, 0)
+            }
+        });
+        let mut ops = vec![TxnOp::put(&*key, value.clone(), None)];
+        if let Some(old) = topology.version.checked_sub(TOPOLOGIES_MAX as u64) {
+            ops.push(TxnOp::delete(self.keys.topology(old), None));
+        }
+        let txn = Txn::new()
+            .when(when)
+            .and_then(ops)
+            .or_else([TxnOp::get(&*key, None)]);
+        self.settle(txn, &value).await
+    }
+
+    async fn put_waiting(&self, waiting: &StoredWaiting) -> Result<(), StoreError> {
+        let value = serde_json::to_vec(waiting)?;
+        let key = self.keys.waiting(&waiting.meeting, &waiting.participant);
+        let lease = {
+            let mut used = self.waiting_lease.lock().await;
+            match *used {
+                Some((lease, since)) if since.elapsed() < WAITING_LEASE_USED => lease,
+                _ => {
+                    let seconds = WAITING_KEPT_S + WAITING_LEASE_USED.as_secs() as i64;
+                    let granted = self
+                        .members
+                        .call(|mut client| async move { client.lease_grant(seconds, None).await })
+                        .await?;
+                    *used = Some((granted.id(), Instant::now()));
+                    granted.id()
+                }
+            }
+        };
+        let put = self.members.call(|mut client| {
+            let (key, value) = (key.clone(), value.clone());
+            let options = PutOptions::new().with_lease(lease);
+            async move { client.put(key, value, Some(options)).await }
+        });
+        put.await.map(drop)
     }
 }
 

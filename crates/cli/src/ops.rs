@@ -68,7 +68,7 @@ pub(crate) struct OpsError {
     /// Where, and why.
     text: String,
     /// What the coordinator said, when it was it that refused.
-    pub(crate) problem: Option<Problem>,
+    pub(crate) problem: Option<Box<Problem>>,
 }
 
 impl std::fmt::Display for OpsError {
@@ -136,7 +136,7 @@ impl OpsArgs {
             |problem| problem.detail.clone().unwrap_or(problem.title.clone()),
         );
         Err(OpsError {
-            problem,
+            problem: problem.map(Box::new),
             ..failed(&reason)
         })
     }

@@ -58,7 +58,7 @@ pub(super) async fn files(
     let Path(wanted) = wanted?;
     let kept = blocking(&shared, |store| store.topologies()).await?;
     let found = kept.into_iter().find(|kept| kept.version == wanted);
-    let found = found.ok_or_else(|| ApplyError::Unknown(wanted))?;
+    let found = found.ok_or(ApplyError::Unknown(wanted))?;
     Ok(Json(VersionFiles {
         version: version(&found),
         files: found.files,

@@ -239,7 +239,7 @@ fn count(shared: &Shared, lasted: Duration) {
             // An edge made it up, or the meeting is gone: nobody's.
             Ok(None) => {}
             Err(error) => {
-                tracing::debug!(%error, meeting = %room, "whose it is will be asked again")
+                tracing::debug!(%error, meeting = %room, "whose it is will be asked again");
             }
         }
     }

@@ -162,7 +162,7 @@ async fn keys_and_guests_come_from_where_their_tenant_wants_them() {
 
     let coordinator = TestCoordinator::start_with(|settings| {
         acme(settings, |acme| {
-            acme.keys_allow = vec!["192.0.2.0/24".parse().expect("a prefix")]
+            acme.keys_allow = vec!["192.0.2.0/24".parse().expect("a prefix")];
         });
     })
     .await;

@@ -172,9 +172,12 @@ impl Control {
     /// Tells every coordinator who came and went; `false` when so much waits somewhere that the whole
     /// must be told instead. While a line is down nothing is kept, as of demand.
     pub fn attendance(&self, attendance: Attendance) -> bool {
-        let lines = self.lines.iter();
+        let mut all = true;
         // Every line is told, also after one that has too much to say.
-        lines.fold(true, |all, line| line.attendance(attendance.clone()) && all)
+        for line in &self.lines {
+            all &= line.attendance(attendance.clone());
+        }
+        all
     }
 
     /// Tells every coordinator how a call goes. What was measured while a line is down is kept, the

@@ -207,7 +207,7 @@ impl Mesh {
             state.steady.get_or_insert(now);
         }
         for (peer, state) in &mut self.peers {
-            if self.connected.contains(peer) && !(state.up && !state.silent) {
+            if (state.silent || !state.up) && self.connected.contains(peer) {
                 state.missing.get_or_insert(now);
             } else {
                 state.missing = None;

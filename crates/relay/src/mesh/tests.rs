@@ -198,7 +198,7 @@ impl World {
                 }
                 Output::KeyFrameWanted { track, .. } => self.key_frames.push((id.clone(), track)),
                 Output::SetLayers { peer, layers, .. } => {
-                    self.layers.push((id.clone(), peer, layers))
+                    self.layers.push((id.clone(), peer, layers));
                 }
                 Output::Data { message, .. } => self.data.push((id.clone(), message)),
                 Output::RemoveLocal { participant, .. } => {

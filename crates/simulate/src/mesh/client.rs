@@ -349,9 +349,8 @@ impl Client {
                 }
             }
             ServerEvent::ParticipantLeft { participant_id, .. } => {
-                if self.view.remove(&participant_id).is_none() {
-                    return Err(format!("{participant_id} left without having been there"));
-                }
+                let known = self.view.remove(&participant_id);
+                known.ok_or_else(|| format!("{participant_id} left without having been there"))?;
             }
             ServerEvent::PresenceChanged {
                 participant_id,

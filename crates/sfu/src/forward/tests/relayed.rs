@@ -140,11 +140,11 @@ impl Chain {
                 .handle_relayed(now, far.source, &packet, &mut far.out);
         }
         far.forwarder.handle_timeout(now, &mut far.out);
-        if let Some((_, layers)) = far.out.wanted.drain(..).last() {
+        if let Some((_, layers)) = far.out.wanted.drain(..).next_back() {
             let out = &mut middle.out;
             middle.forwarder.set_layers(now, self.links[1], layers, out);
         }
-        if let Some((_, layers)) = middle.out.wanted.drain(..).last() {
+        if let Some((_, layers)) = middle.out.wanted.drain(..).next_back() {
             let out = &mut self.near.sent;
             self.near
                 .forwarder

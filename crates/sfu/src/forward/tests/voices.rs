@@ -71,9 +71,9 @@ impl Edge {
     /// Every own voice says something, that many decibels below the loudest possible.
     fn speak(&mut self, now: Time, first: usize, levels: &[u8]) {
         self.sequence = self.sequence.wrapping_add(1);
-        for voice in first..first + VOICES {
+        for (voice, &level) in levels.iter().enumerate().skip(first).take(VOICES) {
             let mut extensions = ExtensionBlock::default();
-            let _ = extensions.push(PUBLISHER / 16, &[levels[voice]]);
+            let _ = extensions.push(PUBLISHER / 16, &[level]);
             let packet = bytes(&Outgoing {
                 marker: false,
                 payload_type: PUBLISHER,

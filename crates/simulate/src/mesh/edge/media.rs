@@ -171,11 +171,11 @@ impl EdgeHost {
             Output::CloseTrack { track, .. } => self.media.remove_track(&track),
             Output::Route {
                 peer, relay, track, ..
-            } => {
-                if self.media.tracks.contains_key(&track) {
-                    self.backbone.route(&peer, relay, Some(track));
-                }
+            } if self.media.tracks.contains_key(&track) => {
+                self.backbone.route(&peer, relay, Some(track));
             }
+            // Its track is gone already.
+            Output::Route { .. } => {}
             Output::Unroute { peer, relay } => self.backbone.route(&peer, relay, None),
             Output::StartSending {
                 peer,

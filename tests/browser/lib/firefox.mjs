@@ -45,7 +45,11 @@ class Bidi {
     });
   }
 
-  /** Firefox wants to be called as it calls itself. @param {string} url @param {string} host @returns {Promise<Bidi>} */
+  /**
+   * @param {string} url
+   * @param {string} host what Firefox calls itself, and wants to be called
+   * @returns {Promise<Bidi>}
+   */
   static connect(url, host) {
     return new Promise((resolve, reject) => {
       const socket = new WebSocket(url, { headers: { host } });

@@ -90,7 +90,7 @@ export class Client {
       prepare: (/** @type {string} */ profile) => trust(profile),
       // It listens on this host's loopback: what comes to a socket of files goes there.
       reach: async (/** @type {URL} */ { port, pathname }) => {
-        const socket = this.#path('bidi');
+        const socket = this.#path(`bidi-${port}`);
         const listener = 'require("net").createServer((one) => one.pipe(require("net").connect(' +
           `${port}, "127.0.0.1")).pipe(one)).listen("${socket}", () => console.log("listening"))`;
         const [program = '', ...rest] = this.host.command([process.execPath, '-e', listener]);

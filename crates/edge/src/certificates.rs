@@ -32,6 +32,11 @@ pub(crate) async fn watch(
     renewals: Vec<Renewal>,
     tls: Option<RustlsConfig>,
 ) {
+    for (of, result) in [("mesh", "refused"), ("public", "refused")] {
+        // Rates see a step only in a series that was there before.
+        metrics::counter!("sluice_edge_certificate_reloads_total", "of" => of, "result" => result)
+            .absolute(0);
+    }
     let files = CredentialFiles::in_dir(&config.mesh_dir);
     let mesh = keep_renewed(files, renewals, |renewed| {
         told(&config, "mesh", renewed.map_err(|error| error.to_string()));

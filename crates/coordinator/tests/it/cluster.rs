@@ -103,10 +103,14 @@ impl Cluster {
                 "name = \"c{index}\"\ntopology = {:?}\nhttp_listen = \"{http}\"\n\
                  control_listen = \"{control}\"\nmesh_dir = {:?}\netcd_endpoints = {endpoints:?}\n\
                  etcd_lease_s = 6\npublic_url = \"http://{http}\"\n\
+                 audit = {:?}\nusage = {:?}\nquality_store = {:?}\n\
                  api_keys = [{{ id = \"acme\", secret = {SECRET:?} }}, \
                  {{ id = \"watch\", secret = {SECRET:?}, tenant = \"acme\", ops = true }}]\n",
                 cluster.work.path(),
                 mesh_dir,
+                cluster.work.path().join(format!("audit-{index}.jsonl")),
+                cluster.work.path().join(format!("usage-{index}.json")),
+                cluster.work.path().join(format!("quality-{index}.redb")),
             );
             std::fs::write(&settings, text).expect("written");
             cluster.coordinators.push(Coordinator {

@@ -256,14 +256,8 @@ fn say(report: &Report, args: &SimulateArgs) {
     ));
     for world in &report.worlds {
         line(format!(
-            "seed {}: {} participants placed, {} rooms planned, {} plans changed, {} beyond a limit, \
-             {} links misaccounted",
-            world.outcome.seed,
-            world.placed,
-            world.planned,
-            world.changed,
-            world.beyond_limits,
-            world.misaccounted_links,
+            "seed {}: {} participants placed, {} rooms planned, {} plans changed, {} beyond a limit",
+            world.outcome.seed, world.placed, world.planned, world.changed, world.beyond_limits,
         ));
     }
     if report.level == "mesh" {

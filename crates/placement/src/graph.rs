@@ -168,8 +168,11 @@ impl Graph {
         changed
     }
 
-    /// Adds an edge that is up.
+    /// Adds an edge that is up, in this region and no other.
     pub fn add_edge(&mut self, edge: EdgeId, region: RegionName) {
+        if self.region_of.get(&edge).is_some_and(|was| *was != region) {
+            self.remove_edge(&edge);
+        }
         let edges = self.edges.entry(region.clone()).or_default();
         if let Err(place) = edges.binary_search(&edge) {
             edges.insert(place, edge.clone());

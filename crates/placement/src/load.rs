@@ -44,6 +44,7 @@ impl Load {
     pub(crate) fn remove(&mut self, links: &[(Region, Region)], bps: u64) {
         for &(from, to) in links {
             let used = &mut self.used[from * self.regions + to];
+            debug_assert!(*used >= bps, "{from} - {to} carries less than is taken off");
             *used = used.saturating_sub(bps);
         }
     }

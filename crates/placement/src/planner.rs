@@ -257,13 +257,22 @@ impl Planner {
         }
     }
 
-    /// An edge comes up.
-    pub fn edge_up(&mut self, edge: EdgeId, region: RegionName) {
+    /// An edge comes up. If it was up in another region, it is gone from there: gives the rooms whose
+    /// plans change at once.
+    pub fn edge_up(&mut self, edge: EdgeId, region: RegionName) -> Vec<Changed> {
+        let was = self.graph.region_of(&edge);
+        let moved = was.is_some_and(|was| *was != region);
+        let changed = if moved {
+            self.edge_down(&edge)
+        } else {
+            Vec::new()
+        };
         let regions = self.graph.net().len();
         self.graph.add_edge(edge, region);
         if self.graph.net().len() != regions {
             self.add_load_up();
         }
+        changed
     }
 
     /// An edge is gone; gives the rooms whose plans change at once.

@@ -21,6 +21,8 @@ pub enum Invariant {
     RostersConverge,
     /// Plans name only edges that are up, and links that are up where there is a way over such.
     PlansAreSound,
+    /// What the planner takes links to carry is what trees put on them.
+    LoadsAddUp,
     /// No edge has more participants than it takes.
     CapacityKept,
 }

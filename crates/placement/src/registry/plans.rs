@@ -31,10 +31,12 @@ impl Plans {
 
     /// The topology is another. Every room is to be planned for it with [`Self::plan`].
     pub fn adopt(&mut self, topology: &Topology) {
+        // What is down is told again at the next look, and what came up meanwhile is not.
+        for (a, b) in std::mem::take(&mut self.links_down) {
+            self.planner.set_link_up(&a, &b, true);
+        }
         let rules = Rules::from(Limits::from(topology.policy()));
         self.planner.adopt(topology, rules);
-        // Told again at the next look.
-        self.links_down.clear();
     }
 
     /// The mesh is like this now; gives the rooms whose plans change at once. Those that are only
@@ -44,7 +46,7 @@ impl Plans {
         let before = std::mem::replace(&mut self.edges, mesh.edges.clone());
         for (edge, region) in &mesh.edges {
             if before.get(edge) != Some(region) {
-                self.planner.edge_up(edge.clone(), region.clone());
+                changed.extend(rooms(self.planner.edge_up(edge.clone(), region.clone())));
             }
         }
         for edge in before.keys().filter(|edge| !mesh.edges.contains_key(*edge)) {

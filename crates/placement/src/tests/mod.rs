@@ -1,4 +1,5 @@
 mod failures;
+mod loads;
 mod optimality;
 mod oracle;
 mod policy;

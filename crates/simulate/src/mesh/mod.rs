@@ -63,7 +63,7 @@ pub enum Sabotage {
     LoseSubscriptions,
     /// Edges tell their children nothing that changes in a roster.
     LoseRosterChanges,
-    /// Edges forget which plan they follow, and go back to the first one.
+    /// Edges forget which plan they follow, and go back to the room's first one.
     FollowOldPlans,
     /// The coordinator gives epochs again.
     RepeatEpochs,

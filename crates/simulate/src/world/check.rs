@@ -93,41 +93,65 @@ impl Simulation {
                 return Some((Invariant::CapacityKept, what));
             }
         }
-        None
+        self.misaccounted()
     }
 
-    /// How many links are said to carry something else than what trees put on them.
-    pub(super) fn misaccounted(&self) -> u64 {
-        let mut loads = BTreeMap::new();
+    /// A link that the planner takes to carry something else than what trees put on it. Standbys
+    /// receive no tracks, and put nothing on any.
+    pub(super) fn misaccounted(&self) -> Option<(Invariant, String)> {
+        let number_of: BTreeMap<_, _> = self.rooms.iter().map(|room| (room.id(), room)).collect();
+        let mut loads: BTreeMap<_, u64> = BTreeMap::new();
         for (id, planned) in self.planner.rooms() {
+            let room = number_of.get(id)?;
+            let wanted_by = room
+                .edges()
+                .map(|edge| &self.edges[usize::from(edge)].id)
+                .collect();
             for tree in &planned.trees {
-                self.add_loads(id, tree, &mut loads);
+                let bps = self.planner.planned_bitrate(id, &tree.root)?.as_bps();
+                for link in self.crossed(tree, &wanted_by) {
+                    *loads.entry(link).or_default() += bps;
+                }
             }
         }
-        let differs = |((from, to), bps): &(&(RegionName, RegionName), &u64)| {
-            self.planner.load(from, to).as_bps() != **bps
-        };
-        loads.iter().filter(differs).count() as u64
+        let ends =
+            |(a, b): &(RegionName, RegionName)| [(a.clone(), b.clone()), (b.clone(), a.clone())];
+        let mut links = self.links.iter().flat_map(ends);
+        links.find_map(|(from, to)| {
+            let taken = self.planner.load(&from, &to).as_bps();
+            let link = (from, to);
+            let put = loads.get(&link).copied().unwrap_or_default();
+            (taken != put).then(|| {
+                let (from, to) = link;
+                let what = format!(
+                    "{from} is taken to send {to} {taken} b/s, and trees make it send {put}"
+                );
+                (Invariant::LoadsAddUp, what)
+            })
+        })
     }
 
-    /// What a tree puts on links.
-    fn add_loads(
+    /// The links that a tree's tracks cross, as often as they do.
+    fn crossed(
         &self,
-        room: &sluice_types::ids::MeetingId,
         tree: &RelayTree,
-        loads: &mut BTreeMap<(RegionName, RegionName), u64>,
-    ) {
+        wanted_by: &BTreeSet<&EdgeId>,
+    ) -> Vec<(RegionName, RegionName)> {
         let graph = self.planner.graph();
-        let bps = self.planner.planned_bitrate(room, &tree.root);
-        for branch in &tree.branches {
-            let ends = graph
-                .region_of(&branch.parent)
-                .zip(graph.region_of(&branch.edge));
+        // Parents come before their children.
+        let mut feeds = BTreeSet::new();
+        let mut crossed = Vec::new();
+        for branch in tree.branches.iter().rev() {
+            if !wanted_by.contains(&branch.edge) && !feeds.contains(&branch.edge) {
+                continue;
+            }
+            feeds.insert(&branch.parent);
+            let ends = (graph.region_of(&branch.parent)).zip(graph.region_of(&branch.edge));
             if let Some((from, to)) = ends.filter(|(from, to)| from != to) {
-                let load = loads.entry((from.clone(), to.clone())).or_insert(0);
-                *load += bps.map_or(0, |bps| bps.as_bps());
+                crossed.push((from.clone(), to.clone()));
             }
         }
+        crossed
     }
 }
 

@@ -48,7 +48,8 @@ impl Simulation {
         self.report.outcome.faults.edge_restarts += 1;
         self.edges[edge].up = true;
         let (id, region) = (self.edges[edge].id.clone(), self.edges[edge].region.clone());
-        self.planner.edge_up(id, region);
+        let changed = self.planner.edge_up(id, region);
+        self.take(changed);
     }
 
     fn set_link(&mut self, link: usize, up: bool) {

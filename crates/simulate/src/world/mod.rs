@@ -83,8 +83,6 @@ pub struct Report {
     pub changed: u64,
     /// Plans that could not keep to every limit.
     pub beyond_limits: u64,
-    /// Links that the planner takes to carry something else, in the end, than what trees put on them.
-    pub misaccounted_links: u64,
 }
 
 /// Somebody.
@@ -187,7 +185,6 @@ impl Simulation {
                 planned: 0,
                 changed: 0,
                 beyond_limits: 0,
-                misaccounted_links: 0,
             },
         }
     }
@@ -207,6 +204,9 @@ impl Simulation {
             self.act();
             if self.dice.below(self.world.fault_every.max(1)) == 0 {
                 self.fail_something();
+                if let Some((invariant, what)) = self.misaccounted() {
+                    self.breaks(invariant, what);
+                }
             }
             if self.report.outcome.events.is_multiple_of(1_000) {
                 self.refresh(REFRESH);
@@ -217,7 +217,6 @@ impl Simulation {
         if self.report.outcome.broken.is_none() {
             self.report.outcome.settled_ms = Some(0);
         }
-        self.report.misaccounted_links = self.misaccounted();
         self.report.outcome.virtual_ms = self.now.as_millis();
         progress(all, all);
         self.report

@@ -52,3 +52,30 @@ fn a_plan_over_a_dead_link_is_seen() {
     let broken = simulation.report.outcome.broken.expect("seen");
     assert_eq!(broken.invariant, Invariant::PlansAreSound);
 }
+
+#[test]
+fn a_load_that_does_not_add_up_is_seen() {
+    let mut simulation = Simulation::new(SMALL, 3);
+    for person in 0..simulation.people.len() {
+        simulation.enter(person);
+    }
+    assert_eq!(simulation.misaccounted(), None);
+    // Somebody is at a standby, and the planner was not told.
+    let standby = simulation.planner.rooms().find_map(|(id, planned)| {
+        let room = simulation.rooms.iter().position(|room| room.id() == id)?;
+        let here = |edge: &EdgeId| {
+            let at = simulation
+                .edges
+                .iter()
+                .position(|other| other.id == *edge)? as u16;
+            Some((at, simulation.rooms[room].has(at)))
+        };
+        let last = planned.trees.iter().filter_map(|tree| tree.branches.last());
+        let mut outside = last.filter_map(|branch| here(&branch.edge).filter(|(_, has)| !has));
+        Some((room, outside.next()?.0))
+    });
+    let (room, edge) = standby.expect("a standby");
+    simulation.rooms[room].enter(edge);
+    let (invariant, _) = simulation.misaccounted().expect("seen");
+    assert_eq!(invariant, Invariant::LoadsAddUp);
+}

@@ -267,3 +267,15 @@ fn an_edge_that_goes_moves_its_rooms_and_one_that_comes_back_is_used_when_worth_
     third.call(1);
     assert_eq!(plans(&again), plans(&third), "equal input, equal plans");
 }
+
+#[test]
+fn a_link_that_comes_up_while_the_topology_changes_is_used_again() {
+    let mut mesh = Mesh4::start();
+    let mut cut = mesh.registry.mesh();
+    let name = |name: &str| name.parse::<RegionName>().expect("a region");
+    cut.links_down.insert((name("north"), name("west")));
+    mesh.plans.follow(&cut);
+    mesh.plans.adopt(mesh.registry.topology());
+    mesh.call(1);
+    assert_eq!(mesh.over(1), "north");
+}

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use sluice_relay::mesh::Mesh;
 use sluice_types::ids::MeetingId;
 use sluice_types::mesh::control::{
     CoordinatorMessage, EdgeMessage, Heartbeat, LinkReport, Registration, RelayReport, RoomPlan,
@@ -110,9 +109,9 @@ impl EdgeHost {
                 self.backbone.directory = edges.into_iter().map(|edge| edge.edge).collect();
             }
             CoordinatorMessage::Plan(plan) => {
-                let plan = self.sabotaged(scene, plan);
-                self.mesh.apply_plan(&plan);
-                self.report(scene);
+                let plan = sabotaged(scene, plan);
+                self.follow(scene, &plan);
+                self.go_back(scene, plan);
             }
             CoordinatorMessage::End { room, reason } => {
                 if let (Some(reason), Some(state)) = (reason, self.rooms.get_mut(&room)) {
@@ -132,24 +131,27 @@ impl EdgeHost {
         }
     }
 
-    /// The plan, unless plans are to be broken.
-    fn sabotaged(&mut self, scene: &Scene, mut plan: RoomPlan) -> RoomPlan {
-        if scene.breaks(Sabotage::PlanInCircles) {
-            for tree in &mut plan.trees {
-                if let [first, .., last] = &mut *tree.branches {
-                    (first.parent, first.backup) = (last.edge.clone(), None);
-                    (last.parent, last.backup) = (first.edge.clone(), None);
-                }
-            }
+    fn follow(&mut self, scene: &mut Scene, plan: &RoomPlan) {
+        self.mesh.apply_plan(plan);
+        // Of a room that it only passes on, an edge keeps nothing but the plan.
+        if let Some(epoch) = self.mesh.epoch(&plan.room) {
+            let now = scene.now;
+            scene.watch.followed(now, self.me, &plan.room, epoch);
         }
-        if scene.breaks(Sabotage::FollowOldPlans) {
-            let first = self.first.get_or_insert_with(|| plan.clone());
-            if first.room == plan.room && first.epoch < plan.epoch {
-                self.mesh = Mesh::new(self.id.clone(), self.region.clone());
-                return first.clone();
-            }
+        self.report(scene);
+    }
+
+    /// Forgets a plan that was just followed for the room's first one, if plans are to be broken so.
+    fn go_back(&mut self, scene: &mut Scene, plan: RoomPlan) {
+        if !scene.breaks(Sabotage::FollowOldPlans) {
+            return;
         }
-        plan
+        let first = self.first.entry(plan.room.clone()).or_insert(plan.clone());
+        if first.epoch < plan.epoch {
+            let first = first.clone();
+            self.mesh.end_room(&first.room);
+            self.follow(scene, &first);
+        }
     }
 
     fn forget_room(&mut self, scene: &mut Scene, room: &MeetingId) {
@@ -236,4 +238,17 @@ impl EdgeHost {
             })
             .collect()
     }
+}
+
+/// The plan, unless plans are to be broken.
+fn sabotaged(scene: &Scene, mut plan: RoomPlan) -> RoomPlan {
+    if scene.breaks(Sabotage::PlanInCircles) {
+        for tree in &mut plan.trees {
+            if let [first, .., last] = &mut *tree.branches {
+                (first.parent, first.backup) = (last.edge.clone(), None);
+                (last.parent, last.backup) = (first.edge.clone(), None);
+            }
+        }
+    }
+    plan
 }

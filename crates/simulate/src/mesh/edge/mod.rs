@@ -50,8 +50,8 @@ pub(super) struct EdgeHost {
     up: BTreeMap<EdgeId, End>,
     control: Control,
     pub(super) capacity: u32,
-    /// The first plan that came, for [`Sabotage::FollowOldPlans`].
-    first: Option<RoomPlan>,
+    /// The first plan of each room that came, for [`Sabotage::FollowOldPlans`].
+    first: BTreeMap<MeetingId, RoomPlan>,
 }
 
 impl EdgeHost {
@@ -82,7 +82,7 @@ impl EdgeHost {
             up: BTreeMap::new(),
             control: Control::default(),
             capacity,
-            first: None,
+            first: BTreeMap::new(),
         }
     }
 

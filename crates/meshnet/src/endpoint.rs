@@ -22,6 +22,9 @@ use crate::tls::{Credentials, CredentialsError};
 
 /// The MTU that every QUIC path must carry (RFC 9000, section 14), in bytes of UDP payload.
 pub const MTU_MIN: u16 = 1200;
+/// How near to what a path carries discovery comes, in bytes. Browsers' longest packets just fit into
+/// what IPv6 guarantees, a few bytes less would have many of them split.
+const MTU_STEP: u16 = 4;
 /// The most streams that a peer may have open at once.
 const STREAMS_MAX: u32 = 4;
 /// The most handshakes under way at once; further ones are refused.
@@ -101,13 +104,15 @@ impl TransportSettings {
                 value: self.idle_timeout,
             }
         })?;
+        let mut discovery = MtuDiscoveryConfig::default();
+        discovery.minimum_change(MTU_STEP);
         let mut config = TransportConfig::default();
         config
             .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS_MAX))
             .max_concurrent_uni_streams(VarInt::from_u32(self.one_way_streams))
             .initial_mtu(self.initial_mtu.max(MTU_MIN))
             .min_mtu(MTU_MIN)
-            .mtu_discovery_config(Some(MtuDiscoveryConfig::default()))
+            .mtu_discovery_config(Some(discovery))
             .keep_alive_interval(Some(self.keep_alive))
             .max_idle_timeout(Some(idle))
             .initial_rtt(self.initial_rtt)

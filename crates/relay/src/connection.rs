@@ -13,7 +13,6 @@ use sluice_types::room::MediaKind;
 use sluice_types::units::{Bitrate, Time};
 
 use crate::datagram::{CLOCK_BYTES, Split, Splitter, write_clock};
-use crate::hop::wire::ENVELOPE_BYTES_MAX;
 use crate::hop::{Hop, HopCounters, HopSettings, Measured};
 use crate::share::{Capacity, Class, RoomKey, ShareCounters, Shares};
 
@@ -128,6 +127,11 @@ impl Connection {
         self.capacity.limit()
     }
 
+    /// From now on repairs, parity and probes may be this much of the media, in thousandths.
+    pub fn set_overhead(&mut self, permille: u16) {
+        self.hop.set_overhead(permille);
+    }
+
     /// How many encodings are shed now.
     #[must_use]
     pub fn away(&self) -> usize {
@@ -231,7 +235,7 @@ impl Connection {
             let datagram = self.hop.send(now, datagram);
             return Some(self.spend(datagram));
         }
-        let longest = longest.saturating_sub(ENVELOPE_BYTES_MAX);
+        let longest = longest.saturating_sub(self.hop.envelope_bytes());
         while let Some(packet) = self.shares.pop() {
             if let Some(datagram) = self.take_apart(packet, longest) {
                 let datagram = self.hop.send(now, datagram);

@@ -83,6 +83,15 @@ pub enum DatagramError {
     },
 }
 
+/// Kind, relay and number.
+const fn header_bytes(RelayId(relay): RelayId) -> usize {
+    match relay {
+        0..=63 => 1 + 1 + 2,
+        64..=16_383 => 1 + 2 + 2,
+        _ => HEADER_BYTES_MAX,
+    }
+}
+
 fn put_header(buffer: &mut BytesMut, kind: Kind, RelayId(relay): RelayId, sequence: u16) {
     buffer.put_u8(kind.byte());
     match relay {
@@ -161,7 +170,7 @@ impl Splitter {
     /// # Errors
     /// When two are not enough.
     pub fn split(&mut self, packet: &[u8], datagram: usize) -> Result<Split, DatagramError> {
-        let room = datagram.saturating_sub(HEADER_BYTES_MAX);
+        let room = datagram.saturating_sub(header_bytes(self.relay));
         if packet.len() > 2 * room {
             return Err(DatagramError::TooLong {
                 bytes: packet.len(),

@@ -1,5 +1,8 @@
 //! Real QUIC on loopback between supervisors.
 
+mod moved;
+mod sizes;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

@@ -26,6 +26,8 @@ pub enum DropReason {
     Loss,
     /// It would have waited for its turn longer than the queue is.
     QueueFull,
+    /// It is longer than what fits.
+    TooLong,
 }
 
 /// One direction of a link. Equal figures, seed and packets make equal verdicts.
@@ -61,6 +63,9 @@ impl Impairment {
 
     /// Decides on a packet of `bytes` bytes that enters the link at `now`.
     pub fn on_packet(&mut self, now: Time, bytes: usize) -> Verdict {
+        if self.figures.longest.is_some_and(|longest| bytes > longest) {
+            return Verdict::Drop(DropReason::TooLong);
+        }
         let Some(sent) = self.send(now, bytes) else {
             return Verdict::Drop(DropReason::QueueFull);
         };

@@ -18,6 +18,9 @@ pub struct LinkFigures {
     /// How long a packet may wait for its turn when there is a rate. A packet that would wait
     /// longer is dropped (tail drop).
     pub queue: Duration,
+    /// The longest UDP payload that fits, in bytes; `None` is any. A longer packet is dropped
+    /// without a word, as where nothing tells of it.
+    pub longest: Option<usize>,
     /// The share of packets, 0 to 1, that are held back by [`Self::reorder_by`], so that later ones
     /// overtake them.
     pub reorder: f64,
@@ -33,6 +36,7 @@ impl Default for LinkFigures {
             loss: LossModel::None,
             rate: None,
             queue: Duration::from_millis(100),
+            longest: None,
             reorder: 0.0,
             reorder_by: Duration::ZERO,
         }

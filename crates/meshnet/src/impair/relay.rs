@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sluice_types::units::Time;
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
@@ -61,6 +61,7 @@ struct Counters {
     delivered: AtomicU64,
     lost: AtomicU64,
     queue_full: AtomicU64,
+    too_long: AtomicU64,
 }
 
 impl Direction {
@@ -89,6 +90,7 @@ impl Direction {
             }
             Verdict::Drop(DropReason::Loss) => (&self.counters.lost, None),
             Verdict::Drop(DropReason::QueueFull) => (&self.counters.queue_full, None),
+            Verdict::Drop(DropReason::TooLong) => (&self.counters.too_long, None),
         };
         counter.fetch_add(1, Ordering::Relaxed);
         at
@@ -106,6 +108,7 @@ impl Direction {
             delivered: self.counters.delivered.load(Ordering::Relaxed),
             lost: self.counters.lost.load(Ordering::Relaxed),
             queue_full: self.counters.queue_full.load(Ordering::Relaxed),
+            too_long: self.counters.too_long.load(Ordering::Relaxed),
         }
     }
 }
@@ -119,6 +122,8 @@ pub struct RelayStats {
     pub lost: u64,
     /// Packets that found the link's queue full.
     pub queue_full: u64,
+    /// Packets that did not fit.
+    pub too_long: u64,
 }
 
 /// A UDP port that passes packets on to a target over an impaired link, and answers back.
@@ -129,6 +134,7 @@ pub struct ImpairmentRelay {
     local: SocketAddr,
     there: Arc<Direction>,
     back: Arc<Direction>,
+    forget: Arc<Notify>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -147,6 +153,7 @@ impl ImpairmentRelay {
         let there = Direction::new(settings.there, settings.seed);
         // Another sequence than that of the way there.
         let back = Direction::new(settings.back, !settings.seed);
+        let forget = Arc::<Notify>::default();
         let listener = Listener {
             socket,
             target,
@@ -154,12 +161,14 @@ impl ImpairmentRelay {
             back: Arc::clone(&back),
             client_timeout: settings.client_timeout,
             clients: BTreeMap::new(),
+            forget: Arc::clone(&forget),
         };
         let task = tokio::spawn(listener.run());
         Ok(Self {
             local,
             there,
             back,
+            forget,
             _task: AbortOnDropHandle::new(task),
         })
     }
@@ -174,6 +183,12 @@ impl ImpairmentRelay {
     pub fn set_figures(&self, there: LinkFigures, back: LinkFigures) {
         self.there.set_figures(there);
         self.back.set_figures(back);
+    }
+
+    /// Gives every client another port at the target from its next packet on, as a NAT does that
+    /// forgot it. What is on its way under the old one is lost.
+    pub fn change_ports(&self) {
+        self.forget.notify_one();
     }
 
     /// What became of packets on the way to the target.
@@ -204,6 +219,7 @@ struct Listener {
     back: Arc<Direction>,
     client_timeout: Duration,
     clients: BTreeMap<SocketAddr, Session>,
+    forget: Arc<Notify>,
 }
 
 impl Listener {
@@ -218,6 +234,7 @@ impl Listener {
                     // An earlier answer met a closed port; the socket itself is sound.
                     Err(error) => debug!(%error, "a relay's socket says"),
                 },
+                () = self.forget.notified() => self.clients.clear(),
                 _ = sweep.tick() => {
                     let timeout = self.client_timeout;
                     self.clients.retain(|_, session| !session.idle_for(timeout));

@@ -101,6 +101,21 @@ fn held_back_packets_are_overtaken() {
     assert!((800..1_000).contains(&overtaken), "{overtaken}");
 }
 
+#[test]
+fn what_does_not_fit_is_dropped_and_takes_no_room() {
+    let figures = LinkFigures {
+        longest: Some(1_252),
+        rate: Some(Bitrate::mbps(1)),
+        queue: Duration::ZERO,
+        ..LinkFigures::default()
+    };
+    let mut link = Impairment::new(figures, 1);
+    let too_long = link.on_packet(Time::ZERO, 1_253);
+    assert_eq!(too_long, Verdict::Drop(DropReason::TooLong));
+    let fits = link.on_packet(Time::ZERO, 1_252);
+    assert!(matches!(fits, Verdict::Deliver { .. }));
+}
+
 proptest! {
     #[test]
     fn the_same_seed_decides_the_same(seed: u64) {

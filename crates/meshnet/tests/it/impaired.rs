@@ -256,3 +256,48 @@ async fn a_killed_and_restarted_peer_is_noticed_long_before_the_idle_timeout() {
     let lost = within(connection.quic().closed()).await;
     assert_eq!(lost, quinn::ConnectionError::Reset);
 }
+
+#[tokio::test]
+async fn a_connection_goes_on_when_a_peer_has_another_address() {
+    let ca = MeshCa::generate("test").expect("a CA");
+    let paris = endpoint(&ca, &edge("paris-1"), 1200);
+    let tokyo = endpoint(&ca, &edge("tokyo-1"), 1200);
+    let relay = ImpairmentRelay::start(LOOPBACK, address(&tokyo), RelaySettings::default())
+        .await
+        .expect("started");
+    let dialled = within(paris.connect(relay.local_address(), &edge("tokyo-1"), &[ALPN]))
+        .await
+        .expect("connected");
+    let accepted = within(tokyo.accept()).await.expect("accepted");
+    let (mut send, _receive) = dialled
+        .open_messages::<BackboneMessage, BackboneMessage>()
+        .await
+        .expect("a stream");
+    send.send(&BackboneMessage::Goodbye {}).await.expect("sent");
+    let (mut answer, mut heard) =
+        within(accepted.accept_messages::<BackboneMessage, BackboneMessage>())
+            .await
+            .expect("the stream");
+    assert!(within(heard.recv()).await.expect("read").is_some());
+    let before = accepted.remote_address();
+    relay.change_ports();
+    let (mut last, mut said) = (0, 0);
+    within(async {
+        // What was under way under the old port is lost, and sent again.
+        while accepted.remote_address() == before || last < 100 {
+            said += 1;
+            let relay = RelayId(said);
+            let message = BackboneMessage::KeyFrame { relay, encoding: 0 };
+            send.send(&message).await.expect("sent");
+            let Some(BackboneMessage::KeyFrame { relay, .. }) = heard.recv().await.expect("read")
+            else {
+                panic!("another message");
+            };
+            last += 1;
+            assert_eq!(relay.0, last, "in order, and each once");
+            answer.send(&message).await.expect("sent back");
+        }
+    })
+    .await;
+    assert_eq!(dialled.quic().close_reason(), None);
+}

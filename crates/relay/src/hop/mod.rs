@@ -30,7 +30,7 @@ pub use self::health::{Measured, Ratio};
 use self::receiver::{Pace, Receiver};
 use self::sender::Sender;
 use self::silence::Silence;
-use self::wire::{Frame, Probe, is_hop};
+use self::wire::{Frame, MEDIA_HEADER_BYTES, PARITY_ENVELOPE_BYTES, Probe, is_hop};
 
 /// How often probes are sent while there is media, while there is none, and before the peer answers.
 const PROBE_EVERY: Duration = Duration::from_millis(100);
@@ -245,7 +245,28 @@ impl Hop {
         (self.health.round_trip() / 10).clamp(Duration::from_millis(8), Duration::from_millis(40))
     }
 
-    /// A relay's datagram, of at most the path's longest less [`wire::ENVELOPE_BYTES_MAX`], as it is
+    /// From now on repairs, parity and probes may be this much of the media, in thousandths; see
+    /// [`HopSettings::overhead_permille`].
+    pub fn set_overhead(&mut self, permille: u16) {
+        self.settings.overhead_permille = permille;
+        self.sender.set_overhead(permille);
+        if permille == 0 {
+            self.sender.use_parity(false);
+        }
+    }
+
+    /// What a relay's datagram grows by at most when it is sent now, or its parity is. Most hops use
+    /// no parity, and their longest packets need not be split for it.
+    #[must_use]
+    pub const fn envelope_bytes(&self) -> usize {
+        if self.sender.parity {
+            PARITY_ENVELOPE_BYTES
+        } else {
+            MEDIA_HEADER_BYTES
+        }
+    }
+
+    /// A relay's datagram, of at most the path's longest less [`Self::envelope_bytes`], as it is
     /// to be transmitted now.
     pub fn send(&mut self, now: Time, inner: Bytes) -> Bytes {
         self.active = true;

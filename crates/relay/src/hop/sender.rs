@@ -8,7 +8,7 @@ use sluice_types::units::Time;
 
 use super::HopCounters;
 use super::parity::{BlockEncoder, PACKETS_MAX, PARITIES_MAX};
-use super::wire::write_media;
+use super::wire::{MEDIA_HEADER_BYTES, write_media};
 
 /// What is remembered to be sent again. The oldest is forgotten first.
 const HISTORY_PACKETS: usize = 8_192;
@@ -31,9 +31,6 @@ const CREDIT_LEFT: [i64; 3] = [0, 6 * 1024, 24 * 1024];
 /// The part of the overhead that parity gets where it is used, in hundredths. The rest is for repairs
 /// of what it does not bring back.
 const PARITY_PART: u64 = 60;
-
-/// Bytes before the relay's datagram.
-const HEADER: usize = 5;
 
 struct Sent {
     datagram: Bytes,
@@ -73,6 +70,11 @@ impl Sender {
         self.next
     }
 
+    /// From now on repairs, parity and probes may be this much of the media.
+    pub(super) const fn set_overhead(&mut self, permille: u16) {
+        self.overhead_permille = permille as u64;
+    }
+
     /// What a probe costs comes off the overhead too.
     pub(super) const fn spend(&mut self, bytes: usize) {
         self.credit -= bytes as i64;
@@ -100,7 +102,8 @@ impl Sender {
         self.parity_credit = (self.parity_credit + for_parity).min(CREDIT_MAX);
         self.remember(now, datagram.clone());
         if self.parity {
-            self.block.push(now, number, datagram.slice(HEADER..));
+            self.block
+                .push(now, number, datagram.slice(MEDIA_HEADER_BYTES..));
             self.close_block(now, block_age, counters, out);
         }
         datagram
@@ -168,7 +171,11 @@ impl Sender {
             self.credit -= sent.datagram.len() as i64;
             counters.repairs_sent += 1;
             counters.repair_bytes += sent.datagram.len() as u64;
-            out.push_back(write_media(number as u32, true, &sent.datagram[HEADER..]));
+            out.push_back(write_media(
+                number as u32,
+                true,
+                &sent.datagram[MEDIA_HEADER_BYTES..],
+            ));
         }
     }
 

@@ -20,8 +20,11 @@ pub const VERSION: u8 = 1;
 /// The most entries of one datagram of missing numbers.
 pub const NACKS_MAX: usize = 64;
 
-/// What a numbered datagram, or the parity of one, is longer than the relay's datagram at most.
-pub const ENVELOPE_BYTES_MAX: usize = PARITY_HEADER_BYTES + LENGTH_BYTES + 1;
+/// What a numbered datagram is longer than the relay's datagram: kind and number.
+pub const MEDIA_HEADER_BYTES: usize = 1 + 4;
+
+/// The same of the parity of one, at most.
+pub const PARITY_ENVELOPE_BYTES: usize = PARITY_HEADER_BYTES + LENGTH_BYTES + 1;
 
 /// Kind, first number, packets, parities, place.
 const PARITY_HEADER_BYTES: usize = 1 + 4 + 3;
@@ -149,7 +152,7 @@ impl Probe {
 /// The datagram that carries a relay's one.
 #[must_use]
 pub fn write_media(number: u32, repair: bool, inner: &[u8]) -> Bytes {
-    let mut buffer = BytesMut::with_capacity(5 + inner.len());
+    let mut buffer = BytesMut::with_capacity(MEDIA_HEADER_BYTES + inner.len());
     buffer.put_u8(if repair { REPAIR } else { MEDIA });
     buffer.put_u32(number);
     buffer.put_slice(inner);

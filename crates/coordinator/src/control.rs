@@ -20,6 +20,7 @@ use crate::lead;
 use crate::registry::News;
 use crate::revocations;
 use crate::state::{Shared, TO_EDGE, wall_ms};
+use crate::topology;
 
 /// How long a registration may take.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -152,6 +153,7 @@ async fn register(
     let _ = line.try_send(welcome);
     let _ = line.try_send(revocations::message(shared));
     shared.add_line(edge.clone(), number, line);
+    topology::tell_repairs(shared, &edge);
     if let Some(term) = shared.leading() {
         lead::announce(shared, &edge, term);
     }

@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sluice_types::ids::EdgeId;
+use sluice_types::mesh::control::CoordinatorMessage;
 use sluice_types::topology::{Change as Difference, Fault, How, Topology, TopologyFiles};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
@@ -199,9 +201,28 @@ fn adopt(shared: &Shared, stored: &StoredTopology, topology: Topology) {
         tracing::warn!(%edge, "an edge is not in the topology any more and is let go");
         shared.cut_line(edge);
     }
+    for edge in shared.connected() {
+        tell_repairs(shared, &edge);
+    }
     shared.publish_directory();
     let rooms = shared.registry().room_ids();
     shared.replan(rooms);
+}
+
+/// Tells an edge how much its repairs may cost on the links of its region.
+pub(crate) fn tell_repairs(shared: &Shared, edge: &EdgeId) {
+    let overheads = {
+        let registry = shared.registry();
+        let topology = registry.topology();
+        let Some((region, _)) = topology.edge(edge) else {
+            return;
+        };
+        let links = topology.links().iter();
+        let ends = links.filter_map(|link| Some((link.other_end(region.name())?, link)));
+        ends.map(|(other, link)| (other.clone(), link.overhead()))
+            .collect()
+    };
+    shared.tell(edge, CoordinatorMessage::Repairs { overheads });
 }
 
 /// A change in a word or two.

@@ -83,6 +83,32 @@ async fn a_region_more_is_let_in_without_a_restart_and_edges_hear_of_it() {
     );
 }
 
+/// Until the edge hears that repairs cost at most this much of the media, in thousandths.
+async fn repairs(edge: &mut FakeEdge, to: &str, permille: u16) {
+    edge.until(|message| match message {
+        CoordinatorMessage::Repairs { overheads } => overheads
+            .iter()
+            .any(|(region, overhead)| region.as_str() == to && overhead.as_permille() == permille),
+        _ => false,
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn edges_hear_what_repairs_on_their_links_may_cost_and_when_it_changes() {
+    let coordinator = TestCoordinator::start().await;
+    let mut west = coordinator.edge("west").await;
+    repairs(&mut west, "middle", 100).await;
+    let mut files = TopologyFiles::read(coordinator.dir()).expect("files");
+    let mesh = &files.0["topology.toml"];
+    let mesh = mesh.replace("[[link]]\n", "[[link]]\nrepair_overhead_percent = 30\n");
+    files.0.insert("topology.toml".to_owned(), mesh);
+    assert_eq!(apply(&coordinator, &files, false).await.status, 200);
+    repairs(&mut west, "middle", 300).await;
+    let mut middle = coordinator.edge("middle").await;
+    repairs(&mut middle, "west", 300).await;
+}
+
 #[tokio::test]
 async fn a_wrong_topology_changes_nothing_and_says_why() {
     let coordinator = TestCoordinator::start().await;

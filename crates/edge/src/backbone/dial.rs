@@ -24,6 +24,8 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that is ready for use.
 pub(super) struct Ready {
     pub(super) peer: EdgeId,
+    /// Where it says it is.
+    pub(super) region: RegionName,
     pub(super) connection: MeshConnection,
     pub(super) sender: MessageSender<BackboneMessage>,
     pub(super) receiver: MessageReceiver<BackboneMessage>,
@@ -62,7 +64,11 @@ pub(super) async fn greet(
             region: region.clone(),
         };
         sender.send(&hello).await?;
-        let Some(BackboneMessage::Hello { edge: named, .. }) = receiver.recv().await? else {
+        let Some(BackboneMessage::Hello {
+            edge: named,
+            region,
+        }) = receiver.recv().await?
+        else {
             return Err(HelloError::NotHello);
         };
         if connection.peer().edge() != Some(&named) {
@@ -71,11 +77,12 @@ pub(super) async fn greet(
                 certified: connection.peer().clone(),
             });
         }
-        Ok((named, sender, receiver))
+        Ok((named, region, sender, receiver))
     };
     match timeout(HELLO_TIMEOUT, exchange).await {
-        Ok(Ok((peer, sender, receiver))) => Ok(Ready {
+        Ok(Ok((peer, region, sender, receiver))) => Ok(Ready {
             peer,
+            region,
             connection,
             sender,
             receiver,

@@ -11,6 +11,7 @@ use sluice_types::ids::{EdgeId, RelayId};
 use sluice_types::mesh::backbone::{BackboneMessage, STEADY_PROBES};
 use sluice_types::mesh::control::{LinkQuality, LinkReport};
 use sluice_types::mesh::version::Version;
+use sluice_types::topology::Overhead;
 use tokio::sync::mpsc;
 
 use super::outlet::{Outlet, Queue};
@@ -55,6 +56,10 @@ impl Link {
     /// Routes are as many as this edge's own subscriptions, so their channel needs no bound.
     pub(super) fn route(&self, relay: RelayId, route: Option<Route>) {
         self.tell(Some(TrafficCommand::Route(relay, route)));
+    }
+
+    pub(super) fn set_overhead(&self, overhead: Overhead) {
+        self.tell(Some(TrafficCommand::Overhead(overhead)));
     }
 
     fn tell(&self, command: Option<TrafficCommand>) {

@@ -21,6 +21,7 @@ use sluice_meshnet::MeshEndpoint;
 use sluice_types::ids::{EdgeId, RegionName, RelayId};
 use sluice_types::mesh::backbone::BackboneMessage;
 use sluice_types::mesh::control::{EdgeAddress, LinkQuality, LinkReport};
+use sluice_types::topology::Overhead;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -106,10 +107,14 @@ pub struct Route {
     pub packets: Arc<AtomicU64>,
 }
 
+/// How much repairs towards a region may be of the media; where none is given, the usual.
+pub type Overheads = BTreeMap<RegionName, Overhead>;
+
 enum Command {
     Directory(Vec<EdgeAddress>),
     Connect(EdgeId),
     Disconnect(EdgeId),
+    Overheads(Overheads),
 }
 
 /// The backbone, as the hub holds it.
@@ -167,6 +172,11 @@ impl Backbone {
     /// Replaces where edges are reached. Connections that are up stay up.
     pub fn update_directory(&self, edges: Vec<EdgeAddress>) {
         self.tell(Command::Directory(edges));
+    }
+
+    /// From now on repairs cost at most this much, on connections that are up too.
+    pub fn set_overheads(&self, overheads: Overheads) {
+        self.tell(Command::Overheads(overheads));
     }
 
     /// Keeps a connection to an edge, dialling it again with backoff whenever it is lost.

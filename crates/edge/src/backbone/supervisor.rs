@@ -8,14 +8,15 @@ use std::time::Duration;
 use sluice_meshnet::connection::CloseCode;
 use sluice_meshnet::{MeshConnection, MeshEndpoint};
 use sluice_relay::duplicate::{self, gives_up_dialling};
-use sluice_types::ids::EdgeId;
+use sluice_types::ids::{EdgeId, RegionName};
+use sluice_types::topology::Overhead;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::dial::{Ready, dial, greet};
 use super::link::{self, Link};
-use super::{BackboneEvent, BackboneSettings, Command};
+use super::{BackboneEvent, BackboneSettings, Command, Overheads};
 
 /// How long peers get to take the goodbye.
 const GOODBYE: Duration = Duration::from_millis(300);
@@ -29,6 +30,7 @@ type Ended = (EdgeId, MeshConnection);
 /// A connection in use.
 struct Up {
     link: Link,
+    region: RegionName,
     /// This edge dialled it.
     dialled: bool,
     task: AbortOnDropHandle<()>,
@@ -42,6 +44,7 @@ pub(super) struct Supervisor {
     wanted: BTreeSet<EdgeId>,
     dialling: BTreeMap<EdgeId, AbortOnDropHandle<()>>,
     up: BTreeMap<EdgeId, Up>,
+    overheads: Overheads,
     ready: (mpsc::Sender<Ready>, mpsc::Receiver<Ready>),
     done: (mpsc::Sender<Ended>, mpsc::Receiver<Ended>),
 }
@@ -60,6 +63,7 @@ impl Supervisor {
             wanted: BTreeSet::new(),
             dialling: BTreeMap::new(),
             up: BTreeMap::new(),
+            overheads: Overheads::new(),
             ready: mpsc::channel(16),
             done: mpsc::channel(16),
         }
@@ -101,6 +105,12 @@ impl Supervisor {
                 // Sent also while nobody dials.
                 self.directory.send_replace(directory);
             }
+            Command::Overheads(overheads) => {
+                self.overheads = overheads;
+                for up in self.up.values() {
+                    up.link.set_overhead(self.overhead(&up.region));
+                }
+            }
             Command::Connect(peer) => {
                 self.wanted.insert(peer.clone());
                 self.dial(peer);
@@ -110,6 +120,10 @@ impl Supervisor {
                 self.dialling.remove(&peer);
             }
         }
+    }
+
+    fn overhead(&self, region: &RegionName) -> Overhead {
+        self.overheads.get(region).copied().unwrap_or_default()
     }
 
     fn dial(&mut self, peer: EdgeId) {
@@ -149,6 +163,7 @@ impl Supervisor {
     async fn take_in(&mut self, ready: Ready) {
         let Ready {
             peer,
+            region,
             connection,
             sender,
             receiver,
@@ -180,6 +195,7 @@ impl Supervisor {
             self.events.clone(),
             self.done.0.clone(),
         );
+        link.set_overhead(self.overhead(&region));
         // Said before the first message is read: nothing that comes over a link may come before it.
         let event = if replaces {
             BackboneEvent::PeerReplaced {
@@ -198,6 +214,7 @@ impl Supervisor {
             peer,
             Up {
                 link,
+                region,
                 dialled,
                 task,
             },

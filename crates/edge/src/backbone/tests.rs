@@ -1,6 +1,8 @@
 //! Real QUIC on loopback between supervisors.
 
 mod moved;
+mod overhead;
+mod path;
 mod sizes;
 
 use std::collections::BTreeSet;

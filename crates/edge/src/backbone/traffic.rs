@@ -16,6 +16,7 @@ use sluice_sfu::forward::EncodingId;
 use sluice_sfu::rtcp::{NtpTime, SenderClock};
 use sluice_types::ids::{EdgeId, MeetingId, RelayId};
 use sluice_types::mesh::backbone::BackboneMessage;
+use sluice_types::topology::Overhead;
 use sluice_types::units::Time;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -51,6 +52,8 @@ pub(super) enum TrafficCommand {
     Ended(RelayId),
     /// The peer left a tree, and all its relays are over.
     Left(MeetingId, EdgeId),
+    /// How much repairs may be of the media.
+    Overhead(Overhead),
 }
 
 impl TrafficCommand {
@@ -231,6 +234,7 @@ impl Traffic {
                 self.incoming.insert(relay, Incoming { route, joiner });
             }
             TrafficCommand::Route(relay, None) => drop(self.incoming.remove(&relay)),
+            TrafficCommand::Overhead(overhead) => self.core.set_overhead(overhead.as_permille()),
             TrafficCommand::Serve(relay, room, root) => self.rooms.add(relay, room, root),
             TrafficCommand::Ended(relay) => self.end(relay),
             TrafficCommand::Left(room, root) => {

@@ -82,6 +82,9 @@ impl Hub {
                 self.mesh.apply_plan(&plan);
             }
             CoordinatorMessage::Drain {} => self.drain(),
+            CoordinatorMessage::Repairs { overheads } => {
+                self.backbone.set_overheads(overheads.into_iter().collect());
+            }
             CoordinatorMessage::End { room, reason } => {
                 if let (Some(reason), Some(state)) = (reason, self.rooms.get_mut(&room)) {
                     state.room.end(reason);

@@ -7,6 +7,7 @@ use crate::mesh::version::Version;
 use crate::quality::{Attendance, QualitySample};
 use crate::revocation::Revocation;
 use crate::room::{LeaveReason, MediaKind};
+use crate::topology::Overhead;
 
 /// The ALPN protocol name of a control connection of the newest version.
 pub const ALPN: &[u8] = b"sluice-control/2";
@@ -19,6 +20,8 @@ pub const ALPNS: &[&[u8]] = &[ALPN, b"sluice-control/1"];
 pub const LINKS_AND_DRAIN: Version = Version(2);
 /// The first version with [`CoordinatorMessage::Lead`].
 pub const LEADS: Version = Version(2);
+/// The first version with [`CoordinatorMessage::Repairs`].
+pub const REPAIRS: Version = Version(2);
 /// Since which version an edge tells who is in a room and how calls go.
 pub const RECORDS_SINCE: Version = Version(2);
 
@@ -220,6 +223,12 @@ pub enum CoordinatorMessage {
     },
     /// Send your participants elsewhere and take nobody new; since [`LINKS_AND_DRAIN`].
     Drain {},
+    /// How much may be spent on repairs towards other regions; replaces the list before. For a region
+    /// that is not in it, [`Overhead::USUAL`]. Since [`REPAIRS`].
+    Repairs {
+        /// By the region at the other end of the link.
+        overheads: Vec<(RegionName, Overhead)>,
+    },
 }
 
 impl CoordinatorMessage {
@@ -231,6 +240,7 @@ impl CoordinatorMessage {
             Self::Lead { .. } => LEADS,
             Self::Revoked { .. } => Version(2),
             Self::Drain {} => LINKS_AND_DRAIN,
+            Self::Repairs { .. } => REPAIRS,
             _ => Version(1),
         }
     }

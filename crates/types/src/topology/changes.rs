@@ -207,6 +207,7 @@ fn link_values(link: &Link) -> (String, Values) {
         ("capacity_mbps", link.capacity().to_string()),
         ("cost_per_gb", prices),
         ("loss", link.loss().to_string()),
+        ("repair_overhead_percent", link.overhead().to_string()),
     ];
     (format!("{a} - {b}"), values)
 }

@@ -397,6 +397,7 @@ fn build_link(draft: LinkDraft) -> Option<Link> {
         capacity: draft.capacity?,
         price: draft.price,
         loss: draft.loss,
+        overhead: draft.overhead,
     })
 }
 

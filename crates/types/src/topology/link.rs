@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::RegionName;
 use crate::units::{Bitrate, Millis};
 
@@ -13,6 +15,7 @@ pub struct Link {
     pub(super) capacity: Bitrate,
     pub(super) price: [Price; 2],
     pub(super) loss: Loss,
+    pub(super) overhead: Overhead,
 }
 
 impl Link {
@@ -64,6 +67,50 @@ impl Link {
     #[must_use]
     pub const fn loss(&self) -> Loss {
         self.loss
+    }
+
+    /// How much repairs, parity and probes may be of the media that an edge sends over the link.
+    #[must_use]
+    pub const fn overhead(&self) -> Overhead {
+        self.overhead
+    }
+}
+
+/// How much repairs, parity and probes may be of the media, 0 to 100 %. With 0, nothing is repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Overhead(u8);
+
+impl Overhead {
+    /// Where nothing else is said: 10 %.
+    pub const USUAL: Self = Self(10);
+
+    /// In hundredths of the media; none above 100.
+    #[must_use]
+    pub fn percent(percent: u32) -> Option<Self> {
+        let percent = u8::try_from(percent).ok()?;
+        (percent <= 100).then_some(Self(percent))
+    }
+
+    /// In thousandths of the media, 0 to 1,000, whatever a message said.
+    #[must_use]
+    pub const fn as_permille(self) -> u16 {
+        if self.0 > 100 {
+            1_000
+        } else {
+            self.0 as u16 * 10
+        }
+    }
+}
+
+impl Default for Overhead {
+    fn default() -> Self {
+        Self::USUAL
+    }
+}
+
+impl fmt::Display for Overhead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} %", self.0)
     }
 }
 

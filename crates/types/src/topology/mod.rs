@@ -31,7 +31,7 @@ pub use cloud::{Cloud, Provider, UnknownProvider};
 pub use fault::{Fault, FaultKind, Source};
 pub use files::{LoadError, TopologyFiles, load_dir};
 pub use host::{DnsName, Host, InvalidHost};
-pub use link::{Link, Loss, Price};
+pub use link::{Link, Loss, Overhead, Price};
 pub use position::{InvalidPosition, Position};
 pub use region::{Edge, Ports, Region, Turn};
 pub use rules::RegionRules;

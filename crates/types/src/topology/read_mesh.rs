@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::fault::{FaultKind, Source};
-use super::link::{Loss, Price};
+use super::link::{Loss, Overhead, Price};
 use super::reader::{Field, Reader, Section, Spanned};
 use super::rules::{self, RulesDraft};
 use super::settings::{Policy, Stretch};
@@ -41,6 +41,7 @@ pub(super) struct LinkDraft {
     pub(super) capacity: Option<Bitrate>,
     pub(super) price: [Price; 2],
     pub(super) loss: Loss,
+    pub(super) overhead: Overhead,
 }
 
 pub(super) fn read(source: Source<'_>) -> (Reader<'_>, Option<MeshDraft>) {
@@ -288,6 +289,11 @@ fn read_link(
         .and_then(|field| field.decimal(reader, 0.0..=Loss::FRACTION_MAX, "(0.01 is 1 %)"))
         .and_then(Loss::fraction)
         .unwrap_or_default();
+    let overhead = section
+        .find("repair_overhead_percent")
+        .and_then(|field| field.integer(reader, 0..=100, "%"))
+        .and_then(Overhead::percent)
+        .unwrap_or_default();
     section.finish(reader);
     Some(LinkDraft {
         path: field.path.clone(),
@@ -296,6 +302,7 @@ fn read_link(
         capacity,
         price,
         loss,
+        overhead,
     })
 }
 

@@ -34,7 +34,7 @@ async fn a_peer_whose_address_changes_is_still_the_same_and_its_packets_go_on() 
             while counts()
                 .iter()
                 .zip(first)
-                .any(|(now, then)| *now < then + 300)
+                .any(|(now, then)| *now < then + 100)
             {
                 for outlet in &mut outlets {
                     outlet.media(RelayId(3), MediaKind::Video, &[7; 1_000]);
@@ -43,15 +43,20 @@ async fn a_peer_whose_address_changes_is_still_the_same_and_its_packets_go_on() 
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
-        timeout(PATIENCE, goes_on).await.expect("both ways go on");
+        timeout(3 * PATIENCE, goes_on)
+            .await
+            .expect("both ways go on");
         assert!(path.there().delivered > before);
     }
     for edge in [&mut one, &mut two] {
         while let Ok(event) = edge.events.try_recv() {
-            assert!(
-                matches!(event, BackboneEvent::FirstPacket { .. }),
-                "nobody is to notice: {event:?}"
+            let is_over = matches!(
+                event,
+                BackboneEvent::PeerUp { .. }
+                    | BackboneEvent::PeerReplaced { .. }
+                    | BackboneEvent::PeerDown { .. }
             );
+            assert!(!is_over, "the connection is to go on: {event:?}");
         }
     }
 }

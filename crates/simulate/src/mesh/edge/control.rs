@@ -121,8 +121,10 @@ impl EdgeHost {
                 }
                 self.forget_room(scene, &room);
             }
-            // The one coordinator here always leads, takes nothing back, and asks no edge to drain.
+            // The one coordinator here always leads, takes nothing back, asks no edge to drain, and
+            // has repairs cost what is usual.
             CoordinatorMessage::Drain {}
+            | CoordinatorMessage::Repairs { .. }
             | CoordinatorMessage::Lead { .. }
             | CoordinatorMessage::Revoked { .. }
             | CoordinatorMessage::Welcome { .. }

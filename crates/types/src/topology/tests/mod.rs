@@ -32,6 +32,7 @@ ends = ["tokyo", "lima"]
 round_trip_ms = 240
 capacity_mbps = 500
 cost_per_gb = 0.1
+repair_overhead_percent = 25
 "#;
 
 const PARIS: &str = r#"display_name = "Paris"
@@ -183,6 +184,9 @@ fn links_are_found_from_both_ends() {
     assert_eq!(link.round_trip(), Millis(210));
     assert_eq!(link.capacity(), Bitrate::mbps(1_000));
     assert_eq!(link.loss().as_ppm(), 1_000);
+    assert_eq!(link.overhead(), Overhead::USUAL);
+    let other = topology.link_between(&tokyo, &lima).unwrap();
+    assert_eq!(other.overhead().as_permille(), 250);
     assert_eq!(
         link.price_from(&paris).unwrap().as_micro_usd_per_gb(),
         20_000

@@ -21,6 +21,7 @@ mod state;
 pub mod store;
 pub mod tokens;
 mod topology;
+mod vacate;
 pub mod webhooks;
 
 pub use audit::{AuditError, AuditFiles};

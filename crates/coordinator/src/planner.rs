@@ -10,6 +10,7 @@ use crate::feed::Happening;
 use crate::registry::{Kept, Looked, Replanned, SETTLING, residency};
 use crate::state::Shared;
 use crate::store::StoreError;
+use crate::vacate;
 
 /// How long to wait when the store does not take a plan.
 const RETRY: Duration = Duration::from_secs(1);
@@ -51,6 +52,9 @@ pub(crate) async fn plan(shared: Shared) {
             .ended
             .iter()
             .for_each(|room| end(&shared, room));
+        for refused in &batch.looked.refused {
+            vacate::tell(&shared, refused);
+        }
         if !batch.plans.is_empty() {
             metrics::histogram!("sluice_coordinator_plan_seconds").record(started.elapsed());
         }

@@ -15,11 +15,13 @@ pub mod reload;
 mod restart;
 pub mod stream;
 pub mod tls;
+mod transport;
 
 pub use admission::{Admission, Fingerprint, NoFingerprint, Revoked};
 pub use connection::MeshConnection;
-pub use endpoint::{Congestion, MeshEndpoint, Renewal, TransportSettings};
+pub use endpoint::{MeshEndpoint, Renewal};
 pub use identity::{Identity, UnknownIdentity};
 pub use pki::MeshCa;
 pub use stream::{MessageReceiver, MessageSender};
 pub use tls::Credentials;
+pub use transport::{Congestion, MTU_MIN, TransportSettings};

@@ -3,8 +3,9 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use sluice_types::mesh::control::CoordinatorMessage;
+use sluice_types::topology::TopologyFiles;
 
-use crate::support::{Answer, TestCoordinator, text};
+use crate::support::{Answer, TestCoordinator, bearer, json_type, text, token};
 
 const FROM_FRANCE: &str = "?as=193.51.193.150";
 const FROM_JAPAN: &str = "?as=133.11.0.1";
@@ -138,4 +139,62 @@ async fn transit_keeps_to_the_rules_and_what_is_impossible_is_refused() {
     assert!(text(&refused.body["detail"]).contains("region `east` may not be used"));
     let kept = coordinator.api(Method::GET, &path, Value::Null).await.body;
     assert_eq!(kept["settings"]["regions_denied"], Value::Null);
+}
+
+#[tokio::test]
+async fn who_is_in_a_region_that_is_denied_by_force_has_to_go_to_where_the_meeting_may_be() {
+    let coordinator = TestCoordinator::start().await;
+    let _west = coordinator.edge("west").await;
+    let _middle = coordinator.edge("middle").await;
+    let mut east = coordinator.edge("east").await;
+    let meeting = coordinator.meeting(json!({})).await;
+    for (from, region) in [(FROM_FRANCE, "middle"), (FROM_JAPAN, "east")] {
+        let joined = join(&coordinator, &meeting, from).await;
+        assert_eq!(joined.body["region"], region);
+    }
+    east.demand(&meeting["id"], 1).await;
+    let planned = |message: &CoordinatorMessage| matches!(message, CoordinatorMessage::Plan(_));
+    east.until(planned).await;
+
+    let mut files = TopologyFiles::read(coordinator.dir()).expect("files");
+    let mesh = &files.0["topology.toml"];
+    let mesh = mesh.replace(
+        "[coordinator]",
+        "[policy]\nregions_denied = [\"east\"]\n\n[coordinator]",
+    );
+    files.0.insert("topology.toml".to_owned(), mesh);
+    for (force, status) in [(false, 409), (true, 200)] {
+        let headers = [json_type(), bearer(&token("watch"))];
+        let body = json!({ "files": files, "force": force }).to_string();
+        let answer = coordinator
+            .send(Method::POST, "/v1/ops/topology", &headers, Some(body))
+            .await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+    }
+    let vacate =
+        |message: &CoordinatorMessage| matches!(message, CoordinatorMessage::Vacate { .. });
+    let CoordinatorMessage::Vacate {
+        room,
+        candidates,
+        reason,
+    } = east.until(vacate).await
+    else {
+        unreachable!("that is wanted")
+    };
+    assert_eq!(room.as_str(), text(&meeting["id"]));
+    assert_eq!(
+        reason,
+        "region `east` may not be used: the region is among the denied ones"
+    );
+    assert_eq!(candidates.len(), 2);
+    assert!(candidates[0].contains("middle"), "{candidates:?}");
+    assert!(candidates[1].contains("west"), "{candidates:?}");
+    // That somebody is still where nobody may be keeps nobody out elsewhere.
+    let joined = join(&coordinator, &meeting, FROM_JAPAN).await;
+    assert_eq!(joined.body["region"], "middle", "{}", joined.body);
+    // Nor may somebody come with a token of before, whom the edge tells of when it is back.
+    drop(east);
+    let mut east = coordinator.edge("east").await;
+    east.demand(&meeting["id"], 1).await;
+    east.until(vacate).await;
 }

@@ -82,6 +82,11 @@ impl Hub {
                 self.mesh.apply_plan(&plan);
             }
             CoordinatorMessage::Drain {} => self.drain(),
+            CoordinatorMessage::Vacate {
+                room,
+                candidates,
+                reason,
+            } => self.vacate(room, &candidates, reason),
             CoordinatorMessage::Repairs { overheads } => {
                 self.backbone.set_overheads(overheads.into_iter().collect());
             }
@@ -199,6 +204,7 @@ const fn is_leaders(message: &CoordinatorMessage) -> bool {
         message,
         CoordinatorMessage::Directory { .. }
             | CoordinatorMessage::Plan(_)
+            | CoordinatorMessage::Vacate { .. }
             | CoordinatorMessage::End { reason: None, .. }
     )
 }

@@ -12,6 +12,7 @@ mod mesh;
 mod quality;
 mod rooms;
 mod session;
+mod vacate;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::AtomicU64;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::command::{Hello, HubCommand, HubHandle, Published, Refusal, SocketHandle, ToSocket};
 use self::quality::Measured;
+use self::vacate::Vacated;
 use crate::backbone::{Backbone, BackboneEvent};
 use crate::config::EdgeConfig;
 use crate::control::{Beat, Control, ControlEvent, LineNumber};
@@ -118,6 +120,8 @@ struct Hub {
     outgoing: BTreeMap<(EdgeId, RelayId), RelaySink>,
     /// The edge is about to go away, and takes nobody more.
     draining: bool,
+    /// Rooms that have to be left; some of [`Self::rooms`], so no more than those.
+    vacated: BTreeMap<MeetingId, Vacated>,
     started: Instant,
 }
 
@@ -150,6 +154,7 @@ pub fn start(
         incoming: BTreeMap::new(),
         outgoing: BTreeMap::new(),
         draining: false,
+        vacated: BTreeMap::new(),
         started: Instant::now(),
     };
     let sources = Sources {
@@ -227,6 +232,7 @@ impl Hub {
     fn tick(&mut self) {
         let now = self.now();
         self.mesh.handle_timeout(now);
+        self.clear_vacated(now);
         let due: Vec<_> = self
             .rooms
             .iter()

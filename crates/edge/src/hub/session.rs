@@ -130,6 +130,11 @@ impl Hub {
                 kind: "draining",
                 detail,
             }),
+            Err((ErrorCode::Forbidden, detail)) => Err(Refusal {
+                status: 403,
+                kind: "forbidden",
+                detail,
+            }),
             Err((_, detail)) => Err(Refusal {
                 status: 400,
                 kind: "bad-sdp",
@@ -149,6 +154,9 @@ impl Hub {
         let (id, participant) = (&claims.meeting_id, &claims.participant_id);
         if self.draining {
             return Err((ErrorCode::Draining, "this edge is going away".to_owned()));
+        }
+        if let Some(vacated) = self.vacated.get(id) {
+            return Err((ErrorCode::Forbidden, vacated.reason.clone()));
         }
         // Who joins again takes its own place.
         let is_here = self.member(id, participant).is_some();

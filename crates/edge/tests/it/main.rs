@@ -13,4 +13,5 @@ mod room;
 mod sdp;
 mod token;
 mod upgrade;
+mod vacated;
 mod whip;

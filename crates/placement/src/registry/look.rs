@@ -8,7 +8,7 @@ use sluice_types::ids::{EdgeId, Epoch, MeetingId};
 use sluice_types::mesh::control::{CoordinatorMessage, RelayTree, RoomPlan};
 use sluice_types::room::LeaveReason;
 
-use super::{Mesh, Outlook, Plans, Registry, Replanned};
+use super::{Forbidden, Mesh, Outlook, Plans, Registry, Replanned};
 use crate::residency::Residency;
 
 /// How long a coordinator that was just started leaves rooms alone that were planned before: edges
@@ -54,6 +54,21 @@ pub struct Looked {
     pub later: BTreeSet<MeetingId>,
     /// There are rooms left that were planned when the mesh was another.
     pub unfinished: bool,
+    /// Edges with participants of a room that may not be there any more.
+    pub refused: Vec<Refused>,
+}
+
+/// An edge where a room may not be, though it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The room.
+    pub room: MeetingId,
+    /// The edge.
+    pub edge: EdgeId,
+    /// Why not.
+    pub reason: Forbidden,
+    /// Where the room may be.
+    pub residency: Residency,
 }
 
 impl Registry {
@@ -133,7 +148,14 @@ impl Plans {
             } else {
                 let anywhere = Residency::anywhere;
                 let residency = kept.map_or_else(anywhere, |kept| kept.residency.clone());
-                self.plan(outlook, residency);
+                self.plan(outlook, residency.clone());
+                let refused = self.refused(room).into_iter();
+                looked.refused.extend(refused.map(|(edge, reason)| Refused {
+                    room: room.clone(),
+                    edge,
+                    reason,
+                    residency: residency.clone(),
+                }));
             }
         }
         looked.concerned.extend(self.refresh(REFRESH_MAX));

@@ -35,7 +35,7 @@ pub use self::attendance::News;
 pub use self::change::Cut;
 pub use self::edge::{EdgeState, RegistrationError};
 use self::links::Links;
-pub use self::look::{Kept, Looked, SETTLING, View};
+pub use self::look::{Kept, Looked, Refused, SETTLING, View};
 pub use self::mesh::Mesh;
 pub use self::outlook::{InForce, Outlook, Replanned};
 pub use self::plans::Plans;

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Changed, Explanation, Graph, Limits, Planner, Residency, Rules, explain};
+use crate::{Broken, Changed, Explanation, Graph, Limits, Planner, Residency, Rules, explain};
 use sluice_types::ids::{EdgeId, MeetingId, RegionName};
 use sluice_types::mesh::control::RelayTree;
 use sluice_types::topology::Topology;
 use sluice_types::units::Bitrate;
 
-use super::{Mesh, Outlook, Replanned};
+use super::{Forbidden, Mesh, Outlook, Replanned};
 
 /// See the module. It is told everything and asks nobody: equal input gives equal plans.
 pub struct Plans {
@@ -75,6 +75,22 @@ impl Plans {
             let demand = outlook.demand(residency);
             self.planner.set_demand(outlook.room(), demand);
         }
+    }
+
+    /// The edges that a room's plan leaves out since it may not be there, and why.
+    #[must_use]
+    pub fn refused(&self, room: &MeetingId) -> Vec<(EdgeId, Forbidden)> {
+        let planned = self.planner.planned(room).unwrap_or_default();
+        let refused = planned
+            .broken
+            .into_iter()
+            .filter_map(|broken| match broken {
+                Broken::Refused { edge, region, rule } => {
+                    Some((edge, Forbidden::Region { region, rule }))
+                }
+                _ => None,
+            });
+        refused.collect()
     }
 
     /// A room is over.

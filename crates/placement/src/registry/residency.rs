@@ -103,10 +103,11 @@ impl Registry {
         let within = residency.reach(&self.topology, &up, to);
         let anywhere = Residency::anywhere().reach(&self.topology, &up, to);
         let others = self.regions_of(id);
-        // That a link is missing is nobody's rule.
-        let cut_off = others
-            .into_iter()
-            .find(|from| anywhere.contains(from) && !within.contains(from));
+        // That a link is missing is nobody's rule, and who is where nobody may be has to go.
+        let cut_off = others.into_iter().find(|from| {
+            let may_stay = residency.check(from).is_ok();
+            may_stay && anywhere.contains(from) && !within.contains(from)
+        });
         cut_off.map_or(Ok(()), |from| {
             Err(Forbidden::Way {
                 from,

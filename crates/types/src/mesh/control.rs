@@ -22,6 +22,8 @@ pub const LINKS_AND_DRAIN: Version = Version(2);
 pub const LEADS: Version = Version(2);
 /// The first version with [`CoordinatorMessage::Repairs`].
 pub const REPAIRS: Version = Version(2);
+/// The first version with [`CoordinatorMessage::Vacate`].
+pub const VACATE: Version = Version(2);
 /// Since which version an edge tells who is in a room and how calls go.
 pub const RECORDS_SINCE: Version = Version(2);
 
@@ -229,6 +231,16 @@ pub enum CoordinatorMessage {
         /// By the region at the other end of the link.
         overheads: Vec<(RegionName, Overhead)>,
     },
+    /// The meeting may not be at this edge any more: send those who are in it elsewhere, and away who
+    /// does not go. Since [`VACATE`]. It counts only from the coordinator that leads.
+    Vacate {
+        /// The room.
+        room: MeetingId,
+        /// Signalling endpoints where it may be, best first.
+        candidates: Vec<String>,
+        /// Which rule forbids it, for people.
+        reason: String,
+    },
 }
 
 impl CoordinatorMessage {
@@ -241,6 +253,7 @@ impl CoordinatorMessage {
             Self::Revoked { .. } => Version(2),
             Self::Drain {} => LINKS_AND_DRAIN,
             Self::Repairs { .. } => REPAIRS,
+            Self::Vacate { .. } => VACATE,
             _ => Version(1),
         }
     }

@@ -121,10 +121,11 @@ impl EdgeHost {
                 }
                 self.forget_room(scene, &room);
             }
-            // The one coordinator here always leads, takes nothing back, asks no edge to drain, and
-            // has repairs cost what is usual.
+            // The one coordinator here always leads, takes nothing back, asks no edge to drain,
+            // forbids no region, and has repairs cost what is usual.
             CoordinatorMessage::Drain {}
             | CoordinatorMessage::Repairs { .. }
+            | CoordinatorMessage::Vacate { .. }
             | CoordinatorMessage::Lead { .. }
             | CoordinatorMessage::Revoked { .. }
             | CoordinatorMessage::Welcome { .. }

@@ -7,6 +7,7 @@ mod sound;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_types::ids::{EdgeId, MeetingId, RegionName};
@@ -75,9 +76,11 @@ pub struct Hour {
     pub micro_usd: u128,
 }
 
-/// Who would notice a change from one mesh to another, in the busiest hour.
+/// Who would notice a change from one mesh to another, in the hour in which most would.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Moves {
+    /// That hour, by UTC: the region that changes may sleep in the world's busiest.
+    pub hour: u32,
     /// People who are sent to another edge, or to none.
     pub people: usize,
     /// Meetings with such people.
@@ -184,12 +187,21 @@ pub fn forecast(topology: &Topology, scene: &Scene) -> Forecast {
     forecast
 }
 
-/// Plays the busiest hour on two meshes: who would notice the change from one to the other.
+/// Plays a day on two meshes: who would notice the change from one to the other.
 #[must_use]
 pub fn moves(before: &Topology, after: &Topology, scene: &Scene) -> Moves {
-    let meetings = scene.meetings(Scene::busiest_hour());
+    let hours = (0..24).map(|hour| moves_at(before, after, scene, hour));
+    let most = hours.max_by_key(|moves| (moves.people, moves.rerouted, Reverse(moves.hour)));
+    most.unwrap_or_default()
+}
+
+fn moves_at(before: &Topology, after: &Topology, scene: &Scene, hour: u32) -> Moves {
+    let meetings = scene.meetings(hour);
     let [before, after] = [before, after].map(|mesh| Played::play(mesh, &meetings, None));
-    let mut moves = Moves::default();
+    let mut moves = Moves {
+        hour,
+        ..Moves::default()
+    };
     for (number, (was, is)) in before.placed.iter().zip(&after.placed).enumerate() {
         let people = was.iter().zip(is).filter(|(was, is)| was != is).count();
         moves.people += people;

@@ -42,7 +42,7 @@ fn smaller() -> Topology {
 }
 
 const SCENE: Scene = Scene {
-    people: 500,
+    people: 2_000,
     seed: 1,
     days_a_month: 22,
 };
@@ -68,7 +68,7 @@ fn tables_say_what_changes_for_files_people_and_links() {
     ] {
         assert!(out.lines().any(|found| found == line), "{line}\n{out}");
     }
-    assert!(text::scene(&plan).starts_with("500 people in meetings at once in the busiest hour"));
+    assert!(text::scene(&plan).starts_with("2000 people in meetings at once in the busiest hour"));
     assert!(plan.moves.people > 0, "whoever was at saopaulo");
     for part in [
         " to another edge, in ",

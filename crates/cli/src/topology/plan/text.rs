@@ -51,7 +51,11 @@ pub(super) fn moves(plan: &Plan) -> String {
         },
         count(moves.meetings, "meeting"),
         count(moves.rerouted, "meeting"),
-        if moves.rerouted == 1 { "travels" } else { "travel" },
+        if moves.rerouted == 1 {
+            "travels"
+        } else {
+            "travel"
+        },
     )
 }
 

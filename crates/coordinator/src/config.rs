@@ -58,6 +58,9 @@ pub struct CoordinatorSettings {
     /// MaxMind DB files, comma-separated, the first that knows an address wins [default: none]
     #[arg(long, env = "SLUICE_GEOIP", value_delimiter = ',')]
     pub geoip: Option<Vec<PathBuf>>,
+    /// Name servers, IP:PORT, comma-separated, for edges that are given by name [default: the host's]
+    #[arg(long, env = "SLUICE_NAME_SERVERS", value_delimiter = ',')]
+    pub name_servers: Option<Vec<SocketAddr>>,
     /// File of webhooks, `[[webhook]]` tables [default: none]
     #[arg(long, env = "SLUICE_WEBHOOKS")]
     pub webhooks: Option<PathBuf>,
@@ -206,6 +209,8 @@ pub struct CoordinatorConfig {
     pub store: StoreConfig,
     /// See [`CoordinatorSettings::geoip`].
     pub geoip: Vec<PathBuf>,
+    /// See [`CoordinatorSettings::name_servers`].
+    pub name_servers: Vec<SocketAddr>,
     /// See [`CoordinatorSettings::webhooks`].
     pub webhooks: Option<PathBuf>,
     /// See [`CoordinatorSettings::page_url`].
@@ -308,6 +313,7 @@ impl CoordinatorSettings {
                 .or(other.store.filter(|_| self.etcd.endpoints.is_none())),
             etcd: self.etcd.or(other.etcd),
             geoip: self.geoip.or(other.geoip),
+            name_servers: self.name_servers.or(other.name_servers),
             webhooks: self.webhooks.or(other.webhooks),
             page_url: self.page_url.or(other.page_url),
             public_url: self.public_url.or(other.public_url),
@@ -441,6 +447,7 @@ impl CoordinatorSettings {
             name,
             store,
             geoip: self.geoip.unwrap_or_default(),
+            name_servers: self.name_servers.unwrap_or_default(),
             webhooks: self.webhooks,
             page_url: url(self.page_url),
             public_url: url(self.public_url),

@@ -132,7 +132,8 @@ async fn register(
             connection.peer()
         ));
     }
-    let addresses = dns::resolve(&registration.backbone)
+    let addresses = (shared.names)
+        .resolve(&registration.backbone)
         .await
         .map_err(|error| error.to_string())?;
     let backbone = registration.backbone.clone();

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{RData, RecordType};
 use sluice_types::ids::EdgeId;
 use thiserror::Error;
@@ -36,40 +37,50 @@ pub(crate) struct Resolved {
     pub(crate) until: Option<Instant>,
 }
 
-fn resolver() -> Result<&'static TokioResolver, String> {
-    static RESOLVER: OnceLock<Result<TokioResolver, String>> = OnceLock::new();
-    RESOLVER
-        .get_or_init(|| {
-            TokioResolver::builder_tokio()
-                .and_then(|builder| builder.build())
-                .map_err(|error| error.to_string())
-        })
-        .as_ref()
-        .map_err(Clone::clone)
-}
+/// Who is asked.
+pub(crate) struct Names(Result<TokioResolver, String>);
 
-/// The addresses of `IP:port`, `name:port` or `_service._udp.name`.
-pub(crate) async fn resolve(endpoint: &str) -> Result<Resolved, ResolveError> {
-    if let Ok(address) = endpoint.parse() {
-        return Ok(Resolved {
-            addresses: vec![address],
-            until: None,
-        });
+impl Names {
+    /// These name servers, or those of the host when there are none.
+    pub(crate) fn new(servers: &[SocketAddr]) -> Self {
+        let resolver = if servers.is_empty() {
+            TokioResolver::builder_tokio().and_then(|builder| builder.build())
+        } else {
+            let server = |server: &SocketAddr| {
+                let at = |mut connection: ConnectionConfig| {
+                    connection.port = server.port();
+                    connection
+                };
+                let ways = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(at);
+                NameServerConfig::new(server.ip(), true, ways.into())
+            };
+            let servers = servers.iter().map(server).collect();
+            let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).build()
+        };
+        Self(resolver.map_err(|error| error.to_string()))
     }
-    resolve_with(endpoint, None).await
+
+    /// The addresses of `IP:port`, `name:port` or `_service._udp.name`.
+    pub(crate) async fn resolve(&self, endpoint: &str) -> Result<Resolved, ResolveError> {
+        if let Ok(address) = endpoint.parse() {
+            return Ok(Resolved {
+                addresses: vec![address],
+                until: None,
+            });
+        }
+        let resolver = self.0.as_ref().map_err(|reason| ResolveError::Lookup {
+            name: endpoint.to_owned(),
+            reason: reason.clone(),
+        })?;
+        look_up(resolver, endpoint).await
+    }
 }
 
-async fn resolve_with(
-    endpoint: &str,
-    with: Option<&TokioResolver>,
-) -> Result<Resolved, ResolveError> {
+async fn look_up(resolver: &TokioResolver, endpoint: &str) -> Result<Resolved, ResolveError> {
     let failed = |name: &str, reason: String| ResolveError::Lookup {
         name: name.to_owned(),
         reason,
-    };
-    let resolver = match with {
-        Some(resolver) => resolver,
-        None => resolver().map_err(|reason| failed(endpoint, reason))?,
     };
     let mut until = None;
     let mut targets = Vec::new();
@@ -135,7 +146,7 @@ pub(crate) fn keep_fresh(
             if !registered {
                 return;
             }
-            match resolve(&endpoint).await {
+            match shared.names.resolve(&endpoint).await {
                 Ok(fresh) => {
                     until = fresh.until.unwrap_or_else(Instant::now);
                     if fresh.addresses != addresses {
@@ -155,8 +166,6 @@ pub(crate) fn keep_fresh(
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
-    use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
-    use hickory_resolver::net::runtime::TokioRuntimeProvider;
     use hickory_resolver::proto::op::{Message, MessageType, OpCode};
     use hickory_resolver::proto::rr::{Name, Record, rdata};
     use tokio::net::UdpSocket;
@@ -194,24 +203,11 @@ mod tests {
         address
     }
 
-    async fn resolver() -> TokioResolver {
-        let address = name_server().await;
-        let mut connection = ConnectionConfig::udp();
-        connection.port = address.port();
-        let server = NameServerConfig::new(address.ip(), true, vec![connection]);
-        let config = ResolverConfig::from_parts(None, vec![], vec![server]);
-        TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-            .build()
-            .expect("a resolver")
-    }
-
     #[tokio::test]
     async fn names_and_services_lead_to_addresses_for_their_time_to_live() {
-        let resolver = resolver().await;
+        let names = Names::new(&[name_server().await]);
         for endpoint in ["edge.test.:7409", "_sluice._udp.edge.test."] {
-            let resolved = resolve_with(endpoint, Some(&resolver))
-                .await
-                .expect("known");
+            let resolved = names.resolve(endpoint).await.expect("known");
             assert!(
                 resolved
                     .addresses
@@ -228,10 +224,11 @@ mod tests {
 
     #[tokio::test]
     async fn literal_addresses_need_no_names() {
-        let resolved = resolve("192.0.2.1:5").await.expect("an address");
+        let names = Names::new(&[]);
+        let resolved = names.resolve("192.0.2.1:5").await.expect("an address");
         assert_eq!(resolved.until, None);
         assert!(matches!(
-            resolve("nonsense").await,
+            names.resolve("nonsense").await,
             Err(ResolveError::Form(_))
         ));
     }

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::api::Limiter;
 use crate::audit::Audit;
 use crate::config::CoordinatorConfig;
+use crate::dns::Names;
 use crate::feed::Feed;
 use crate::geoip::GeoIp;
 use crate::quality::Recorder;
@@ -37,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) config: CoordinatorConfig,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) geoip: GeoIp,
+    pub(crate) names: Names,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) webhooks: Webhooks,
     pub(crate) quality: Recorder,
@@ -104,6 +106,7 @@ impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
         let urls = Urls::new(&parts.config, parts.registry.topology());
         let limiter = Limiter::new(parts.config.requests_per_address);
+        let names = Names::new(&parts.config.name_servers);
         Self(Arc::new(Inner {
             quality: parts.quality,
             config: parts.config,
@@ -111,6 +114,7 @@ impl Shared {
             store: parts.store,
             signer: RwLock::new(Arc::new(parts.signer)),
             geoip: parts.geoip,
+            names,
             metrics: parts.metrics,
             webhooks: parts.webhooks,
             limiter,

@@ -2,6 +2,7 @@
 
 mod audit;
 mod cluster;
+mod dns;
 mod edges;
 mod etcd;
 mod join;

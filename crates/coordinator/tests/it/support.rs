@@ -327,6 +327,18 @@ impl TestCoordinator {
 
     /// Says hello as `edge` of `region`, with the certificate of `certified`.
     pub(crate) async fn hello(&self, edge: &str, region: &str, certified: &str) -> FakeEdge {
+        let backbone = "192.0.2.1:7409";
+        self.hello_at(edge, region, certified, backbone).await
+    }
+
+    /// The same of one whose backbone is there.
+    pub(crate) async fn hello_at(
+        &self,
+        edge: &str,
+        region: &str,
+        certified: &str,
+        backbone: &str,
+    ) -> FakeEdge {
         let (endpoint, connection, fingerprint) = self.connect(certified).await;
         let (sender, receiver) = connection.open_messages().await.expect("a stream");
         let edge: EdgeId = edge.parse().expect("an edge");
@@ -342,7 +354,7 @@ impl TestCoordinator {
             signal_endpoint: format!("ws://{edge}.example/v1/signal"),
             edge,
             region: region.parse().expect("a region"),
-            backbone: "192.0.2.1:7409".to_owned(),
+            backbone: backbone.to_owned(),
             capacity: 1_000,
             software: "test".to_owned(),
         }))
@@ -461,6 +473,12 @@ impl FakeEdge {
         .await;
     }
 
+    /// The next message, however long it takes.
+    pub(crate) async fn next(&mut self) -> CoordinatorMessage {
+        let message = self.receiver.recv().await;
+        message.expect("readable").expect("not closed")
+    }
+
     /// The next message that is wanted; others are passed over.
     pub(crate) async fn until(
         &mut self,
@@ -468,12 +486,7 @@ impl FakeEdge {
     ) -> CoordinatorMessage {
         let looking = async {
             loop {
-                let message = self
-                    .receiver
-                    .recv()
-                    .await
-                    .expect("readable")
-                    .expect("not closed");
+                let message = self.next().await;
                 if wanted(&message) {
                     return message;
                 }

@@ -83,6 +83,7 @@ impl Mesh {
 
     /// Follows a plan's branch; from its backup for now, when the parent is known to be silent.
     pub(super) fn follow(&mut self, room: &MeetingId, root: &EdgeId, branch: &Branch) {
+        let joined = self.tree(room, root).and_then(|tree| tree.joined.clone());
         let backup = branch.backup.clone().filter(|backup| self.is_there(backup));
         match backup.filter(|_| self.is_silent(&branch.parent)) {
             Some(instead) => self.set_parent(room, root, instead, Some(branch.parent.clone())),
@@ -90,6 +91,11 @@ impl Mesh {
         }
         if let Some(tree) = self.tree_mut(room, root) {
             tree.planned = Some(branch.parent.clone());
+            // A parent that was told of a plan without this edge, which never heard of it, has forgotten
+            // its children: those who stay join again.
+            if joined.is_some() && tree.joined == joined {
+                self.join_once_more(room, root);
+            }
         }
     }
 

@@ -324,6 +324,28 @@ fn a_join_that_is_lost_is_said_again() {
     assert_eq!(world.roster("c", "a"), [1]);
 }
 
+#[test]
+fn a_parent_that_forgot_the_room_meanwhile_is_joined_again_with_the_next_plan() {
+    const PAIR: &[TreeSketch<'_>] = &[("a", &[("b", "a", None)])];
+    let mut world = World::new(&["a", "b"]);
+    world.plan(&plan(1, PAIR));
+    world
+        .at("a")
+        .local_participant(&room(), record("a", 1, 1, true));
+    world.settle();
+    assert_eq!(world.roster("b", "a"), [1]);
+    // To the coordinator b is gone, though it is connected with a: only a hears that the room is over.
+    world.at("a").apply_plan(&plan(2, &[]));
+    world.at("a").end_room(&room());
+    world.settle();
+    world.plan(&plan(3, PAIR));
+    world
+        .at("a")
+        .local_participant(&room(), record("a", 2, 2, true));
+    world.settle();
+    assert_eq!(world.roster("b", "a"), [2]);
+}
+
 /// Root a, parent b of c and d, each of which has the other as its backup.
 const SIBLINGS: &[TreeSketch<'_>] = &[(
     "a",

@@ -14,6 +14,7 @@ mod load;
 mod nearest;
 mod net;
 mod optimise;
+mod planned;
 mod planner;
 pub mod registry;
 mod residency;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_types::ids::{EdgeId, MeetingId, RegionName};
-use sluice_types::mesh::control::RelayTree;
 use sluice_types::topology::Topology;
 use sluice_types::units::Bitrate;
 
@@ -11,9 +10,9 @@ use crate::assess::{Around, Assessed};
 use crate::demand::Demand;
 use crate::explain::{Explanation, explain};
 use crate::graph::Graph;
-use crate::limits::Broken;
 use crate::load::{Load, all_crossings, crossings};
-use crate::net::{Net, Region};
+use crate::net::Net;
+use crate::planned::{Planned, Room, Used};
 use crate::standby::with_standbys;
 use crate::tree::{Job, PlannedTrees, Rules, refused};
 use crate::way::Search;
@@ -41,83 +40,6 @@ pub struct Changed {
     pub room: MeetingId,
     /// The whole plan, of which some trees may be as before.
     pub planned: PlannedTrees,
-}
-
-#[derive(Clone, Default)]
-struct Room {
-    demand: Demand,
-    trees: BTreeMap<EdgeId, Planned>,
-    refused: Vec<Broken>,
-    version: u64,
-}
-
-#[derive(Clone)]
-struct Planned {
-    tree: RelayTree,
-    /// The same with standbys, as edges are told it.
-    full: RelayTree,
-    broken: Vec<Broken>,
-    /// The links that it uses, as often as it does.
-    links: Vec<(Region, Region)>,
-    /// The links that standbys use, and that it would use after a failure.
-    spare: Vec<(Region, Region)>,
-    bps: u64,
-}
-
-/// What a tree may use.
-enum Used<'a> {
-    /// Between two regions, either of which sends.
-    Link(Region, Region),
-    Edge(&'a EdgeId),
-}
-
-impl Planned {
-    fn uses(&self, used: &Used<'_>) -> bool {
-        match *used {
-            Used::Link(a, b) => joins(&self.links, a, b),
-            Used::Edge(edge) => self.tree.root == *edge || self.tree.branch(edge).is_some(),
-        }
-    }
-
-    /// Whether a standby uses it, or a backup would.
-    fn leans_on(&self, used: &Used<'_>) -> bool {
-        match *used {
-            Used::Link(a, b) => joins(&self.spare, a, b),
-            Used::Edge(edge) => self.full.branch(edge).is_some(),
-        }
-    }
-
-    /// The tree with the backups that its edges have, and without standbys.
-    fn needed(&self) -> RelayTree {
-        let needed = self.tree.branches.len();
-        RelayTree {
-            root: self.full.root.clone(),
-            branches: self.full.branches[..needed].to_vec(),
-        }
-    }
-
-    fn renew_links(&mut self, net: &Net) {
-        self.links = crossings(net, &self.tree);
-        self.spare = all_crossings(net, &self.full);
-    }
-}
-
-fn joins(links: &[(Region, Region)], a: Region, b: Region) -> bool {
-    links.iter().any(|&link| link == (a, b) || link == (b, a))
-}
-
-impl Room {
-    fn planned(&self) -> PlannedTrees {
-        let broken = self.trees.values().flat_map(|planned| &planned.broken);
-        PlannedTrees {
-            trees: self
-                .trees
-                .values()
-                .map(|planned| planned.full.clone())
-                .collect(),
-            broken: self.refused.iter().chain(broken).cloned().collect(),
-        }
-    }
 }
 
 impl Planner {

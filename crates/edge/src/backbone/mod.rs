@@ -7,6 +7,7 @@ mod dial;
 mod figures;
 mod link;
 mod outlet;
+mod rooms;
 mod supervisor;
 #[cfg(test)]
 mod tests;

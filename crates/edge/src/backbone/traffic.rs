@@ -11,7 +11,6 @@ use sluice_relay::connection::Connection;
 use sluice_relay::datagram::{Datagram, Kind, read_clock};
 use sluice_relay::hop::HopSettings;
 use sluice_relay::joiner::Joiner;
-use sluice_relay::share::RoomKey;
 use sluice_sfu::forward::EncodingId;
 use sluice_sfu::rtcp::{NtpTime, SenderClock};
 use sluice_types::ids::{EdgeId, MeetingId, RelayId};
@@ -24,6 +23,7 @@ use tokio::time::Instant;
 use super::figures::Metrics;
 use super::link::Counters;
 use super::outlet::{Queue, Queued};
+use super::rooms::Rooms;
 use super::{BackboneEvent, Route};
 use crate::media::Relayed;
 
@@ -38,9 +38,6 @@ const AHEAD_BYTES_MAX: usize = 256 * 1024;
 
 /// How often metrics are brought up to date, and QUIC's window is looked at.
 const EVERY: Duration = Duration::from_millis(250);
-
-/// Relays that go out whose rooms are known. Packets of further ones share one room's part.
-const RELAYS_MAX: usize = 100_000;
 
 /// What the task that moves datagrams is told.
 pub(super) enum TrafficCommand {
@@ -76,59 +73,6 @@ impl TrafficCommand {
 struct Incoming {
     route: Route,
     joiner: Joiner,
-}
-
-/// Rooms of relays that go out, as small numbers.
-#[derive(Default)]
-struct Rooms {
-    relays: HashMap<RelayId, (RoomKey, EdgeId)>,
-    keys: HashMap<MeetingId, (RoomKey, usize)>,
-    next: u32,
-}
-
-impl Rooms {
-    fn of(&self, relay: RelayId) -> RoomKey {
-        self.relays
-            .get(&relay)
-            .map_or(RoomKey(0), |(room, _)| *room)
-    }
-
-    fn add(&mut self, relay: RelayId, room: MeetingId, root: EdgeId) {
-        if self.relays.len() >= RELAYS_MAX || self.relays.contains_key(&relay) {
-            return;
-        }
-        let (key, relays) = self.keys.entry(room).or_insert_with(|| {
-            self.next += 1;
-            (RoomKey(self.next), 0)
-        });
-        *relays += 1;
-        self.relays.insert(relay, (*key, root));
-    }
-
-    /// Forgets a relay; gives its room when it was the last one.
-    fn remove(&mut self, relay: RelayId) -> Option<RoomKey> {
-        let (room, _) = self.relays.remove(&relay)?;
-        let mut last = false;
-        self.keys.retain(|_, (key, relays)| {
-            if *key == room {
-                *relays -= 1;
-                last = *relays == 0;
-            }
-            !(*key == room && last)
-        });
-        last.then_some(room)
-    }
-
-    fn relays_of(&self, room: &MeetingId, root: &EdgeId) -> Vec<RelayId> {
-        let Some((key, _)) = self.keys.get(room) else {
-            return Vec::new();
-        };
-        self.relays
-            .iter()
-            .filter(|(_, (of, from))| of == key && from == root)
-            .map(|(relay, _)| *relay)
-            .collect()
-    }
 }
 
 /// See the module.

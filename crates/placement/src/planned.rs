@@ -47,6 +47,11 @@ impl Planned {
         }
     }
 
+    /// Whether an edge is not in the tree.
+    pub(crate) fn lacks(&self, edge: &EdgeId) -> bool {
+        self.tree.root != *edge && self.tree.branch(edge).is_none()
+    }
+
     /// Whether a standby uses it, or a backup would.
     pub(crate) fn leans_on(&self, used: &Used<'_>) -> bool {
         match *used {

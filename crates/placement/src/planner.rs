@@ -237,9 +237,20 @@ impl Planner {
             let Some(room) = self.rooms.get_mut(id) else {
                 continue;
             };
-            let is_taken = |planned: &Planned| only.is_none_or(|used| planned.uses(used));
+            // An edge that wants the stream and came up since is no standby: it would receive all.
+            let lacks = |root: &EdgeId, planned: &Planned| {
+                let stream = room.demand.streams.get(root);
+                let wanted_by = stream.map(|stream| &stream.wanted_by);
+                let mut wanting = wanted_by.into_iter().flatten();
+                wanting.any(|edge| planned.lacks(edge) && net.region_of(edge).is_some())
+            };
+            let is_taken = |root: &EdgeId, planned: &Planned| {
+                only.is_none_or(|used| {
+                    planned.uses(used) || planned.leans_on(used) && lacks(root, planned)
+                })
+            };
             let all = std::mem::take(&mut room.trees).into_iter();
-            let (taken, kept) = all.partition(|(_, planned)| is_taken(planned));
+            let (taken, kept) = all.partition(|(root, planned)| is_taken(root, planned));
             room.trees = kept;
             let mut is_new = false;
             for planned in room.trees.values_mut() {

@@ -1,5 +1,6 @@
 //! Tests over real sockets, on loopback.
 
+mod acme;
 mod coordinator;
 mod floods;
 mod media;

@@ -1,4 +1,5 @@
-//! `sluice keys`: API keys, the TURN secret, secrets of webhooks, and the keys that sign join tokens.
+//! `sluice keys`: API keys, the TURN secret, secrets of webhooks, the ACME account's key, and the keys
+//! that sign join tokens.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -63,6 +64,8 @@ enum KeysCommand {
     Turn,
     /// Print a new secret for a webhook.
     Webhook,
+    /// Print a new private key for an account at an ACME authority, PEM, as `acme-account-key` names it.
+    Acme,
     /// Print the ids of the keys that sign join tokens, the one in use first.
     Show(StoreArgs),
     /// Make a new key that signs join tokens. The one before stays good until the next rotation.
@@ -148,6 +151,9 @@ pub(crate) fn run(args: KeysArgs) -> ExitCode {
         }
         KeysCommand::Token { api_key, minutes } => api_token(&api_key, minutes * 60),
         KeysCommand::Turn | KeysCommand::Webhook => secret(),
+        KeysCommand::Acme => sluice_acme::new_account_key()
+            .map(|pem| pem.trim_end().to_owned())
+            .map_err(|error| error.to_string()),
         KeysCommand::Show(store) => with(store, ids),
         KeysCommand::Rotate(store) => with(store, rotate),
     };

@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use ipnet::IpNet;
 use serde::Deserialize;
+use sluice_acme::{AcmeConfig, AcmeSettings, AcmeSettingsError};
 use sluice_guard::{AddressRules, ConnectionBounds};
 use thiserror::Error;
 
@@ -39,6 +40,10 @@ pub struct CoordinatorSettings {
     /// Private key that belongs to it, PEM
     #[arg(long, env = "SLUICE_TLS_KEY")]
     pub tls_key: Option<PathBuf>,
+    /// An ACME authority in their place.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub acme: AcmeSettings,
     /// Where edges connect, UDP [default: 0.0.0.0:7400]
     #[arg(long, env = "SLUICE_CONTROL_LISTEN")]
     pub control_listen: Option<SocketAddr>,
@@ -185,6 +190,9 @@ pub enum ConfigError {
         /// What it may be.
         allowed: &'static str,
     },
+    /// Where the public certificate comes from is not clear.
+    #[error(transparent)]
+    Certificate(#[from] AcmeSettingsError),
 }
 
 /// The configuration of a coordinator, checked.
@@ -194,8 +202,10 @@ pub struct CoordinatorConfig {
     pub topology: PathBuf,
     /// See [`CoordinatorSettings::http_listen`].
     pub http_listen: SocketAddr,
-    /// Certificate and key of the public name.
+    /// Certificate and key of the public name; of ACME both are one file.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// From whom that certificate comes, unless it is put there by others.
+    pub acme: Option<AcmeConfig>,
     /// See [`CoordinatorSettings::control_listen`].
     pub control_listen: SocketAddr,
     /// See [`CoordinatorSettings::mesh_dir`].
@@ -299,6 +309,7 @@ impl CoordinatorSettings {
             http_listen: self.http_listen.or(other.http_listen),
             tls_cert: self.tls_cert.or(other.tls_cert),
             tls_key: self.tls_key.or(other.tls_key),
+            acme: self.acme.or(other.acme),
             control_listen: self.control_listen.or(other.control_listen),
             mesh_dir: self.mesh_dir.or(other.mesh_dir),
             name: self.name.or(other.name),
@@ -371,12 +382,7 @@ impl CoordinatorSettings {
                 allowed: "only with http_listen on a loopback address: anybody could choose a region",
             });
         }
-        let tls = match (self.tls_cert, self.tls_key) {
-            (Some(cert), Some(key)) => Some((cert, key)),
-            (None, None) => None,
-            (Some(_), None) => return Err(ConfigError::Missing("tls_key")),
-            (None, Some(_)) => return Err(ConfigError::Missing("tls_cert")),
-        };
+        let (tls, acme) = self.acme.or_files(self.tls_cert, self.tls_key)?;
         let rules = |allow: Option<Vec<IpNet>>, deny: Option<Vec<IpNet>>| {
             AddressRules::new(allow.unwrap_or_default(), deny.unwrap_or_default())
         };
@@ -436,6 +442,7 @@ impl CoordinatorSettings {
             topology: self.topology.unwrap_or_else(|| ".".into()),
             http_listen,
             tls,
+            acme,
             control_listen: self.control_listen.unwrap_or(SocketAddr::new(any, 7_400)),
             mesh_dir: self.mesh_dir.unwrap_or_else(|| "/etc/sluice/mesh".into()),
             name,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use metrics_exporter_prometheus::PrometheusHandle;
+use sluice_acme::{Acme, AcmeError};
 use sluice_guard::{Connections, Gate, be_impatient};
 use sluice_meshnet::pki::CredentialFiles;
 use sluice_meshnet::{Admission, Credentials, Identity, MeshEndpoint, TransportSettings};
@@ -54,6 +55,9 @@ pub enum CoordinatorError {
     /// The certificate is another process's.
     #[error("the mesh certificate in {0} is not that of the coordinator")]
     WrongCertificate(PathBuf),
+    /// No certificate of the public name is ordered.
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
     /// The control listener does not start.
     #[error(transparent)]
     Endpoint(#[from] sluice_meshnet::endpoint::EndpointError),
@@ -113,6 +117,14 @@ pub async fn run(
     let credentials = Credentials::from_files(&CredentialFiles::in_dir(&config.mesh_dir))?;
     if *credentials.identity() != Identity::Coordinator {
         return Err(CoordinatorError::WrongCertificate(config.mesh_dir.clone()));
+    }
+    let mut acme = config.acme.clone().map(Acme::start).transpose()?;
+    if let Some(acme) = &mut acme {
+        // Before the store, where it could not lead while it waits.
+        tokio::select! {
+            () = acme.first() => {}
+            () = shutdown.cancelled() => return Ok(()),
+        }
     }
     let store = open_store(&config).await?;
     let reading = (store.clone(), config.clone());
@@ -175,6 +187,9 @@ pub async fn run(
     tasks.spawn(watch_geoip(geoip));
     tasks.spawn(quota::meter(shared.clone()));
     tasks.spawn(certificates::watch(config.clone(), renewals, tls.clone()));
+    if let Some(acme) = acme {
+        tasks.spawn(async { match acme.keep().await {} });
+    }
     tasks.spawn(quality::run(shared.clone()));
     if let Some(told) = told {
         tasks.spawn(told);

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
+use sluice_acme::{AcmeConfig, AcmeSettings, AcmeSettingsError};
 use sluice_guard::{AddressRules, ConnectionBounds, Rate};
 use sluice_types::ids::{EdgeId, RegionName};
 use sluice_types::units::Millis;
@@ -41,6 +42,10 @@ pub struct EdgeSettings {
     /// Private key that belongs to it, PEM
     #[arg(long, env = "SLUICE_TLS_KEY")]
     pub tls_key: Option<PathBuf>,
+    /// An ACME authority in their place.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub acme: AcmeSettings,
     /// Address that media and ICE-TCP are bound to [default: 0.0.0.0]
     #[arg(long, env = "SLUICE_MEDIA_LISTEN")]
     pub media_listen: Option<IpAddr>,
@@ -150,6 +155,9 @@ pub enum ConfigError {
         /// What it may be.
         allowed: &'static str,
     },
+    /// Where the public certificate comes from is not clear.
+    #[error(transparent)]
+    Certificate(#[from] AcmeSettingsError),
 }
 
 /// The configuration of one edge, checked.
@@ -165,8 +173,10 @@ pub struct EdgeConfig {
     pub mesh_dir: PathBuf,
     /// See [`EdgeSettings::http_listen`].
     pub http_listen: SocketAddr,
-    /// Certificate and key of the public name.
+    /// Certificate and key of the public name; of ACME both are one file.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// From whom that certificate comes, unless it is put there by others.
+    pub acme: Option<AcmeConfig>,
     /// See [`EdgeSettings::media_listen`].
     pub media_listen: IpAddr,
     /// See [`EdgeSettings::media_port`].
@@ -240,6 +250,7 @@ impl EdgeSettings {
             http_listen: self.http_listen.or(other.http_listen),
             tls_cert: self.tls_cert.or(other.tls_cert),
             tls_key: self.tls_key.or(other.tls_key),
+            acme: self.acme.or(other.acme),
             media_listen: self.media_listen.or(other.media_listen),
             media_port: self.media_port.or(other.media_port),
             workers: self.workers.or(other.workers),
@@ -298,12 +309,7 @@ impl EdgeSettings {
             value: sfu_endpoint.clone(),
             allowed: "an http:// or https:// URL",
         })?;
-        let tls = match (self.tls_cert, self.tls_key) {
-            (Some(cert), Some(key)) => Some((cert, key)),
-            (None, None) => None,
-            (Some(_), None) => return Err(ConfigError::Missing("tls_key")),
-            (None, Some(_)) => return Err(ConfigError::Missing("tls_cert")),
-        };
+        let (tls, acme) = self.acme.or_files(self.tls_cert, self.tls_key)?;
         let workers = self
             .workers
             .unwrap_or_else(|| u16::try_from(cores).unwrap_or(256).min(256));
@@ -349,6 +355,7 @@ impl EdgeSettings {
             mesh_dir: self.mesh_dir.unwrap_or_else(|| "/etc/sluice/mesh".into()),
             http_listen: self.http_listen.unwrap_or(SocketAddr::new(any, 443)),
             tls,
+            acme,
             media_listen,
             media_port: self.media_port.unwrap_or(7_411),
             workers,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use metrics_exporter_prometheus::PrometheusHandle;
+use sluice_acme::{Acme, AcmeError};
 use sluice_guard::{Connections, Gate, Rates, be_impatient};
 use sluice_meshnet::pki::CredentialFiles;
 use sluice_meshnet::{Admission, Credentials, MeshEndpoint, TransportSettings};
@@ -49,6 +50,9 @@ pub enum EdgeError {
         /// Whose it should be.
         edge: String,
     },
+    /// No certificate of the public name is ordered.
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
     /// A QUIC endpoint does not start.
     #[error(transparent)]
     Endpoint(#[from] sluice_meshnet::endpoint::EndpointError),
@@ -83,6 +87,15 @@ pub async fn run(
             edge: config.edge.to_string(),
         });
     }
+    let acme = config.acme.clone().map(Acme::start).transpose()?;
+    let _acme = match acme {
+        Some(mut acme) => tokio::select! {
+            // Nobody is sent here before the edge can show who it is.
+            () = acme.first() => Some(AbortOnDropHandle::new(tokio::spawn(acme.keep()))),
+            () = shutdown.cancelled() => return Ok(()),
+        },
+        None => None,
+    };
     certificates::export(&config);
     // What ends only after clients were told.
     let stop = CancellationToken::new();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -25,11 +25,13 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// Within this a certificate of 24 s is renewed, and the new one shown.
 const RENEWED: Duration = Duration::from_secs(60);
 
-fn mesh_dir(dir: &Path, identity: &Identity) -> std::path::PathBuf {
-    let ca = MeshCa::generate("test").expect("a CA");
+fn mesh_dir(dir: &Path, identity: &Identity) -> PathBuf {
     let dir = dir.join("mesh");
-    let issued = ca.issue(identity, HOUR).expect("a certificate");
-    issued.save(&dir).expect("saved");
+    if !dir.exists() {
+        let ca = MeshCa::generate("test").expect("a CA");
+        let issued = ca.issue(identity, HOUR).expect("a certificate");
+        issued.save(&dir).expect("saved");
+    }
     dir
 }
 

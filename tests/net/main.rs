@@ -5,3 +5,4 @@ mod coordinator;
 mod floods;
 mod media;
 mod mesh;
+mod traces;

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use sluice_acme::{AcmeConfig, AcmeSettings, AcmeSettingsError};
 use sluice_guard::{AddressRules, ConnectionBounds};
+use sluice_trace::Endpoint;
 use thiserror::Error;
 
 pub use self::key::ApiKey;
@@ -144,6 +145,12 @@ pub struct CoordinatorSettings {
     /// [default: 1024]
     #[arg(long, env = "SLUICE_QUALITY_STORE_MB")]
     pub quality_store_mb: Option<u32>,
+    /// Collector that is told of joins, OTLP over HTTP, such as http://127.0.0.1:4318 [default: none]
+    #[arg(long, env = "SLUICE_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+    /// Of how many in a thousand joins, at most 1000 [default: 1000]
+    #[arg(long, env = "SLUICE_OTLP_SAMPLE_PERMILLE")]
+    pub otlp_sample_permille: Option<u32>,
     /// Believe `as=ADDRESS` and X-Sluice-Dev-Client; only on a loopback listener [default: false]
     #[arg(long, env = "SLUICE_DEV_CLIENT_OVERRIDE")]
     pub dev_client_override: Option<bool>,
@@ -252,6 +259,10 @@ pub struct CoordinatorConfig {
     pub quality_store: PathBuf,
     /// See [`CoordinatorSettings::quality_store_mb`].
     pub quality_store_bytes: u64,
+    /// See [`CoordinatorSettings::otlp_endpoint`].
+    pub otlp_endpoint: Option<Endpoint>,
+    /// See [`CoordinatorSettings::otlp_sample_permille`].
+    pub otlp_sample_permille: u16,
     /// See [`CoordinatorSettings::dev_client_override`].
     pub dev_client_override: bool,
 }
@@ -351,6 +362,8 @@ impl CoordinatorSettings {
             quality_retention_h: self.quality_retention_h.or(other.quality_retention_h),
             quality_store: self.quality_store.or(other.quality_store),
             quality_store_mb: self.quality_store_mb.or(other.quality_store_mb),
+            otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),
+            otlp_sample_permille: self.otlp_sample_permille.or(other.otlp_sample_permille),
             dev_client_override: self.dev_client_override.or(other.dev_client_override),
         }
     }
@@ -422,6 +435,19 @@ impl CoordinatorSettings {
             1..=1_048_576,
             "1 to 1048576",
         )?;
+        let permille = within(
+            "otlp_sample_permille",
+            self.otlp_sample_permille.unwrap_or(1_000),
+            0..=1_000,
+            "0 to 1000",
+        )?;
+        let endpoint = |text: String| {
+            text.parse().map_err(|_| ConfigError::Value {
+                key: "otlp_endpoint",
+                value: text,
+                allowed: Endpoint::ALLOWED,
+            })
+        };
         let name = self.name.unwrap_or_else(host_name);
         let state_dir = match &self.store {
             Some(store) => store.parent().map(Path::to_owned).unwrap_or_default(),
@@ -471,6 +497,9 @@ impl CoordinatorSettings {
             quality_retention: Duration::from_secs(retention_h * 3_600),
             quality_store,
             quality_store_bytes: store_mb * 1_024 * 1_024,
+            otlp_endpoint: self.otlp_endpoint.map(endpoint).transpose()?,
+            // It is at most 1000.
+            otlp_sample_permille: permille as u16,
             dev_client_override,
         })
     }

@@ -12,6 +12,7 @@ use sluice_acme::{Acme, AcmeError};
 use sluice_guard::{Connections, Gate, be_impatient};
 use sluice_meshnet::pki::CredentialFiles;
 use sluice_meshnet::{Admission, Credentials, Identity, MeshEndpoint, TransportSettings};
+use sluice_trace::{Service, TraceError, Tracing};
 use sluice_types::mesh::control::ALPNS;
 use sluice_types::topology::{LoadError, Topology, TopologyFiles};
 use thiserror::Error;
@@ -58,6 +59,9 @@ pub enum CoordinatorError {
     /// No certificate of the public name is ordered.
     #[error(transparent)]
     Acme(#[from] AcmeError),
+    /// Nothing can be told of traces.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     /// The control listener does not start.
     #[error(transparent)]
     Endpoint(#[from] sluice_meshnet::endpoint::EndpointError),
@@ -158,6 +162,13 @@ pub async fn run(
     let told = events.map(|events| webhooks::run(hooks, store.clone(), events));
     let told = told.transpose()?;
     let quality = Recorder::open(&config)?;
+    let service = Service {
+        name: "sluice-coordinator",
+        instance: config.name.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    let permille = config.otlp_sample_permille;
+    let tracing = Tracing::start(config.otlp_endpoint.as_ref(), permille, service)?;
     let shared = Shared::new(Parts {
         quality,
         config: config.clone(),
@@ -171,6 +182,7 @@ pub async fn run(
         tenants: Tenants::open(&config)?,
         audit: Audit::open(config.audit.clone())?,
         admission,
+        tracing: tracing.clone(),
     });
     let knowing = shared.clone();
     // It fails only by a panic, which was reported.
@@ -218,6 +230,7 @@ pub async fn run(
         shared.tenants.keep();
         shared.audit.sync();
         store.resign();
+        tracing.stop();
     })
     .await;
     result

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 use sluice_acme::{AcmeConfig, AcmeSettings, AcmeSettingsError};
 use sluice_guard::{AddressRules, ConnectionBounds, Rate};
+use sluice_trace::Endpoint;
 use sluice_types::ids::{EdgeId, RegionName};
 use sluice_types::units::Millis;
 use thiserror::Error;
@@ -118,6 +119,10 @@ pub struct EdgeSettings {
     /// Sessions a second that one address may begin, bursts of twice that [default: 50]
     #[arg(long, env = "SLUICE_SESSIONS_PER_ADDRESS")]
     pub sessions_per_address: Option<u32>,
+    /// Collector that is told of traced joins, OTLP over HTTP, such as http://127.0.0.1:4318
+    /// [default: none]
+    #[arg(long, env = "SLUICE_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
     /// The page offers development's client-address override [default: false]
     #[arg(long, env = "SLUICE_DEV")]
     pub dev: Option<bool>,
@@ -219,6 +224,8 @@ pub struct EdgeConfig {
     pub connections: ConnectionBounds,
     /// How often one address may begin a session.
     pub sessions_per_address: Rate,
+    /// See [`EdgeSettings::otlp_endpoint`].
+    pub otlp_endpoint: Option<Endpoint>,
     /// See [`EdgeSettings::dev`].
     pub dev: bool,
 }
@@ -276,6 +283,7 @@ impl EdgeSettings {
                 .connections_per_address
                 .or(other.connections_per_address),
             sessions_per_address: self.sessions_per_address.or(other.sessions_per_address),
+            otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),
             dev: self.dev.or(other.dev),
         }
     }
@@ -385,9 +393,18 @@ impl EdgeSettings {
                 per_network: self.connections_per_address.unwrap_or(1_000).max(1),
             },
             sessions_per_address: Rate::per_second(self.sessions_per_address.unwrap_or(50)),
+            otlp_endpoint: self.otlp_endpoint.map(endpoint).transpose()?,
             dev: self.dev.unwrap_or(false),
         })
     }
+}
+
+fn endpoint(text: String) -> Result<Endpoint, ConfigError> {
+    text.parse().map_err(|_| ConfigError::Value {
+        key: "otlp_endpoint",
+        value: text,
+        allowed: Endpoint::ALLOWED,
+    })
 }
 
 fn rules(allow: Option<Vec<IpNet>>, deny: Option<Vec<IpNet>>) -> AddressRules {

@@ -1,7 +1,7 @@
 //! Joining: who comes, in which role, to which edge.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -9,11 +9,14 @@ use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sluice_placement::{Preference, rank_within};
+use sluice_trace::Trace;
 use sluice_types::access::{Grants, JOIN_AUDIENCE, JoinClaims, Role};
 use sluice_types::ids::{ApiKeyId, EdgeId, MeetingId, ParticipantId, base32};
 use sluice_types::rest::{
     Admission, EdgeCandidate, IceServer, JoinRequest, JoinResponse, NAME_CHARS_MAX, Waiting,
 };
+
+use sluice_types::trace::TraceParent;
 
 use super::auth::{MaybeCaller, bearer, is_host_key, is_invite};
 use super::body::Body;
@@ -42,6 +45,7 @@ pub(super) async fn join(
     Body(request): Body<JoinRequest>,
 ) -> Result<Response, Problem> {
     let started = Instant::now();
+    let mut trace = shared.tracing.begin("join", SystemTime::now());
     let asked = Asked {
         from,
         headers,
@@ -49,7 +53,8 @@ pub(super) async fn join(
         request,
     };
     let Path(id) = id?;
-    let result = admit(&shared, id.clone(), &caller, &asked).await;
+    trace.say("sluice.meeting", &id);
+    let result = admit(&shared, id.clone(), &caller, &asked, &mut trace).await;
     if let Ok(answer) = &result {
         let known = asked.request.participant_id.as_ref();
         shared.webhooks.answered(&id, known, answer);
@@ -62,6 +67,18 @@ pub(super) async fn join(
     };
     metrics::counter!("sluice_coordinator_joins_total", "result" => outcome).increment(1);
     metrics::histogram!("sluice_coordinator_join_seconds").record(started.elapsed());
+    trace.say("sluice.result", outcome);
+    match &result {
+        Ok(JoinResponse::Admitted(admission)) => {
+            trace.say("sluice.participant", &admission.participant_id);
+            trace.say("sluice.edge", &admission.edge);
+        }
+        Ok(JoinResponse::Waiting(waiting)) => {
+            trace.say("sluice.participant", &waiting.participant_id);
+        }
+        Err(problem) => trace.fail(problem),
+    }
+    trace.end();
     let response = result?;
     let status = match &response {
         JoinResponse::Admitted(_) => StatusCode::OK,
@@ -98,7 +115,10 @@ pub(super) async fn whip(
         request,
     };
     let Path(id) = id?;
-    let answer = admit(&shared, id.clone(), &caller, &asked).await?;
+    let mut trace = shared.tracing.begin("whip", SystemTime::now());
+    trace.say("sluice.meeting", &id);
+    let result = admit(&shared, id.clone(), &caller, &asked, &mut trace).await;
+    let answer = result.inspect_err(|problem| trace.fail(problem))?;
     shared.webhooks.answered(&id, None, &answer);
     match answer {
         JoinResponse::Admitted(admission) => {
@@ -200,6 +220,7 @@ async fn admit(
     id: MeetingId,
     caller: &MaybeCaller,
     asked: &Asked,
+    trace: &mut Trace,
 ) -> Result<JoinResponse, Problem> {
     let looked_up = id.clone();
     let meeting = blocking(shared, move |store| store.meeting(&looked_up))
@@ -262,13 +283,25 @@ async fn admit(
             }
         };
     }
-    let edges = seat(shared, &meeting, asked)?;
+    trace.step("admission");
+    let seated = seat(shared, &meeting, asked);
+    trace.step("edge_pick");
+    let edges = seated?;
     shared.tenants.admit(&id, &meeting.tenant);
     let text = format!("somebody is sent to {}", edges[0]);
     shared.feed.tell(Happening::room("joined", &id, text));
     let key = caller.0.as_ref().map(|caller| caller.key.clone());
-    answer(shared, id, participant, (role, grants), name, key, &edges)
-        .map(|admission| JoinResponse::Admitted(Box::new(admission)))
+    let who = Admitted {
+        participant,
+        role,
+        grants,
+        name,
+        key,
+        trace: trace.parent(),
+    };
+    let answered = answer(shared, id, who, &edges);
+    trace.step("token");
+    answered.map(|admission| JoinResponse::Admitted(Box::new(admission)))
 }
 
 /// Refuses whoever the tenant does not want from there, or has no more room for.
@@ -334,13 +367,20 @@ fn no_edge() -> Problem {
     Problem::unavailable("no edge has room")
 }
 
+/// Who is let in, and as what.
+struct Admitted {
+    participant: ParticipantId,
+    role: Role,
+    grants: Grants,
+    name: String,
+    key: Option<ApiKeyId>,
+    trace: Option<TraceParent>,
+}
+
 fn answer(
     shared: &Shared,
     id: MeetingId,
-    participant: ParticipantId,
-    (role, grants): (Role, Grants),
-    name: String,
-    key: Option<ApiKeyId>,
+    who: Admitted,
     edges: &[EdgeId],
 ) -> Result<Admission, Problem> {
     let registry = shared.registry();
@@ -365,25 +405,26 @@ fn answer(
         iat: now_s,
         exp: expires_at,
         jti: base32(&random::<10>()?),
-        key,
+        key: who.key,
         meeting_id: id,
-        participant_id: participant.clone(),
-        name,
-        role,
-        grants,
+        participant_id: who.participant.clone(),
+        name: who.name,
+        role: who.role,
+        grants: who.grants,
         edge: chosen.edge.clone(),
+        trace: who.trace,
     };
     let turn_until = now_s + u64::from(settings.turn_credential_s());
-    let ice_servers = ice_servers(shared, &registry, &chosen, &participant, turn_until);
+    let ice_servers = ice_servers(shared, &registry, &chosen, &who.participant, turn_until);
     let join_token = shared
         .signer()
         .sign(&claims)
         .map_err(|error| Problem::internal(&error))?;
     Ok(Admission {
-        participant_id: participant,
+        participant_id: who.participant,
         join_token,
         expires_at,
-        role,
+        role: who.role,
         sfu_endpoint: chosen.sfu_endpoint,
         signal_endpoint: chosen.signal_endpoint,
         ice_servers,

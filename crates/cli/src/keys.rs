@@ -14,7 +14,7 @@ use sluice_coordinator::tokens::{key_id, new_signing_key};
 use sluice_types::ids::{ApiKeyId, MeetingId, ParticipantId};
 use sluice_types::revocation::Revoked;
 
-use crate::ops::{OpsArgs, api_token, take_back};
+use crate::ops::{OpsArgs, api_token, give_back, take_back};
 use crate::process::{failed, start_logs};
 
 /// Random bytes of a secret: as many as HMAC-SHA-256 can use.
@@ -59,6 +59,14 @@ enum KeysCommand {
     Revoke {
         #[command(subcommand)]
         what: RevokeArgs,
+    },
+    /// Give back an API key that was revoked by mistake: its tokens, and join tokens that were given for
+    /// it, are good again at once.
+    Restore {
+        /// Its public name.
+        id: ApiKeyId,
+        #[command(flatten)]
+        ops: OpsArgs,
     },
     /// Print a new secret for coturn and the coordinator.
     Turn,
@@ -143,12 +151,8 @@ pub(crate) fn run(args: KeysArgs) -> ExitCode {
     start_logs();
     let lines = match args.command {
         KeysCommand::Api { id, tenant, ops } => api(&id, tenant.as_deref(), ops),
-        KeysCommand::Revoke { what } => {
-            return match what.run() {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => failed(&error),
-            };
-        }
+        KeysCommand::Revoke { what } => return ended(what.run()),
+        KeysCommand::Restore { id, ops } => return ended(give_back(&ops, &Revoked::ApiKey(id))),
         KeysCommand::Token { api_key, minutes } => api_token(&api_key, minutes * 60),
         KeysCommand::Turn | KeysCommand::Webhook => secret(),
         KeysCommand::Acme => sluice_acme::new_account_key()
@@ -160,7 +164,11 @@ pub(crate) fn run(args: KeysArgs) -> ExitCode {
     let written = lines.and_then(|text| {
         writeln!(io::stdout().lock(), "{text}").map_err(|error| error.to_string())
     });
-    match written {
+    ended(written)
+}
+
+fn ended(result: Result<(), String>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }

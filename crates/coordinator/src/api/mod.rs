@@ -62,7 +62,9 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/v1/ops/edges/{edge}/drain", post(ops::drain))
         .route(
             "/v1/ops/revocations",
-            get(revocations::list).post(revocations::revoke),
+            get(revocations::list)
+                .post(revocations::revoke)
+                .delete(revocations::lift),
         )
         .route("/v1/ops/audit", get(ops::audit))
         .route("/v1/ops/live", get(live::live))

@@ -47,7 +47,10 @@ async fn receive(State(to): State<Collector>, headers: HeaderMap, body: Bytes) -
         let attributes = resource.resource.expect("a resource").attributes;
         let name = value(&attributes, "service.name");
         let service = format!("{name} {}", value(&attributes, "service.instance.id"));
-        let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
+        let spans = resource
+            .scope_spans
+            .into_iter()
+            .flat_map(|scope| scope.spans);
         to.told
             .lock()
             .expect("no panic")

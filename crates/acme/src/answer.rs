@@ -31,14 +31,13 @@ const TOKEN_CHARS_MAX: usize = 128;
 pub(crate) fn answer(
     listen: SocketAddr,
     thumbprint: &str,
-) -> Result<(SocketAddr, AbortOnDropHandle<()>), AcmeError> {
+) -> Result<AbortOnDropHandle<()>, AcmeError> {
     let failed = |source| AcmeError::Listen {
         address: listen,
         source,
     };
     let listener = TcpListener::bind(listen).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
     let app = Router::new()
         .route("/.well-known/acme-challenge/{token}", get(authorization))
         .with_state(Arc::<str>::from(thumbprint));
@@ -52,7 +51,7 @@ pub(crate) fn answer(
             tracing::error!(%error, "nobody answers the ACME authority any more");
         }
     });
-    Ok((bound, AbortOnDropHandle::new(serving)))
+    Ok(AbortOnDropHandle::new(serving))
 }
 
 async fn authorization(State(thumbprint): State<Arc<str>>, Path(token): Path<String>) -> Response {

@@ -59,7 +59,6 @@ pub struct Acme {
     config: AcmeConfig,
     key: AccountKey,
     asking: Asking,
-    answering: SocketAddr,
     /// Orders that brought nothing, since the last that did.
     failures: u32,
     _listener: AbortOnDropHandle<()>,
@@ -77,23 +76,16 @@ impl Acme {
         }
         let key = AccountKey::open(&config.account_key)?;
         let asking = Asking::new(config.ca.as_deref())?;
-        let (answering, listener) = answer(config.listen, key.thumbprint())?;
+        let listener = answer(config.listen, key.thumbprint())?;
         let mut acme = Self {
             config,
             key,
             asking,
-            answering,
             failures: 0,
             _listener: listener,
         };
         acme.failed(0);
         Ok(acme)
-    }
-
-    /// Where the authority is answered.
-    #[must_use]
-    pub const fn answering(&self) -> SocketAddr {
-        self.answering
     }
 
     /// Waits until there is a certificate that can be shown, and orders it when there is none: it tries

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Deserialize;
+use sluice_types::topology::DnsName;
 use thiserror::Error;
 
 /// The most names of one certificate, as Let's Encrypt has it.
@@ -223,21 +224,9 @@ impl AcmeSettings {
     }
 }
 
-/// Whether an authority may be asked for it: labels of 1 to 63 of a-z, 0-9 and inner hyphens (RFC
-/// 1035), at least two, and no address.
+/// Whether an authority may be asked for it.
 fn is_public_name(name: &str) -> bool {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-    };
-    name.len() <= 253
-        && name.contains('.')
-        && name.parse::<IpAddr>().is_err()
-        && name.split('.').all(label)
+    name.contains('.') && name.parse::<DnsName>().is_ok()
 }
 
 #[cfg(test)]

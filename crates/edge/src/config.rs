@@ -1,18 +1,22 @@
 //! Configuration of an edge: a TOML file, then `SLUICE_…` variables, then flags; the later wins.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod check;
+
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ipnet::IpNet;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use sluice_acme::{AcmeConfig, AcmeSettings, AcmeSettingsError};
 use sluice_guard::{AddressRules, ConnectionBounds, Rate};
 use sluice_trace::Endpoint;
 use sluice_types::ids::{EdgeId, RegionName};
 use sluice_types::units::Millis;
 use thiserror::Error;
+
+use self::check::{check_coordinators, endpoint, one_or_more, rules, within};
 
 /// The most coordinators that an edge has lines to.
 const COORDINATORS_MAX: usize = 9;
@@ -397,65 +401,6 @@ impl EdgeSettings {
             dev: self.dev.unwrap_or(false),
         })
     }
-}
-
-fn endpoint(text: String) -> Result<Endpoint, ConfigError> {
-    text.parse().map_err(|_| ConfigError::Value {
-        key: "otlp_endpoint",
-        value: text,
-        allowed: Endpoint::ALLOWED,
-    })
-}
-
-fn rules(allow: Option<Vec<IpNet>>, deny: Option<Vec<IpNet>>) -> AddressRules {
-    AddressRules::new(allow.unwrap_or_default(), deny.unwrap_or_default())
-}
-
-fn check_coordinators(mut names: Vec<String>) -> Result<Vec<String>, ConfigError> {
-    names.retain(|name| !name.is_empty());
-    let distinct: BTreeSet<_> = names.iter().collect();
-    if names.is_empty() {
-        return Err(ConfigError::Missing("coordinator"));
-    }
-    if distinct.len() < names.len() || names.len() > COORDINATORS_MAX {
-        return Err(ConfigError::Value {
-            key: "coordinator",
-            value: names.join(","),
-            allowed: "1 to 9 coordinators, each once",
-        });
-    }
-    Ok(names)
-}
-
-/// `"a:7400"`, or `["a:7400", "b:7400"]`.
-fn one_or_more<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMore {
-        One(String),
-        More(Vec<String>),
-    }
-    let given = Option::<OneOrMore>::deserialize(from)?;
-    Ok(given.map(|given| match given {
-        OneOrMore::One(one) => one.split(',').map(str::to_owned).collect(),
-        OneOrMore::More(more) => more,
-    }))
-}
-
-fn within(
-    key: &'static str,
-    value: u32,
-    range: std::ops::RangeInclusive<u32>,
-    allowed: &'static str,
-) -> Result<(), ConfigError> {
-    if range.contains(&value) {
-        return Ok(());
-    }
-    Err(ConfigError::Value {
-        key,
-        value: value.to_string(),
-        allowed,
-    })
 }
 
 #[cfg(test)]

@@ -10,14 +10,11 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sluice_placement::{Preference, rank_within};
 use sluice_trace::Trace;
-use sluice_types::access::{Grants, JOIN_AUDIENCE, JoinClaims, Role};
-use sluice_types::ids::{ApiKeyId, EdgeId, MeetingId, ParticipantId, base32};
-use sluice_types::rest::{
-    Admission, EdgeCandidate, IceServer, JoinRequest, JoinResponse, NAME_CHARS_MAX, Waiting,
-};
+use sluice_types::access::{Grants, Role};
+use sluice_types::ids::{EdgeId, MeetingId, ParticipantId};
+use sluice_types::rest::{JoinRequest, JoinResponse, NAME_CHARS_MAX, Waiting};
 
-use sluice_types::trace::TraceParent;
-
+use super::admission::{Admitted, answer};
 use super::auth::{MaybeCaller, bearer, is_host_key, is_invite};
 use super::body::Body;
 use super::client::{ClientQuery, client, position};
@@ -29,7 +26,6 @@ use crate::feed::Happening;
 use crate::registry::{Forbidden, Word, residency};
 use crate::state::{Shared, wall_ms};
 use crate::store::StoredMeeting;
-use crate::tokens::turn_credential;
 
 /// How long one who waits should wait before asking again.
 const RETRY_AFTER_MS: u32 = 2_000;
@@ -363,111 +359,6 @@ fn no_edge_for(forbidden: &[Forbidden]) -> Problem {
     Problem::conflict("no-allowed-edge", detail)
 }
 
-fn no_edge() -> Problem {
+pub(super) fn no_edge() -> Problem {
     Problem::unavailable("no edge has room")
-}
-
-/// Who is let in, and as what.
-struct Admitted {
-    participant: ParticipantId,
-    role: Role,
-    grants: Grants,
-    name: String,
-    key: Option<ApiKeyId>,
-    trace: Option<TraceParent>,
-}
-
-fn answer(
-    shared: &Shared,
-    id: MeetingId,
-    who: Admitted,
-    edges: &[EdgeId],
-) -> Result<Admission, Problem> {
-    let registry = shared.registry();
-    let candidate = |edge: &EdgeId| {
-        let state = registry.edge(edge)?;
-        Some(EdgeCandidate {
-            edge: edge.clone(),
-            region: state.registration.region.clone(),
-            sfu_endpoint: state.registration.sfu_endpoint.clone(),
-            signal_endpoint: state.registration.signal_endpoint.clone(),
-        })
-    };
-    let mut candidates = edges.iter().filter_map(candidate);
-    let chosen = candidates.next().ok_or_else(no_edge)?;
-    let candidates = candidates.collect();
-    let settings = registry.topology().coordinator();
-    let now_s = wall_ms() / 1_000;
-    let expires_at = now_s + u64::from(settings.join_token_s());
-    let claims = JoinClaims {
-        iss: registry.topology().name().to_owned(),
-        aud: JOIN_AUDIENCE.to_owned(),
-        iat: now_s,
-        exp: expires_at,
-        jti: base32(&random::<10>()?),
-        key: who.key,
-        meeting_id: id,
-        participant_id: who.participant.clone(),
-        name: who.name,
-        role: who.role,
-        grants: who.grants,
-        edge: chosen.edge.clone(),
-        trace: who.trace,
-    };
-    let turn_until = now_s + u64::from(settings.turn_credential_s());
-    let ice_servers = ice_servers(shared, &registry, &chosen, &who.participant, turn_until);
-    let join_token = shared
-        .signer()
-        .sign(&claims)
-        .map_err(|error| Problem::internal(&error))?;
-    Ok(Admission {
-        participant_id: who.participant,
-        join_token,
-        expires_at,
-        role: who.role,
-        sfu_endpoint: chosen.sfu_endpoint,
-        signal_endpoint: chosen.signal_endpoint,
-        ice_servers,
-        region: chosen.region,
-        edge: chosen.edge,
-        candidates,
-    })
-}
-
-fn ice_servers(
-    shared: &Shared,
-    registry: &crate::registry::Registry,
-    chosen: &EdgeCandidate,
-    participant: &ParticipantId,
-    until: u64,
-) -> Vec<IceServer> {
-    let turn = registry
-        .topology()
-        .region(&chosen.region)
-        .and_then(|region| region.turn());
-    let (stun, relays) = match (&shared.config.turn_override, turn) {
-        (Some(at), _) => (
-            vec![format!("stun:{at}")],
-            vec![
-                format!("turn:{at}?transport=udp"),
-                format!("turn:{at}?transport=tcp"),
-            ],
-        ),
-        (None, Some(turn)) => (turn.stun_urls(), turn.turn_urls()),
-        (None, None) => return Vec::new(),
-    };
-    let mut servers = vec![IceServer {
-        urls: stun,
-        username: None,
-        credential: None,
-    }];
-    if let Some(secret) = &shared.config.turn_secret {
-        let (username, credential) = turn_credential(secret, participant, until);
-        servers.push(IceServer {
-            urls: relays,
-            username: Some(username),
-            credential: Some(credential),
-        });
-    }
-    servers
 }

@@ -1,5 +1,6 @@
 //! REST, version 1.
 
+mod admission;
 mod auth;
 mod body;
 mod client;

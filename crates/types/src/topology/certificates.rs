@@ -1,13 +1,13 @@
 //! Where certificates of public names come from: files that are put on machines, or an ACME authority.
 
-use std::net::IpAddr;
 use std::ops::Range;
 
 use super::fault::FaultKind;
 use super::host::{DnsName, Host};
+use super::read_cloud::checked;
 use super::read_mesh::MeshDraft;
 use super::read_region::RegionDraft;
-use super::reader::{Field, Reader, Section};
+use super::reader::{Reader, Section};
 
 /// Where the certificate of a machine's public names comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -157,23 +157,7 @@ fn has_public_name(url: &str) -> bool {
         return false;
     };
     let (host, port) = authority.split_once(':').unwrap_or((authority, "443"));
-    host.parse::<DnsName>().is_ok()
-        && host.parse::<IpAddr>().is_err()
-        && port.parse() != Ok(ACME_PORT)
-}
-
-fn checked(
-    reader: &mut Reader<'_>,
-    field: &Field<'_>,
-    allowed: &str,
-    is_valid: impl Fn(&str) -> bool,
-) -> Option<String> {
-    let text = field.text(reader, allowed)?;
-    if is_valid(text) {
-        return Some(text.to_owned());
-    }
-    field.invalid(reader, "the value is malformed", allowed);
-    None
+    host.parse::<DnsName>().is_ok() && port.parse() != Ok(ACME_PORT)
 }
 
 /// What may stand in a rendered file between quotes.

@@ -202,7 +202,9 @@ async fn credentials_of_either_secret_are_good_until_the_old_one_is_withdrawn() 
     }
     let dir = tempfile::tempdir().expect("a directory");
     let participant = ParticipantId::from_random([0; 10]);
-    let credential = |secret| turn_credential(secret, &participant, 4_000_000_000);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let until = now.expect("after 1970").as_secs() + 3_600;
+    let credential = |secret| turn_credential(secret, &participant, until);
     // One secret, then both while it is rotated, then the new one alone.
     for (secrets, old_is_good, new_is_good) in [
         ("oldsecret\n", true, false),

@@ -208,10 +208,11 @@ impl Hub {
     }
 }
 
-/// Of joins that came as far as somebody else's media, by step.
+/// Of joins that came as far as somebody else's media, by step, from when the coordinator let the client
+/// in: before that it may have waited for a host.
 fn count_join(join: &JoinTimes) {
+    let admitted_ms = join.admitted_ms.unwrap_or(0);
     let steps = [
-        ("admitted", join.admitted_ms),
         ("signalling", join.signalling_ms),
         ("answered", join.answered_ms),
         ("connected", join.connected_ms),
@@ -219,7 +220,7 @@ fn count_join(join: &JoinTimes) {
     ];
     for (step, after) in steps {
         if let Some(after) = after {
-            let after = Duration::from_millis(after.into());
+            let after = Duration::from_millis(after.saturating_sub(admitted_ms).into());
             metrics::histogram!("sluice_edge_client_join_seconds", "step" => step).record(after);
         }
     }

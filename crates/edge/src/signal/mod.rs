@@ -3,10 +3,13 @@
 mod keyring;
 mod socket;
 
+use std::time::SystemTime;
+
 use axum::extract::{Query, State, WebSocketUpgrade};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use serde::Deserialize;
+use sluice_trace::Trace;
 use sluice_types::ids::{MeetingId, ResumeToken};
 use sluice_types::signal::{MESSAGE_BYTES_MAX, RESUME_SUBPROTOCOL, SUBPROTOCOL, TOKEN_SUBPROTOCOL};
 
@@ -50,6 +53,7 @@ pub(crate) async fn upgrade(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
+    let at = SystemTime::now();
     let opening = match opening(&app, &query, &headers).await {
         Ok(opening) => opening,
         Err(error) => {
@@ -58,13 +62,17 @@ pub(crate) async fn upgrade(
             return problem(error.status(), error.kind(), &error.to_string());
         }
     };
+    let trace = match &opening {
+        Opening::Join(claims) => app.follow(claims, at),
+        Opening::Resume { .. } => Trace::none(),
+    };
     upgrade
         .protocols([SUBPROTOCOL])
         .max_message_size(MESSAGE_BYTES_MAX)
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
         .max_frame_size(MESSAGE_BYTES_MAX)
-        .on_upgrade(move |socket| serve(socket, opening, app))
+        .on_upgrade(move |socket| serve(socket, opening, trace, app))
 }
 
 async fn opening(

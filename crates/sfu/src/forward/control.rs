@@ -1,6 +1,7 @@
 //! RTCP and everything that happens on time.
 
 use sluice_types::layers::LayerSet;
+use sluice_types::room::MediaKind;
 use sluice_types::units::Time;
 
 use slab::Slab;
@@ -186,7 +187,13 @@ impl Forwarder {
             };
             for (place, encoding) in (0u8..).zip(&mut source.encodings) {
                 let sent = |layer: Layer| wanted.covers(place, layer.spatial, layer.temporal);
-                if encoding.meter.tick(now, sent) {
+                if encoding.meter.tick(now, sent) && source.kind == MediaKind::Video {
+                    let watch = source
+                        .sinks
+                        .iter()
+                        .filter_map(|sink| self.sinks[sink.0].peer());
+                    let reach = watch.map(|peer| self.peers[peer.0].reach()).max();
+                    encoding.history.set_reach(reach.unwrap_or_default());
                     encoding.history.expire(now, &mut self.pool);
                 }
             }

@@ -18,11 +18,24 @@ pub(super) const PACKET_BYTES_MAX: usize = 1_500;
 pub(super) const PACKETS_MAX: usize = 128;
 const SLOTS_MIN: usize = 16;
 
-/// No packet is kept for longer. When an encoding has taken so many bytes, only the latest are: as old as a
-/// request for them may be, of a viewer who is not too far away.
+/// No packet is kept for longer. When an encoding has taken so many bytes, only those are that somebody may
+/// still ask for.
 const AGE_MAX: Duration = Duration::from_millis(1_000);
-const BYTES_MAX: usize = 96 * 1_024;
-const AGE_MIN: Duration = Duration::from_millis(300);
+const BYTES_MAX: usize = 48 * 1_024;
+
+/// How long that is: until a gap is noticed, which the next picture shows, and for so many attempts over
+/// the longest path of those who watch. Nobody who is too far away for that makes it longer, and where
+/// one's path is not known it is this long.
+const NOTICED: Duration = Duration::from_millis(120);
+const ATTEMPTS: u32 = 3;
+const REACH_MAX: Duration = Duration::from_millis(300);
+
+/// How long ago a packet went out that a viewer may still ask for, when it is so far away and back.
+pub(super) fn reach(round_trip: Option<Duration>) -> Duration {
+    round_trip.map_or(REACH_MAX, |round_trip| {
+        (NOTICED + round_trip * ATTEMPTS).min(REACH_MAX)
+    })
+}
 
 /// A packet that was kept.
 #[derive(Debug)]
@@ -45,7 +58,7 @@ impl Kept {
 
 /// A ring of packets by their unrolled sequence number, as long as the encoding makes it. Buffers come
 /// from a pool that all tracks share, so that a quiet one holds none.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct History {
     /// A power of two, or none at all.
     slots: Vec<Option<Kept>>,
@@ -54,9 +67,33 @@ pub(super) struct History {
     next: u64,
     /// That the buffers take.
     bytes: usize,
+    /// See [`reach`].
+    reach: Duration,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            slots: Vec::new(),
+            oldest: 0,
+            next: 0,
+            bytes: 0,
+            reach: REACH_MAX,
+        }
+    }
 }
 
 impl History {
+    /// From now on those who watch may ask for what went out so long ago.
+    pub(super) fn set_reach(&mut self, reach: Duration) {
+        self.reach = reach;
+    }
+
+    /// Somebody's packets wait, and are needed when their turn comes.
+    pub(super) fn reach_far(&mut self) {
+        self.reach = REACH_MAX;
+    }
+
     fn slot(&self, number: u64) -> usize {
         // Below the slots' count.
         number as usize & self.slots.len().wrapping_sub(1)
@@ -121,7 +158,7 @@ impl History {
             let slot = self.slot(self.oldest);
             if let Some(kept) = &self.slots[slot] {
                 let age = now.since(kept.at);
-                if age <= AGE_MIN || (age <= AGE_MAX && self.bytes <= BYTES_MAX) {
+                if age <= self.reach || (age <= AGE_MAX && self.bytes <= BYTES_MAX) {
                     return;
                 }
             }
@@ -265,15 +302,35 @@ mod tests {
     #[test]
     fn what_is_large_is_kept_less_long_and_what_is_old_not_at_all() {
         let second = |bytes| kept(bytes, (0..125).map(|n| (n * 8, 1 + n)));
-        let (small, _) = second(400);
-        assert!(small.packet(1).is_some(), "50 KB");
+        let (small, _) = second(300);
+        assert!(small.packet(1).is_some(), "37 KB");
         let (large, pool) = second(1_200);
         assert!(large.packet(1).is_none(), "150 KB");
         assert!(large.packet(125 - 300 / 8 + 1).is_some(), "300 ms");
         assert!(large.bytes <= BYTES_MAX + 1_500, "{}", large.bytes);
         assert!(pool.bytes < 3_000, "{} are used again", pool.bytes);
-        let (mut silent, mut pool) = second(400);
+        let (mut silent, mut pool) = second(300);
         silent.expire(Time::from_millis(2_000), &mut pool);
-        assert_eq!((silent.bytes, pool.free[3].len()), (0, 125));
+        assert_eq!((silent.bytes, pool.free[2].len()), (0, 125));
+    }
+
+    #[test]
+    fn what_is_large_is_kept_as_long_as_those_who_watch_may_ask_for_it() {
+        let millis = Duration::from_millis;
+        assert_eq!(reach(Some(millis(20))), millis(180));
+        assert_eq!(reach(Some(millis(150))), REACH_MAX);
+        assert_eq!(reach(None), REACH_MAX, "nobody knows");
+        // Twice as much as has room.
+        let packets = (0..125).map(|n| (n * 4, 1 + n));
+        let (mut history, mut pool) = kept(1_200, packets);
+        let last = Time::from_millis(124 * 4);
+        assert!(history.packet(125 - 300 / 4).is_some());
+        history.set_reach(reach(Some(millis(20))));
+        history.expire(last, &mut pool);
+        assert!(history.packet(125 - 300 / 4).is_none());
+        assert!(history.packet(125 - 180 / 4).is_some());
+        history.set_reach(Duration::ZERO);
+        history.expire(last, &mut pool);
+        assert!(history.bytes <= BYTES_MAX && history.bytes > BYTES_MAX - 1_500);
     }
 }

@@ -6,7 +6,7 @@ use sluice_types::units::Time;
 use super::encoding::{Encoding, EncodingId, Passing};
 use super::incoming::place;
 use super::selection::Verdict;
-use super::sink::SentPacket;
+use super::sent::SentPacket;
 use super::{Drop, Forwarder, Origin, Outbox, PeerId, SinkId, SourceId, Target};
 use crate::codec::{Codec, PayloadTypes};
 use crate::layer::Counters;

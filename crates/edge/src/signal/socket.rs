@@ -217,7 +217,6 @@ impl Socket {
                     if heard.elapsed() > SILENCE_MAX || self.frames.ping().await.is_err() {
                         return lost;
                     }
-                    self.frames.let_go();
                 }
                 incoming = self.frames.next() => {
                     heard = Instant::now();

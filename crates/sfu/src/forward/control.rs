@@ -180,6 +180,7 @@ impl Forwarder {
 
     /// Measures encodings, and shares out the downlinks whose turn it is.
     fn share_out(&mut self, now: Time, outbox: &mut impl Outbox) {
+        self.pool.trim(now);
         for (_, source) in &mut self.sources {
             let wanted = match source.origin {
                 Origin::Peer { .. } => LayerSet::ALL,
@@ -194,7 +195,7 @@ impl Forwarder {
                         .filter_map(|sink| self.sinks[sink.0].peer());
                     let reach = watch.map(|peer| self.peers[peer.0].reach()).max();
                     encoding.history.set_reach(reach.unwrap_or_default());
-                    encoding.history.expire(now, &mut self.pool);
+                    encoding.history.tidy(now, &mut self.pool);
                 }
             }
         }

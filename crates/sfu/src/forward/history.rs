@@ -69,6 +69,9 @@ pub(super) struct History {
     bytes: usize,
     /// See [`reach`].
     reach: Duration,
+    /// The most places that were needed since [`Self::tidy`] looked.
+    needed: usize,
+    tidied: Time,
 }
 
 impl Default for History {
@@ -78,7 +81,9 @@ impl Default for History {
             oldest: 0,
             next: 0,
             bytes: 0,
-            reach: REACH_MAX,
+            reach: NOTICED,
+            needed: 0,
+            tidied: Time::ZERO,
         }
     }
 }
@@ -141,19 +146,38 @@ impl History {
             self.let_go_before(number + 1 - PACKETS_MAX as u64, pool);
         }
         let needed = needed.min(PACKETS_MAX);
+        self.needed = self.needed.max(needed);
         if needed > self.slots.len() {
-            let before = std::mem::take(&mut self.slots);
-            let length = needed.next_power_of_two().max(SLOTS_MIN);
-            self.slots.resize_with(length, || None);
-            for kept in before.into_iter().flatten() {
-                let slot = self.slot(kept.number);
-                self.slots[slot] = Some(kept);
-            }
+            self.resize(needed);
+        }
+    }
+
+    fn resize(&mut self, needed: usize) {
+        let length = needed.next_power_of_two().max(SLOTS_MIN);
+        let before = std::mem::replace(&mut self.slots, Vec::with_capacity(length));
+        self.slots.resize_with(length, || None);
+        for kept in before.into_iter().flatten() {
+            let slot = self.slot(kept.number);
+            self.slots[slot] = Some(kept);
+        }
+    }
+
+    /// Lets go of what is too old, and of places that were not needed for [`TRIM_INTERVAL`].
+    pub(super) fn tidy(&mut self, now: Time, pool: &mut Pool) {
+        self.expire(now, pool);
+        if now.since(self.tidied) < TRIM_INTERVAL {
+            return;
+        }
+        self.tidied = now;
+        let there = (self.next - self.oldest) as usize;
+        let needed = std::mem::replace(&mut self.needed, there);
+        if needed.next_power_of_two().max(SLOTS_MIN) < self.slots.len() {
+            self.resize(needed);
         }
     }
 
     /// Lets go of what is too old.
-    pub(super) fn expire(&mut self, now: Time, pool: &mut Pool) {
+    fn expire(&mut self, now: Time, pool: &mut Pool) {
         while self.oldest < self.next {
             let slot = self.slot(self.oldest);
             if let Some(kept) = &self.slots[slot] {
@@ -210,20 +234,42 @@ const CLASSES: usize = PACKET_BYTES_MAX.div_ceil(CLASS_BYTES);
 /// The most bytes of buffers that wait for a packet; more go back to where they came from.
 const POOLED_BYTES_MAX: usize = 2 * 1_024 * 1_024;
 
+/// How often buffers that were not needed since the last time go back to where they came from: longer than
+/// key frames are apart.
+const TRIM_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Buffers of packets that are no longer kept, for those that will be: once warm, nothing is allocated.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     free: [Vec<Vec<u8>>; CLASSES],
     bytes: usize,
+    /// The least that there were of each class since [`Self::trim`].
+    spare: [usize; CLASSES],
+    trimmed: Time,
 }
 
 impl Pool {
+    /// Gives up what was not needed for [`TRIM_INTERVAL`].
+    pub(super) fn trim(&mut self, now: Time) {
+        if now.since(self.trimmed) < TRIM_INTERVAL {
+            return;
+        }
+        self.trimmed = now;
+        for (free, spare) in self.free.iter_mut().zip(&mut self.spare) {
+            let kept = free.len() - (*spare).min(free.len());
+            let unneeded = free.drain(kept..).map(|buffer| buffer.capacity());
+            self.bytes -= unneeded.sum::<usize>();
+            *spare = kept;
+        }
+    }
+
     /// An empty buffer with room for `length` bytes, at most [`PACKET_BYTES_MAX`].
     fn take(&mut self, length: usize) -> Vec<u8> {
         let class = length.div_ceil(CLASS_BYTES).clamp(1, CLASSES) - 1;
         match self.free[class].pop() {
             Some(buffer) => {
                 self.bytes -= buffer.capacity();
+                self.spare[class] = self.spare[class].min(self.free[class].len());
                 buffer
             }
             None => Vec::with_capacity((class + 1) * CLASS_BYTES),
@@ -264,6 +310,7 @@ mod tests {
     /// Keeps packets of so many bytes, by when they come and their numbers, in milliseconds.
     fn kept(bytes: usize, packets: impl IntoIterator<Item = (u64, u64)>) -> (History, Pool) {
         let (mut history, mut pool) = (History::default(), Pool::default());
+        history.reach_far();
         let mut packet = PACKET.to_vec();
         packet.resize(bytes, 7);
         let header = Header::parse(&packet, &ExtensionIds::NONE).expect("RTP");
@@ -312,6 +359,39 @@ mod tests {
         let (mut silent, mut pool) = second(300);
         silent.expire(Time::from_millis(2_000), &mut pool);
         assert_eq!((silent.bytes, pool.free[2].len()), (0, 125));
+    }
+
+    #[test]
+    fn buffers_that_are_not_needed_go_back_and_those_that_are_stay() {
+        let mut pool = Pool::default();
+        let mut out: Vec<_> = (0..50).map(|_| pool.take(1_100)).collect();
+        out.drain(..).for_each(|buffer| pool.give(buffer));
+        let mut now = Time::ZERO;
+        for _ in 0..3 {
+            // So many are out at once, at some time.
+            out.extend((0..8).map(|_| pool.take(1_100)));
+            out.drain(..).for_each(|buffer| pool.give(buffer));
+            now = now + TRIM_INTERVAL;
+            pool.trim(now);
+        }
+        let class = 1_100usize.div_ceil(CLASS_BYTES) - 1;
+        assert_eq!(pool.free[class].len(), 8);
+        assert_eq!(pool.bytes, 8 * (class + 1) * CLASS_BYTES);
+    }
+
+    #[test]
+    fn a_ring_that_became_too_long_is_made_shorter_with_all_that_is_in_it() {
+        let (mut history, mut pool) = kept(300, (0..120).map(|n| (0, 1 + n)));
+        assert_eq!(history.slots.len(), 128);
+        let packet = [0x80; 300];
+        let header = Header::parse(&packet, &ExtensionIds::NONE).expect("RTP");
+        for n in 0..1_500u64 {
+            let now = Time::from_millis(1_000 + n * 33);
+            history.keep(now, &passing(121 + n, &header, &packet), &mut pool);
+            history.tidy(now, &mut pool);
+        }
+        assert_eq!(history.slots.len(), 32, "a second of it");
+        assert!((0..30).all(|n| history.packet(120 + 1_500 - n).is_some()));
     }
 
     #[test]

@@ -391,6 +391,9 @@ pub(super) fn copy_extensions(
     frame: Option<u16>,
     block: &mut ExtensionBlock,
 ) {
+    if !header.describes_media() {
+        return;
+    }
     for (extension, value) in header.extensions(packet) {
         if !extension.is_end_to_end() {
             continue;

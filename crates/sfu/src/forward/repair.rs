@@ -26,8 +26,11 @@ impl Peer {
     /// How long ago a packet went out that may still be needed for it.
     pub(super) fn reach(&self) -> Duration {
         // What waits for it is in no hurry.
-        let waits = !self.downlink.queue.is_empty();
-        history::reach(self.round_trip.filter(|_| !waits))
+        if !self.downlink.queue.is_empty() {
+            return history::reach(None);
+        }
+        let estimated = self.downlink.estimator.round_trip();
+        history::reach(self.round_trip.or(estimated))
     }
 }
 

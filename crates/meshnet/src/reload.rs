@@ -74,18 +74,21 @@ impl FileWatch {
     }
 }
 
-/// Reads a process's certificate and the mesh's CA anew whenever their files change, for as long as it
-/// is polled. `done` hears whether they could be used; those before stay when not.
-pub async fn keep_renewed(
+/// Reads a process's certificate and the mesh's CA anew whenever their files are others than at this
+/// call, for as long as the future is polled. `done` hears whether they could be used; those before
+/// stay when not. Must be called within a Tokio runtime.
+pub fn keep_renewed(
     files: CredentialFiles,
     renewals: Vec<Renewal>,
     mut done: impl FnMut(Result<(), CredentialsError>) + Send,
-) {
+) -> impl Future<Output = ()> + Send {
     let paths = vec![files.ca.clone(), files.cert.clone(), files.key.clone()];
     let mut watch = FileWatch::new(paths);
-    loop {
-        watch.changed().await;
-        done(renew(&files, &renewals));
+    async move {
+        loop {
+            watch.changed().await;
+            done(renew(&files, &renewals));
+        }
     }
 }
 

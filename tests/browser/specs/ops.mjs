@@ -88,7 +88,7 @@ test('the live page shows the mesh to those who run it', async (t) => {
     const other = await createMeeting(mesh());
     const happened = (kind) => page.locator(`.happening.${kind}`, { hasText: other.id });
     assert.equal(await happened('joined').count(), 0);
-    await admit(mesh(), other, 'mumbai');
+    await admit(mesh(), other, mesh().edge('mumbai').client);
     await until('the join', async () => (await happened('joined').count()) === 1);
     const ended = await fetch(`${mesh().coordinator}/v1/meetings/${other.id}`, {
       method: 'DELETE',

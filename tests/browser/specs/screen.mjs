@@ -52,6 +52,14 @@ test('all share at once, so that offers cross, and all see it', async (t) => {
       }),
     );
   }
+  for (const { name, tab } of guests) {
+    const hidden = await tab.evaluate(() => {
+      const tiles = [...document.querySelectorAll('[data-testid=focus] [data-source]')];
+      const rectangles = tiles.map((tile) => tile.getBoundingClientRect());
+      return rectangles.filter(({ bottom, right }) => bottom > innerHeight || right > innerWidth);
+    });
+    assert.deepEqual(hidden, [], `${name} has room for all screens`);
+  }
   await Promise.all(guests.map((guest) => guest.press('screen')));
   assert.equal(await ada.seesPictureOf('Bo'), 'green');
   assert.equal(await bo.seesPictureOf('Cléo'), 'blue');

@@ -64,7 +64,11 @@ async fn heartbeats_tell_of_rooms_and_tracks() {
 #[tokio::test]
 async fn participants_of_rooms_that_are_not_reported_count_too() {
     const ROOMS: u8 = 201;
-    let (edge, mut line) = Edge::with(|settings| settings.capacity = Some(1_000)).await;
+    let (edge, mut line) = Edge::with(|settings| {
+        settings.capacity = Some(1_000);
+        settings.sessions_per_address = Some(u32::from(ROOMS));
+    })
+    .await;
     let joins = (0..ROOMS).map(|n| {
         let mut claims = claims(n, Role::Viewer);
         claims.meeting_id = meeting(n);

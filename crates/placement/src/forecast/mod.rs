@@ -7,6 +7,7 @@ mod sound;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_types::ids::{EdgeId, MeetingId, RegionName};
@@ -75,9 +76,11 @@ pub struct Hour {
     pub micro_usd: u128,
 }
 
-/// Who would notice a change from one mesh to another, in the busiest hour.
+/// Who would notice a change from one mesh to another, in the hour in which most would.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Moves {
+    /// That hour, by UTC: the region that changes may sleep in the world's busiest.
+    pub hour: u32,
     /// People who are sent to another edge, or to none.
     pub people: usize,
     /// Meetings with such people.
@@ -95,9 +98,9 @@ pub struct Forecast {
     pub unserved: usize,
     /// How many go to each region.
     pub people: BTreeMap<RegionName, usize>,
-    /// From people to their edges, in kilometres.
+    /// From people to their edges, in kilometres, over all hours of a day.
     pub distance_km: Percentiles,
-    /// The round trip to their edges, in milliseconds.
+    /// The round trip to their edges, in milliseconds, over all hours of a day.
     pub round_trip_ms: Percentiles,
     /// From mouth to ear between two regions, in milliseconds, one way; none where no way leads.
     pub mouth_to_ear_ms: BTreeMap<(RegionName, RegionName), Option<u64>>,
@@ -173,9 +176,14 @@ pub fn forecast(topology: &Topology, scene: &Scene) -> Forecast {
     let meetings = scene.meetings(Scene::busiest_hour());
     let whole = Played::play(topology, &meetings, None);
     let mut forecast = whole.forecast(topology);
-    forecast.day = (0..24)
-        .map(|hour| Hour::play(topology, scene, hour))
-        .collect();
+    let hours = (0..24).map(|hour| Hour::play(topology, scene, hour));
+    let (day, kilometres): (_, Vec<_>) = hours.unzip();
+    forecast.day = day;
+    // Parts of the world sleep in any one hour, and their people count as well.
+    let kilometres: Vec<f64> = kilometres.concat();
+    forecast.distance_km = Percentiles::of(kilometres.iter().map(|km| *km as u64).collect());
+    let millis = kilometres.iter().map(|km| access_us(*km) / 1_000);
+    forecast.round_trip_ms = Percentiles::of(millis.collect());
     let day: u128 = forecast.day.iter().map(|hour| hour.micro_usd).sum();
     let month = day * u128::from(scene.days_a_month) / 1_000_000;
     forecast.usd_a_month = u64::try_from(month).unwrap_or(u64::MAX);
@@ -184,12 +192,21 @@ pub fn forecast(topology: &Topology, scene: &Scene) -> Forecast {
     forecast
 }
 
-/// Plays the busiest hour on two meshes: who would notice the change from one to the other.
+/// Plays a day on two meshes: who would notice the change from one to the other.
 #[must_use]
 pub fn moves(before: &Topology, after: &Topology, scene: &Scene) -> Moves {
-    let meetings = scene.meetings(Scene::busiest_hour());
+    let hours = (0..24).map(|hour| moves_at(before, after, scene, hour));
+    let most = hours.max_by_key(|moves| (moves.people, moves.rerouted, Reverse(moves.hour)));
+    most.unwrap_or_default()
+}
+
+fn moves_at(before: &Topology, after: &Topology, scene: &Scene, hour: u32) -> Moves {
+    let meetings = scene.meetings(hour);
     let [before, after] = [before, after].map(|mesh| Played::play(mesh, &meetings, None));
-    let mut moves = Moves::default();
+    let mut moves = Moves {
+        hour,
+        ..Moves::default()
+    };
     for (number, (was, is)) in before.placed.iter().zip(&after.placed).enumerate() {
         let people = was.iter().zip(is).filter(|(was, is)| was != is).count();
         moves.people += people;
@@ -203,19 +220,21 @@ pub fn moves(before: &Topology, after: &Topology, scene: &Scene) -> Moves {
 }
 
 impl Hour {
-    fn play(topology: &Topology, scene: &Scene, hour: u32) -> Self {
+    /// The hour, and how far everybody in it is from their edge.
+    fn play(topology: &Topology, scene: &Scene, hour: u32) -> (Self, Vec<f64>) {
         let played = Played::play(topology, &scene.meetings(hour), None);
         let links = links(topology, &played.planner);
         let full = links.iter().map(|(ends, link)| {
             let share = link.load.as_bps() as f64 / link.capacity.as_bps() as f64;
             (ends.clone(), share)
         });
-        Self {
+        let hour = Self {
             people: scene.people_at(hour),
             unserved: played.unserved,
             fullest: full.max_by(|(_, a), (_, b)| a.total_cmp(b)),
             micro_usd: micro_usd_an_hour(links.values()),
-        }
+        };
+        (hour, played.seats.iter().map(|(.., km)| *km).collect())
     }
 }
 
@@ -344,8 +363,6 @@ impl Played {
     }
 
     fn forecast(&self, topology: &Topology) -> Forecast {
-        let kilometres = self.seats.iter().map(|(.., km)| *km as u64);
-        let millis = self.seats.iter().map(|(.., km)| access_us(*km) / 1_000);
         let mut people = BTreeMap::new();
         for (_, region, _) in &self.seats {
             *people.entry(region.clone()).or_default() += 1;
@@ -355,8 +372,6 @@ impl Played {
             served: self.seats.len(),
             unserved: self.unserved,
             people,
-            distance_km: Percentiles::of(kilometres.collect()),
-            round_trip_ms: Percentiles::of(millis.collect()),
             links,
             broken: broken(&self.planner),
             ..Forecast::default()

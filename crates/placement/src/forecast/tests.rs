@@ -94,7 +94,13 @@ fn a_change_moves_those_whom_it_concerns() {
     let moved = moves(&two, &three, &SCENE);
     let singapore: RegionName = "singapore".parse().expect("a name");
     let at_singapore = forecast(&three, &SCENE).people[&singapore];
-    assert_eq!(moved.people, at_singapore, "nobody else has a nearer edge");
+    let peak = Scene::busiest_hour();
+    let at_peak = moves_at(&two, &three, &SCENE, peak).people;
+    assert_eq!(at_peak, at_singapore, "nobody else has a nearer edge");
+    assert!(
+        moved.people >= at_peak && moved.hour != peak,
+        "Asia is awake before Europe"
+    );
     assert!((1..=moved.people).contains(&moved.meetings));
     // A shorter way between the same edges moves nobody, and tracks take it.
     let shorter = [

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sluice_types::layers::LayerSet;
 use sluice_types::room::MediaKind;
+use sluice_types::signal::Priority;
 use sluice_types::units::{Bitrate, Time};
 
 use super::allocation::{Demanded, Offer, allocate};
@@ -153,6 +154,10 @@ impl Forwarder {
                 current: self.sinks[sink.0].selection.choice(),
             })
             .collect();
+        let budget = match self.can_probe(key) {
+            true => budget,
+            false => budget.max(tried(&demanded)),
+        };
         let mut given = Vec::new();
         allocate(budget, &demanded, &mut given);
         let mut needed = sound;
@@ -182,6 +187,19 @@ impl Forwarder {
         downlink.paused = paused;
         downlink.needed = Bitrate::bps(needed);
         downlink.allocated = Bitrate::bps(sound + (budget.as_bps() - left));
+    }
+
+    /// Whether a participant can be sent padding, from which feedback tells what its network carries
+    /// while all of its video is paused.
+    fn can_probe(&self, key: PeerId) -> bool {
+        let peer = &self.peers[key.0];
+        let formats = &peer.formats;
+        let is_numbered = formats.extensions.id(Extension::TransportCc).is_some();
+        is_numbered
+            && peer.sinks.iter().any(|sink| {
+                let codec = self.sources[self.sinks[sink.0].source.0].codec();
+                codec.is_some_and(|codec| formats.payload_types.retransmission_of(codec).is_some())
+            })
     }
 
     /// Feedback of a participant changed what its network is taken to carry.
@@ -389,3 +407,16 @@ impl Forwarder {
 
 /// How long a layer switch may wait for a frame that allows it before a key frame is asked for.
 const ENTRY_PATIENCE: Duration = Duration::from_millis(250);
+
+/// What the lowest layer of the most important video takes, with its margin. Who cannot be probed is
+/// sent that much of media always: nothing else could tell that there is room again.
+fn tried(demanded: &[Demanded<'_>]) -> Bitrate {
+    let videos = demanded.iter().filter(|video| !video.offers.is_empty());
+    let first = videos.min_by_key(|video| match video.priority {
+        Priority::High => 0,
+        Priority::Normal => 1,
+        Priority::Low => 2,
+    });
+    let lowest = first.map_or(0, |video| video.offers[0].bitrate.as_bps());
+    Bitrate::bps(lowest + lowest / 4)
+}

@@ -4,13 +4,16 @@ use sluice_types::room::MediaKind;
 use sluice_types::units::Time;
 
 use super::encoding::{EncodingId, Passing};
-use super::{Drop, Forwarder, Origin, Outbox, PeerId, SourceId, Stream};
+use super::{Drop, Forwarder, Label, Origin, Outbox, PeerId, SourceId, Stream};
 use crate::codec::{Codec, Payload};
 use crate::layer::Unit;
 use crate::rtp::{Extension, ExtensionIds, FIXED_HEADER_BYTES, Header};
 
 /// The most streams that one participant may send: its tracks' encodings, and their retransmissions.
 const STREAMS_MAX: usize = 32;
+
+/// The most SSRCs whose labels are remembered; the oldest gives way.
+const LABELS_MAX: usize = 2 * STREAMS_MAX;
 
 /// Which place a kind has in [`super::Stats`].
 pub(super) const fn place(kind: MediaKind) -> usize {
@@ -102,7 +105,10 @@ impl Forwarder {
         if known.is_some() || peer.streams.len() >= STREAMS_MAX {
             return known;
         }
-        let mid = header.extension(packet, Extension::Mid)?;
+        let label = peer.labels.iter().find(|label| label.ssrc == header.ssrc);
+        let mid = header
+            .extension(packet, Extension::Mid)
+            .or(label.map(|label| &*label.mid))?;
         let source = peer
             .mids
             .iter()
@@ -113,7 +119,8 @@ impl Forwarder {
         );
         let rid = header
             .extension(packet, Extension::RtpStreamId)
-            .or_else(|| header.extension(packet, Extension::RepairedRtpStreamId));
+            .or_else(|| header.extension(packet, Extension::RepairedRtpStreamId))
+            .or_else(|| label.and_then(|label| label.rid.as_deref()));
         let encodings = &self.sources[source.0].encodings;
         let place = match rid {
             Some(rid) => encodings
@@ -122,6 +129,16 @@ impl Forwarder {
             None if encodings.len() == 1 => 0,
             None => return None,
         };
+        let label = Label {
+            ssrc: header.ssrc,
+            mid: mid.into(),
+            rid: rid.map(Into::into),
+        };
+        peer.labels.retain(|label| label.ssrc != header.ssrc);
+        if peer.labels.len() == LABELS_MAX {
+            peer.labels.remove(0);
+        }
+        peer.labels.push(label);
         let stream = Stream {
             ssrc: header.ssrc,
             source,

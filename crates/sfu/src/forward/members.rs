@@ -18,6 +18,7 @@ impl Forwarder {
         PeerId(self.peers.insert(Peer {
             formats,
             streams: Vec::new(),
+            labels: Vec::new(),
             mids: Vec::new(),
             sinks: Vec::new(),
             transport_sequence: 0,

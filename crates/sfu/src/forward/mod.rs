@@ -174,10 +174,22 @@ struct Stream {
     repair: bool,
 }
 
+/// What the first packets under an SSRC said of themselves. Their sender says it no longer once it knows
+/// that they arrived (RFC 8843, section 9.2; RFC 8852, section 3.3), also when its track was given up
+/// and another one goes on under the same SSRC.
+#[derive(Debug)]
+struct Label {
+    ssrc: u32,
+    mid: Box<[u8]>,
+    rid: Option<Box<[u8]>>,
+}
+
 #[derive(Debug)]
 struct Peer {
     formats: Formats,
     streams: Vec<Stream>,
+    /// Of the streams that were told apart by what they say, the latest ones.
+    labels: Vec<Label>,
     /// Its m-lines, for streams whose SSRC is not known yet (RFC 8843, section 9.2).
     mids: Vec<(Box<[u8]>, SourceId)>,
     sinks: Vec<SinkId>,

@@ -18,8 +18,8 @@ export class Stage {
   readonly element: HTMLElement;
   readonly #room: Room;
   readonly #onSilenced: () => void;
-  readonly #focus = h('div', { class: 'focus' });
-  readonly #grid = h('div', { class: 'grid', data: { testid: 'grid' } });
+  readonly #focus = area('focus');
+  readonly #grid = area('grid');
   readonly #tiles = new Map<string, Tile>();
   readonly #observer = new ResizeObserver(() => this.#layout());
   readonly #subscriptions: Unsubscribe[];
@@ -33,8 +33,8 @@ export class Stage {
     this.element = h(
       'main',
       { class: 'stage', attr: { 'aria-label': 'Participants' } },
-      this.#focus,
-      this.#grid,
+      this.#focus.element,
+      this.#grid.element,
     );
     this.#subscriptions = [
       room.on('participantJoined', (participant) => this.#add(participant)),
@@ -56,8 +56,7 @@ export class Stage {
       room.on('localMediaChanged', () => this.#showSelf()),
       room.on('connectionState', () => this.#showSelf()),
     ];
-    this.#observer.observe(this.element);
-    this.#observer.observe(this.#grid);
+    for (const { element } of [this.#focus, this.#grid]) this.#observer.observe(element);
     this.#showSelf();
     for (const participant of room.participants.values()) this.#add(participant);
     this.#speak(room.speakers);
@@ -149,7 +148,7 @@ export class Stage {
     if (!tile) {
       tile = new Tile(participant, source, self);
       this.#tiles.set(key, tile);
-      (source === 'screen' ? this.#focus : this.#grid).append(tile.element);
+      (source === 'screen' ? this.#focus : this.#grid).tiles.append(tile.element);
       this.#layout();
     }
     return tile;
@@ -166,15 +165,16 @@ export class Stage {
   }
 
   #layout(): void {
-    this.element.dataset['layout'] = this.#focus.childElementCount > 0 ? 'focus' : 'grid';
-    for (const area of [this.#focus, this.#grid]) {
-      const fit = bestFit(area.clientWidth, area.clientHeight, area.childElementCount, GAP);
+    const layout = this.#focus.tiles.childElementCount > 0 ? 'focus' : 'grid';
+    this.element.dataset['layout'] = layout;
+    for (const { element, tiles } of [this.#focus, this.#grid]) {
+      const fit = bestFit(element.clientWidth, element.clientHeight, tiles.childElementCount, GAP);
+      // No wider than its columns, so that no row takes in one tile more.
       const used = fit.columns * fit.width + (fit.columns - 1) * GAP;
-      const inset = Math.max(0, Math.floor((area.clientWidth - used) / 2));
-      area.style.setProperty('--inset', `${inset}px`);
-      area.style.setProperty('--tile-width', `${fit.width}px`);
-      area.style.setProperty('--tile-height', `${fit.height}px`);
-      area.dataset['size'] = fit.width < 230 ? 'small' : 'large';
+      tiles.style.setProperty('--width', `${used}px`);
+      tiles.style.setProperty('--tile-width', `${fit.width}px`);
+      tiles.style.setProperty('--tile-height', `${fit.height}px`);
+      element.dataset['size'] = fit.width < 230 ? 'small' : 'large';
     }
   }
 
@@ -186,6 +186,17 @@ export class Stage {
     const others = speakers.filter(({ id }) => this.#room.participants.has(id));
     this.#wishes.dominate(others[0]?.id);
   }
+}
+
+/** A part of the stage, whose size does not depend on the tiles in it. */
+interface Area {
+  element: HTMLElement;
+  tiles: HTMLElement;
+}
+
+function area(name: 'focus' | 'grid'): Area {
+  const tiles = h('div', { class: 'tiles' });
+  return { element: h('div', { class: name, data: { testid: name } }, tiles), tiles };
 }
 
 function isPicture(source: TrackSource): source is TileSource {

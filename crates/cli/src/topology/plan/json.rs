@@ -16,6 +16,7 @@ pub(super) fn plan(plan: &Plan) -> Value {
             "busiest_hour_utc": Scene::busiest_hour(),
         },
         "moves": {
+            "hour_utc": plan.moves.hour,
             "people": plan.moves.people,
             "meetings": plan.moves.meetings,
             "meetings_rerouted": plan.moves.rerouted,

@@ -43,10 +43,19 @@ pub(super) fn scene(plan: &Plan) -> String {
 pub(super) fn moves(plan: &Plan) -> String {
     let moves = &plan.moves;
     format!(
-        "{} of them go to another edge, in {}; {} more travel another way",
-        moves.people,
+        "At {:02}:00 UTC, when it concerns most, {} to another edge, in {}; {} more {} another way",
+        moves.hour,
+        match moves.people {
+            1 => "1 person goes".to_owned(),
+            people => format!("{people} people go"),
+        },
         count(moves.meetings, "meeting"),
         count(moves.rerouted, "meeting"),
+        if moves.rerouted == 1 {
+            "travels"
+        } else {
+            "travel"
+        },
     )
 }
 

@@ -289,6 +289,40 @@ fn a_new_ssrc_is_told_by_its_m_line() {
 }
 
 #[test]
+fn a_track_that_goes_on_under_its_ssrc_need_not_say_again_which_it_is() {
+    let mut room = room();
+    let mut packet = Packet {
+        ssrc: 77,
+        mid: Some(b"1"),
+        ..video(5)
+    };
+    room.send(0, &packet);
+    room.forwarder.remove_source(room.source);
+    let origin = Origin::Peer {
+        peer: room.publisher,
+        encodings: vec![AnnouncedEncoding {
+            rid: None,
+            ssrc: None,
+            retransmission_ssrc: None,
+        }],
+        mid: b"1"[..].into(),
+        repairs: true,
+    };
+    let source = room.forwarder.add_source(CAMERA, origin);
+    let target = Target::Peer {
+        peer: room.viewer,
+        ssrc: SINK_SSRC + 2,
+        retransmission_ssrc: None,
+    };
+    let sink = (room.forwarder).add_sink(Time::from_millis(1), source, target, &mut room.sent);
+    assert!(sink.is_some());
+    packet.mid = None;
+    packet.sequence = 6;
+    room.send(2, &packet);
+    assert_eq!(room.sent.media.len(), 2);
+}
+
+#[test]
 fn a_lost_packet_is_sent_again_once_and_a_repair_fills_the_gap() {
     let mut room = room();
     for sequence in [65_534, 65_535, 1] {

@@ -52,9 +52,16 @@ struct Network {
 
 impl Network {
     fn new(rates: &[u64], capacity: u64) -> Self {
+        Self::viewed_as(formats(VIEWER), rates, capacity)
+    }
+
+    fn viewed_as(formats_of_viewer: Formats, rates: &[u64], capacity: u64) -> Self {
         let (mut forwarder, mut sent) = (Forwarder::default(), Sent::default());
         let publisher = forwarder.add_peer(formats(PUBLISHER));
-        let viewer = forwarder.add_peer(formats(VIEWER));
+        let repairs = formats_of_viewer
+            .payload_types
+            .retransmission_of(Codec::Vp8);
+        let viewer = forwarder.add_peer(formats_of_viewer);
         let encodings = (0..rates.len() as u32)
             .map(|n| AnnouncedEncoding {
                 rid: None,
@@ -72,7 +79,7 @@ impl Network {
         let target = Target::Peer {
             peer: viewer,
             ssrc: SINK_SSRC,
-            retransmission_ssrc: Some(SINK_SSRC + 1),
+            retransmission_ssrc: repairs.map(|_| SINK_SSRC + 1),
         };
         forwarder
             .add_sink(Time::ZERO, source, target, &mut sent)
@@ -302,6 +309,32 @@ fn a_viewer_gets_the_layer_that_its_network_carries() {
     let got = network.run(Duration::from_secs(4));
     assert!(got[2] > 1_600, "the largest again, of {got:?} kbit/s");
     assert_eq!(network.sent.paused, [], "something always fitted");
+}
+
+#[test]
+fn who_cannot_be_probed_is_sent_media_to_see_what_passes() {
+    let mut without_repairs = formats(VIEWER);
+    without_repairs.payload_types = PayloadTypes::default();
+    without_repairs
+        .payload_types
+        .set(Codec::Vp8, VIEWER + 1, None);
+    let mut network = Network::viewed_as(without_repairs, &[2_600], 20_000);
+    network.run(Duration::from_secs(2));
+    // Somebody new, who is taken to have less than this takes.
+    let now = network.now;
+    network
+        .forwarder
+        .refresh(now, network.viewer, &mut network.sent);
+    network.arrivals.clear();
+    network.run(Duration::from_secs(2));
+    let got = network.run(Duration::from_secs(2));
+    assert!(got[0] > 2_500, "{got:?} kbit/s");
+    network.capacity = 600;
+    network.run(Duration::from_secs(10));
+    network.capacity = 20_000;
+    network.run(Duration::from_secs(10));
+    let got = network.run(Duration::from_secs(4));
+    assert!(got[0] > 2_500, "{got:?} kbit/s when there is room again");
 }
 
 #[test]

@@ -144,7 +144,7 @@ impl EdgeHost {
         }
         if scene.breaks(Sabotage::FollowOldPlans) {
             let first = self.first.get_or_insert_with(|| plan.clone());
-            if first.room == plan.room && first.epoch < plan.epoch {
+            if self.mesh.epoch(&first.room) > Some(first.epoch) && first.room == plan.room {
                 self.mesh = Mesh::new(self.id.clone(), self.region.clone());
                 return first.clone();
             }

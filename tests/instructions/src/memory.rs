@@ -96,8 +96,8 @@ fn room(forwarder: &mut Forwarder, out: &mut Written) -> Vec<PeerId> {
 
 /// So many pictures of everybody, with their sound, and everybody's feedback of what came.
 fn talk(forwarder: &mut Forwarder, out: &mut Written, peers: &[PeerId], pictures: u64) {
-    let mut sent = vec![0; PARTICIPANTS];
-    let mut told = vec![0; PARTICIPANTS];
+    let mut sent = [0; PARTICIPANTS];
+    let mut told = [0; PARTICIPANTS];
     for picture in 0..pictures {
         let now = Time::from_millis(1) + PICTURE * picture as u32;
         for (from, &peer) in peers.iter().enumerate() {

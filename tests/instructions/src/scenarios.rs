@@ -34,11 +34,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario("video-to-1", 100, |count| forward(Video, 1, false, count)),
     scenario("video-to-10", 100, |count| forward(Video, 10, false, count)),
     scenario("video-to-100", 50, |count| {
-        forward(Video, 100, false, count)
+        forward(Video, 100, false, count);
     }),
     scenario("paced-to-100", 50, |count| forward(Video, 100, true, count)),
     scenario("audio-to-100", 50, |count| {
-        forward(Audio, 100, false, count)
+        forward(Audio, 100, false, count);
     }),
     scenario("simulcast-switch", 30, simulcast_switch),
     scenario("nack-answered", 50, nack_answered),

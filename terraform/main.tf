@@ -89,6 +89,16 @@ locals {
   coordinator_lines = var.etcd ? [
     for name in sort(keys(local.of.coordinator)) : "${local.addresses[name]}:${var.mesh.control_port}"
   ] : []
+
+  # Every edge answers under `page_name`, which only Terraform knows.
+  acme_names = {
+    for name, machine in local.of.edge : name => (
+      length(var.regions[machine.region].edges[name].acme_names) == 0 ? [] : distinct(concat(
+        var.regions[machine.region].edges[name].acme_names,
+        var.page_name == null ? [] : [var.page_name],
+      ))
+    )
+  }
 }
 
 module "edge" {
@@ -102,6 +112,8 @@ module "edge" {
   ports          = var.regions[each.value.region].edges[each.key].ports
   edge_addresses = local.edge_addresses
   coordinators   = local.coordinator_lines
+  acme_names     = local.acme_names[each.key]
+  environment    = var.edge_environment
   drain_s        = var.mesh.drain_s
   admin_cidrs    = var.admin_cidrs
   ssh_keys       = var.ssh_keys
@@ -144,6 +156,7 @@ module "coordinator" {
   )
   geoip          = var.geoip
   public_port    = var.mesh.public_port
+  acme           = var.mesh.coordinator_acme
   control_port   = var.mesh.control_port
   edge_addresses = local.edge_addresses
   etcd           = var.etcd ? { for name, machine in local.of.coordinator : name => machine.private_address } : {}

@@ -9,6 +9,8 @@ variable "mesh" {
     control_port    = number
     drain_s         = number
     fallback_region = string
+    # Coordinators get the certificate of `public_host` by ACME.
+    coordinator_acme = optional(bool, false)
   })
 }
 
@@ -29,6 +31,8 @@ variable "regions" {
       address  = optional(string)
       workers  = number
       capacity = number
+      # What it gets a certificate for by ACME; none when that comes from files.
+      acme_names = optional(list(string), [])
       ports = object({
         signal   = number
         media    = number
@@ -97,6 +101,12 @@ variable "etcd" {
   description = "Runs etcd beside each coordinator, where coordinators keep their state: then all of them may run."
   type        = bool
   default     = false
+}
+
+variable "edge_environment" {
+  description = "More settings of edges, as SLUICE_… variables. No secrets."
+  type        = map(string)
+  default     = {}
 }
 
 variable "coordinator_environment" {

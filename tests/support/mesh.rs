@@ -58,14 +58,15 @@ pub struct Admitted {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())
         .expect("a free port")
 }
 
-fn loopback(port: u16) -> SocketAddr {
+/// An address of loopback.
+pub fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
@@ -88,6 +89,11 @@ fn write_topology(dir: &Path) {
 impl TestMesh {
     /// Starts it and waits until every edge is registered.
     pub async fn start() -> Self {
+        Self::start_told(None).await
+    }
+
+    /// As [`Self::start`], with an OTLP collector that all its processes tell.
+    pub async fn start_told(collector: Option<String>) -> Self {
         let work = tempfile::tempdir().expect("a directory");
         write_topology(work.path());
         let ca = MeshCa::generate("test").expect("a CA");
@@ -105,7 +111,9 @@ impl TestMesh {
             work.path().to_owned(),
             issue(Identity::Coordinator, "coordinator"),
         );
+        let told = collector.clone();
         let settings = Box::new(move || CoordinatorSettings {
+            otlp_endpoint: told.clone(),
             topology: Some(dir.clone()),
             http_listen: Some(http),
             control_listen: Some(control),
@@ -134,6 +142,7 @@ impl TestMesh {
                 backbone_listen: Some(backbone),
                 backbone_endpoint: Some(backbone.to_string()),
                 sfu_endpoint: Some(format!("http://{page}")),
+                otlp_endpoint: collector.clone(),
                 ..EdgeSettings::default()
             };
             let config = config.resolve().expect("good settings");

@@ -1,4 +1,5 @@
-//! `sluice keys`: API keys, the TURN secret, secrets of webhooks, and the keys that sign join tokens.
+//! `sluice keys`: API keys, the TURN secret, secrets of webhooks, the ACME account's key, and the keys
+//! that sign join tokens.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use sluice_coordinator::tokens::{key_id, new_signing_key};
 use sluice_types::ids::{ApiKeyId, MeetingId, ParticipantId};
 use sluice_types::revocation::Revoked;
 
-use crate::ops::{OpsArgs, api_token, take_back};
+use crate::ops::{OpsArgs, api_token, give_back, take_back};
 use crate::process::{failed, start_logs};
 
 /// Random bytes of a secret: as many as HMAC-SHA-256 can use.
@@ -59,10 +60,20 @@ enum KeysCommand {
         #[command(subcommand)]
         what: RevokeArgs,
     },
+    /// Give back an API key that was revoked by mistake: its tokens, and join tokens that were given for
+    /// it, are good again at once.
+    Restore {
+        /// Its public name.
+        id: ApiKeyId,
+        #[command(flatten)]
+        ops: OpsArgs,
+    },
     /// Print a new secret for coturn and the coordinator.
     Turn,
     /// Print a new secret for a webhook.
     Webhook,
+    /// Print a new private key for an account at an ACME authority, PEM, as `acme-account-key` names it.
+    Acme,
     /// Print the ids of the keys that sign join tokens, the one in use first.
     Show(StoreArgs),
     /// Make a new key that signs join tokens. The one before stays good until the next rotation.
@@ -140,21 +151,24 @@ pub(crate) fn run(args: KeysArgs) -> ExitCode {
     start_logs();
     let lines = match args.command {
         KeysCommand::Api { id, tenant, ops } => api(&id, tenant.as_deref(), ops),
-        KeysCommand::Revoke { what } => {
-            return match what.run() {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => failed(&error),
-            };
-        }
+        KeysCommand::Revoke { what } => return ended(what.run()),
+        KeysCommand::Restore { id, ops } => return ended(give_back(&ops, &Revoked::ApiKey(id))),
         KeysCommand::Token { api_key, minutes } => api_token(&api_key, minutes * 60),
         KeysCommand::Turn | KeysCommand::Webhook => secret(),
+        KeysCommand::Acme => sluice_acme::new_account_key()
+            .map(|pem| pem.trim_end().to_owned())
+            .map_err(|error| error.to_string()),
         KeysCommand::Show(store) => with(store, ids),
         KeysCommand::Rotate(store) => with(store, rotate),
     };
     let written = lines.and_then(|text| {
         writeln!(io::stdout().lock(), "{text}").map_err(|error| error.to_string())
     });
-    match written {
+    ended(written)
+}
+
+fn ended(result: Result<(), String>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }

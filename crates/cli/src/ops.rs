@@ -46,6 +46,17 @@ pub(crate) fn take_back(ops: &OpsArgs, what: &Revoked, until_s: Option<u64>) -> 
     writeln!(io::stdout(), "revoked {}", revocation.what.name()).map_err(|error| error.to_string())
 }
 
+/// Has the coordinator give something back, and says what it did.
+///
+/// # Errors
+/// When the coordinator cannot be asked or refuses, as it does when that is not revoked.
+pub(crate) fn give_back(ops: &OpsArgs, what: &Revoked) -> Result<(), String> {
+    let body = json!({ "what": what });
+    let asked = ops.ask::<Revocation>(Method::DELETE, "/v1/ops/revocations", Some(&body));
+    let revocation = asked.map_err(|error| error.to_string())?;
+    writeln!(io::stdout(), "restored {}", revocation.what.name()).map_err(|error| error.to_string())
+}
+
 /// Which coordinator, and as whom.
 #[derive(Debug, Args)]
 pub(crate) struct OpsArgs {

@@ -11,7 +11,9 @@ use std::time::Duration;
 use clap::Args;
 use ipnet::IpNet;
 use serde::Deserialize;
+use sluice_acme::{AcmeConfig, AcmeSettings, AcmeSettingsError};
 use sluice_guard::{AddressRules, ConnectionBounds};
+use sluice_trace::Endpoint;
 use thiserror::Error;
 
 pub use self::key::ApiKey;
@@ -39,6 +41,10 @@ pub struct CoordinatorSettings {
     /// Private key that belongs to it, PEM
     #[arg(long, env = "SLUICE_TLS_KEY")]
     pub tls_key: Option<PathBuf>,
+    /// An ACME authority in their place.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub acme: AcmeSettings,
     /// Where edges connect, UDP [default: 0.0.0.0:7400]
     #[arg(long, env = "SLUICE_CONTROL_LISTEN")]
     pub control_listen: Option<SocketAddr>,
@@ -139,6 +145,12 @@ pub struct CoordinatorSettings {
     /// [default: 1024]
     #[arg(long, env = "SLUICE_QUALITY_STORE_MB")]
     pub quality_store_mb: Option<u32>,
+    /// Collector that is told of joins, OTLP over HTTP, such as http://127.0.0.1:4318 [default: none]
+    #[arg(long, env = "SLUICE_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+    /// Of how many in a thousand joins, at most 1000 [default: 1000]
+    #[arg(long, env = "SLUICE_OTLP_SAMPLE_PERMILLE")]
+    pub otlp_sample_permille: Option<u32>,
     /// Believe `as=ADDRESS` and X-Sluice-Dev-Client; only on a loopback listener [default: false]
     #[arg(long, env = "SLUICE_DEV_CLIENT_OVERRIDE")]
     pub dev_client_override: Option<bool>,
@@ -185,6 +197,9 @@ pub enum ConfigError {
         /// What it may be.
         allowed: &'static str,
     },
+    /// Where the public certificate comes from is not clear.
+    #[error(transparent)]
+    Certificate(#[from] AcmeSettingsError),
 }
 
 /// The configuration of a coordinator, checked.
@@ -194,8 +209,10 @@ pub struct CoordinatorConfig {
     pub topology: PathBuf,
     /// See [`CoordinatorSettings::http_listen`].
     pub http_listen: SocketAddr,
-    /// Certificate and key of the public name.
+    /// Certificate and key of the public name; of ACME both are one file.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// From whom that certificate comes, unless it is put there by others.
+    pub acme: Option<AcmeConfig>,
     /// See [`CoordinatorSettings::control_listen`].
     pub control_listen: SocketAddr,
     /// See [`CoordinatorSettings::mesh_dir`].
@@ -242,6 +259,10 @@ pub struct CoordinatorConfig {
     pub quality_store: PathBuf,
     /// See [`CoordinatorSettings::quality_store_mb`].
     pub quality_store_bytes: u64,
+    /// See [`CoordinatorSettings::otlp_endpoint`].
+    pub otlp_endpoint: Option<Endpoint>,
+    /// See [`CoordinatorSettings::otlp_sample_permille`].
+    pub otlp_sample_permille: u16,
     /// See [`CoordinatorSettings::dev_client_override`].
     pub dev_client_override: bool,
 }
@@ -299,6 +320,7 @@ impl CoordinatorSettings {
             http_listen: self.http_listen.or(other.http_listen),
             tls_cert: self.tls_cert.or(other.tls_cert),
             tls_key: self.tls_key.or(other.tls_key),
+            acme: self.acme.or(other.acme),
             control_listen: self.control_listen.or(other.control_listen),
             mesh_dir: self.mesh_dir.or(other.mesh_dir),
             name: self.name.or(other.name),
@@ -340,6 +362,8 @@ impl CoordinatorSettings {
             quality_retention_h: self.quality_retention_h.or(other.quality_retention_h),
             quality_store: self.quality_store.or(other.quality_store),
             quality_store_mb: self.quality_store_mb.or(other.quality_store_mb),
+            otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),
+            otlp_sample_permille: self.otlp_sample_permille.or(other.otlp_sample_permille),
             dev_client_override: self.dev_client_override.or(other.dev_client_override),
         }
     }
@@ -371,12 +395,7 @@ impl CoordinatorSettings {
                 allowed: "only with http_listen on a loopback address: anybody could choose a region",
             });
         }
-        let tls = match (self.tls_cert, self.tls_key) {
-            (Some(cert), Some(key)) => Some((cert, key)),
-            (None, None) => None,
-            (Some(_), None) => return Err(ConfigError::Missing("tls_key")),
-            (None, Some(_)) => return Err(ConfigError::Missing("tls_cert")),
-        };
+        let (tls, acme) = self.acme.or_files(self.tls_cert, self.tls_key)?;
         let rules = |allow: Option<Vec<IpNet>>, deny: Option<Vec<IpNet>>| {
             AddressRules::new(allow.unwrap_or_default(), deny.unwrap_or_default())
         };
@@ -416,6 +435,19 @@ impl CoordinatorSettings {
             1..=1_048_576,
             "1 to 1048576",
         )?;
+        let permille = within(
+            "otlp_sample_permille",
+            self.otlp_sample_permille.unwrap_or(1_000),
+            0..=1_000,
+            "0 to 1000",
+        )?;
+        let endpoint = |text: String| {
+            text.parse().map_err(|_| ConfigError::Value {
+                key: "otlp_endpoint",
+                value: text,
+                allowed: Endpoint::ALLOWED,
+            })
+        };
         let name = self.name.unwrap_or_else(host_name);
         let state_dir = match &self.store {
             Some(store) => store.parent().map(Path::to_owned).unwrap_or_default(),
@@ -436,6 +468,7 @@ impl CoordinatorSettings {
             topology: self.topology.unwrap_or_else(|| ".".into()),
             http_listen,
             tls,
+            acme,
             control_listen: self.control_listen.unwrap_or(SocketAddr::new(any, 7_400)),
             mesh_dir: self.mesh_dir.unwrap_or_else(|| "/etc/sluice/mesh".into()),
             name,
@@ -464,6 +497,9 @@ impl CoordinatorSettings {
             quality_retention: Duration::from_secs(retention_h * 3_600),
             quality_store,
             quality_store_bytes: store_mb * 1_024 * 1_024,
+            otlp_endpoint: self.otlp_endpoint.map(endpoint).transpose()?,
+            // It is at most 1000.
+            otlp_sample_permille: permille as u16,
             dev_client_override,
         })
     }

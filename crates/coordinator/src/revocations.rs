@@ -102,6 +102,20 @@ pub(crate) fn revoke(
     Ok(revocation)
 }
 
+/// Gives something back that was taken; none when it was not. Blocks.
+pub(crate) fn lift(shared: &Shared, what: &Revoked) -> Result<Option<Revocation>, StoreError> {
+    let now_s = wall_ms() / 1_000;
+    let known = shared.store.revocations()?;
+    let found = known
+        .into_iter()
+        .find(|one| one.what == *what && one.holds(now_s));
+    if let Some(revocation) = &found {
+        shared.store.forget_revocation(revocation)?;
+        adopt(shared)?;
+    }
+    Ok(found)
+}
+
 /// Has what the store says hold, here and at every edge. Blocks.
 pub(crate) fn adopt(shared: &Shared) -> Result<(), StoreError> {
     let now_s = wall_ms() / 1_000;

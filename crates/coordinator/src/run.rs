@@ -8,9 +8,11 @@ use std::time::Duration;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use metrics_exporter_prometheus::PrometheusHandle;
+use sluice_acme::{Acme, AcmeError};
 use sluice_guard::{Connections, Gate, be_impatient};
 use sluice_meshnet::pki::CredentialFiles;
 use sluice_meshnet::{Admission, Credentials, Identity, MeshEndpoint, TransportSettings};
+use sluice_trace::{Service, TraceError, Tracing};
 use sluice_types::mesh::control::ALPNS;
 use sluice_types::topology::{LoadError, Topology, TopologyFiles};
 use thiserror::Error;
@@ -54,6 +56,12 @@ pub enum CoordinatorError {
     /// The certificate is another process's.
     #[error("the mesh certificate in {0} is not that of the coordinator")]
     WrongCertificate(PathBuf),
+    /// No certificate of the public name is ordered.
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
+    /// Nothing can be told of traces.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     /// The control listener does not start.
     #[error(transparent)]
     Endpoint(#[from] sluice_meshnet::endpoint::EndpointError),
@@ -114,6 +122,14 @@ pub async fn run(
     if *credentials.identity() != Identity::Coordinator {
         return Err(CoordinatorError::WrongCertificate(config.mesh_dir.clone()));
     }
+    let mut acme = config.acme.clone().map(Acme::start).transpose()?;
+    if let Some(acme) = &mut acme {
+        // Before the store, where it could not lead while it waits.
+        tokio::select! {
+            () = acme.first() => {}
+            () = shutdown.cancelled() => return Ok(()),
+        }
+    }
     let store = open_store(&config).await?;
     let reading = (store.clone(), config.clone());
     let kept = tokio::task::spawn_blocking(move || Kept::read(&*reading.0, &reading.1)).await;
@@ -146,6 +162,13 @@ pub async fn run(
     let told = events.map(|events| webhooks::run(hooks, store.clone(), events));
     let told = told.transpose()?;
     let quality = Recorder::open(&config)?;
+    let service = Service {
+        name: "sluice-coordinator",
+        instance: config.name.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    let permille = config.otlp_sample_permille;
+    let tracing = Tracing::start(config.otlp_endpoint.as_ref(), permille, service)?;
     let shared = Shared::new(Parts {
         quality,
         config: config.clone(),
@@ -159,6 +182,7 @@ pub async fn run(
         tenants: Tenants::open(&config)?,
         audit: Audit::open(config.audit.clone())?,
         admission,
+        tracing: tracing.clone(),
     });
     let knowing = shared.clone();
     // It fails only by a panic, which was reported.
@@ -175,6 +199,9 @@ pub async fn run(
     tasks.spawn(watch_geoip(geoip));
     tasks.spawn(quota::meter(shared.clone()));
     tasks.spawn(certificates::watch(config.clone(), renewals, tls.clone()));
+    if let Some(acme) = acme {
+        tasks.spawn(async { match acme.keep().await {} });
+    }
     tasks.spawn(quality::run(shared.clone()));
     if let Some(told) = told {
         tasks.spawn(told);
@@ -203,6 +230,7 @@ pub async fn run(
         shared.tenants.keep();
         shared.audit.sync();
         store.resign();
+        tracing.stop();
     })
     .await;
     result

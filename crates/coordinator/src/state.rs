@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use sluice_meshnet::Admission;
+use sluice_trace::Tracing;
 use sluice_types::ids::{EdgeId, MeetingId, Term};
 use sluice_types::mesh::control::CoordinatorMessage;
 use sluice_types::topology::Topology;
@@ -40,6 +41,7 @@ pub(crate) struct Inner {
     pub(crate) metrics: PrometheusHandle,
     pub(crate) webhooks: Webhooks,
     pub(crate) quality: Recorder,
+    pub(crate) tracing: Tracing,
     pub(crate) limiter: Limiter,
     pub(crate) tenants: Tenants,
     pub(crate) feed: Feed,
@@ -90,6 +92,7 @@ pub(crate) struct Parts {
     pub(crate) admission: Admission,
     pub(crate) topology_version: u64,
     pub(crate) quality: Recorder,
+    pub(crate) tracing: Tracing,
 }
 
 impl std::ops::Deref for Shared {
@@ -106,6 +109,7 @@ impl Shared {
         let limiter = Limiter::new(parts.config.requests_per_address);
         Self(Arc::new(Inner {
             quality: parts.quality,
+            tracing: parts.tracing,
             config: parts.config,
             leading: parts.store.leading(),
             store: parts.store,

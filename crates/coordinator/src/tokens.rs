@@ -248,6 +248,7 @@ mod tests {
             role: Role::Host,
             grants: Role::Host.grants(),
             edge: "paris-1".parse().expect("an edge"),
+            trace: None,
         };
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_audience(&[JOIN_AUDIENCE]);

@@ -1,16 +1,22 @@
 //! Configuration of an edge: a TOML file, then `SLUICE_…` variables, then flags; the later wins.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod check;
+
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ipnet::IpNet;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+use sluice_acme::{AcmeConfig, AcmeSettings, AcmeSettingsError};
 use sluice_guard::{AddressRules, ConnectionBounds, Rate};
+use sluice_trace::Endpoint;
 use sluice_types::ids::{EdgeId, RegionName};
 use sluice_types::units::Millis;
 use thiserror::Error;
+
+use self::check::{check_coordinators, endpoint, one_or_more, rules, within};
 
 /// The most coordinators that an edge has lines to.
 const COORDINATORS_MAX: usize = 9;
@@ -41,6 +47,10 @@ pub struct EdgeSettings {
     /// Private key that belongs to it, PEM
     #[arg(long, env = "SLUICE_TLS_KEY")]
     pub tls_key: Option<PathBuf>,
+    /// An ACME authority in their place.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub acme: AcmeSettings,
     /// Address that media and ICE-TCP are bound to [default: 0.0.0.0]
     #[arg(long, env = "SLUICE_MEDIA_LISTEN")]
     pub media_listen: Option<IpAddr>,
@@ -113,6 +123,10 @@ pub struct EdgeSettings {
     /// Sessions a second that one address may begin, bursts of twice that [default: 50]
     #[arg(long, env = "SLUICE_SESSIONS_PER_ADDRESS")]
     pub sessions_per_address: Option<u32>,
+    /// Collector that is told of traced joins, OTLP over HTTP, such as http://127.0.0.1:4318
+    /// [default: none]
+    #[arg(long, env = "SLUICE_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
     /// The page offers development's client-address override [default: false]
     #[arg(long, env = "SLUICE_DEV")]
     pub dev: Option<bool>,
@@ -150,6 +164,9 @@ pub enum ConfigError {
         /// What it may be.
         allowed: &'static str,
     },
+    /// Where the public certificate comes from is not clear.
+    #[error(transparent)]
+    Certificate(#[from] AcmeSettingsError),
 }
 
 /// The configuration of one edge, checked.
@@ -165,8 +182,10 @@ pub struct EdgeConfig {
     pub mesh_dir: PathBuf,
     /// See [`EdgeSettings::http_listen`].
     pub http_listen: SocketAddr,
-    /// Certificate and key of the public name.
+    /// Certificate and key of the public name; of ACME both are one file.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// From whom that certificate comes, unless it is put there by others.
+    pub acme: Option<AcmeConfig>,
     /// See [`EdgeSettings::media_listen`].
     pub media_listen: IpAddr,
     /// See [`EdgeSettings::media_port`].
@@ -209,6 +228,8 @@ pub struct EdgeConfig {
     pub connections: ConnectionBounds,
     /// How often one address may begin a session.
     pub sessions_per_address: Rate,
+    /// See [`EdgeSettings::otlp_endpoint`].
+    pub otlp_endpoint: Option<Endpoint>,
     /// See [`EdgeSettings::dev`].
     pub dev: bool,
 }
@@ -240,6 +261,7 @@ impl EdgeSettings {
             http_listen: self.http_listen.or(other.http_listen),
             tls_cert: self.tls_cert.or(other.tls_cert),
             tls_key: self.tls_key.or(other.tls_key),
+            acme: self.acme.or(other.acme),
             media_listen: self.media_listen.or(other.media_listen),
             media_port: self.media_port.or(other.media_port),
             workers: self.workers.or(other.workers),
@@ -265,6 +287,7 @@ impl EdgeSettings {
                 .connections_per_address
                 .or(other.connections_per_address),
             sessions_per_address: self.sessions_per_address.or(other.sessions_per_address),
+            otlp_endpoint: self.otlp_endpoint.or(other.otlp_endpoint),
             dev: self.dev.or(other.dev),
         }
     }
@@ -298,12 +321,7 @@ impl EdgeSettings {
             value: sfu_endpoint.clone(),
             allowed: "an http:// or https:// URL",
         })?;
-        let tls = match (self.tls_cert, self.tls_key) {
-            (Some(cert), Some(key)) => Some((cert, key)),
-            (None, None) => None,
-            (Some(_), None) => return Err(ConfigError::Missing("tls_key")),
-            (None, Some(_)) => return Err(ConfigError::Missing("tls_cert")),
-        };
+        let (tls, acme) = self.acme.or_files(self.tls_cert, self.tls_key)?;
         let workers = self
             .workers
             .unwrap_or_else(|| u16::try_from(cores).unwrap_or(256).min(256));
@@ -349,6 +367,7 @@ impl EdgeSettings {
             mesh_dir: self.mesh_dir.unwrap_or_else(|| "/etc/sluice/mesh".into()),
             http_listen: self.http_listen.unwrap_or(SocketAddr::new(any, 443)),
             tls,
+            acme,
             media_listen,
             media_port: self.media_port.unwrap_or(7_411),
             workers,
@@ -378,60 +397,10 @@ impl EdgeSettings {
                 per_network: self.connections_per_address.unwrap_or(1_000).max(1),
             },
             sessions_per_address: Rate::per_second(self.sessions_per_address.unwrap_or(50)),
+            otlp_endpoint: self.otlp_endpoint.map(endpoint).transpose()?,
             dev: self.dev.unwrap_or(false),
         })
     }
-}
-
-fn rules(allow: Option<Vec<IpNet>>, deny: Option<Vec<IpNet>>) -> AddressRules {
-    AddressRules::new(allow.unwrap_or_default(), deny.unwrap_or_default())
-}
-
-fn check_coordinators(mut names: Vec<String>) -> Result<Vec<String>, ConfigError> {
-    names.retain(|name| !name.is_empty());
-    let distinct: BTreeSet<_> = names.iter().collect();
-    if names.is_empty() {
-        return Err(ConfigError::Missing("coordinator"));
-    }
-    if distinct.len() < names.len() || names.len() > COORDINATORS_MAX {
-        return Err(ConfigError::Value {
-            key: "coordinator",
-            value: names.join(","),
-            allowed: "1 to 9 coordinators, each once",
-        });
-    }
-    Ok(names)
-}
-
-/// `"a:7400"`, or `["a:7400", "b:7400"]`.
-fn one_or_more<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMore {
-        One(String),
-        More(Vec<String>),
-    }
-    let given = Option::<OneOrMore>::deserialize(from)?;
-    Ok(given.map(|given| match given {
-        OneOrMore::One(one) => one.split(',').map(str::to_owned).collect(),
-        OneOrMore::More(more) => more,
-    }))
-}
-
-fn within(
-    key: &'static str,
-    value: u32,
-    range: std::ops::RangeInclusive<u32>,
-    allowed: &'static str,
-) -> Result<(), ConfigError> {
-    if range.contains(&value) {
-        return Ok(());
-    }
-    Err(ConfigError::Value {
-        key,
-        value: value.to_string(),
-        allowed,
-    })
 }
 
 #[cfg(test)]

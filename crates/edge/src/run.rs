@@ -8,9 +8,11 @@ use std::time::Duration;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use metrics_exporter_prometheus::PrometheusHandle;
+use sluice_acme::{Acme, AcmeError};
 use sluice_guard::{Connections, Gate, Rates, be_impatient};
 use sluice_meshnet::pki::CredentialFiles;
 use sluice_meshnet::{Admission, Credentials, MeshEndpoint, TransportSettings};
+use sluice_trace::{Service, TraceError, Tracing};
 use sluice_types::mesh::backbone;
 use sluice_types::mesh::control::Registration;
 use thiserror::Error;
@@ -49,6 +51,12 @@ pub enum EdgeError {
         /// Whose it should be.
         edge: String,
     },
+    /// No certificate of the public name is ordered.
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
+    /// Nothing can be told of traces.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     /// A QUIC endpoint does not start.
     #[error(transparent)]
     Endpoint(#[from] sluice_meshnet::endpoint::EndpointError),
@@ -83,6 +91,15 @@ pub async fn run(
             edge: config.edge.to_string(),
         });
     }
+    let acme = config.acme.clone().map(Acme::start).transpose()?;
+    let _acme = match acme {
+        Some(mut acme) => tokio::select! {
+            // Nobody is sent here before the edge can show who it is.
+            () = acme.first() => Some(AbortOnDropHandle::new(tokio::spawn(acme.keep()))),
+            () = shutdown.cancelled() => return Ok(()),
+        },
+        None => None,
+    };
     certificates::export(&config);
     // What ends only after clients were told.
     let stop = CancellationToken::new();
@@ -148,6 +165,13 @@ pub async fn run(
         },
         stop.clone(),
     );
+    let service = Service {
+        name: "sluice-edge",
+        instance: config.edge.to_string(),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    // It begins none of its own.
+    let tracing = Tracing::start(config.otlp_endpoint.as_ref(), 0, service)?;
     let keyring = Keyring::default();
     let coordinator_url = Arc::<RwLock<Option<String>>>::default();
     let (hub, hub_task) = hub::start(
@@ -172,6 +196,7 @@ pub async fn run(
         metrics,
         draining: draining.clone(),
         sessions: Arc::new(Rates::new(ADDRESSES_REMEMBERED_MAX)),
+        tracing: tracing.clone(),
     };
     let handle = Handle::new();
     let http = serve(&config, tls, app, handle.clone());
@@ -204,6 +229,8 @@ pub async fn run(
         }
     };
     let _ = tokio::time::timeout(GRACE, rest).await;
+    // It fails only by a panic, which was reported.
+    let _ = tokio::task::spawn_blocking(|| tracing.stop()).await;
     result
 }
 

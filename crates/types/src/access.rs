@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ApiKeyId, EdgeId, MeetingId, ParticipantId};
+use crate::trace::{TraceParent, if_valid};
 
 /// A participant's part in a meeting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -104,6 +105,13 @@ pub struct JoinClaims {
     pub grants: Grants,
     /// The edge that the coordinator chose first; any of the candidates accepts the token too.
     pub edge: EdgeId,
+    /// The span that let the bearer in, when its join is traced: the edge's spans follow it.
+    #[serde(
+        default,
+        deserialize_with = "if_valid",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub trace: Option<TraceParent>,
 }
 
 /// Claims of a token that a product's back end signs with an API key's secret (HMAC-SHA-256).

@@ -15,4 +15,5 @@ pub mod room;
 pub mod sequence;
 pub mod signal;
 pub mod topology;
+pub mod trace;
 pub mod units;

@@ -100,6 +100,7 @@ mod tests {
             role: Role::Host,
             grants: Role::Host.grants(),
             edge: "paris-1".parse().expect("an edge"),
+            trace: None,
         }
     }
 

@@ -46,7 +46,9 @@ module "host" {
   )
   secrets = merge(var.secrets, {
     names = concat(
-      ["mesh/ca.pem", "mesh/cert.pem", "mesh/key.pem", "tls/cert.pem", "tls/key.pem", "env"],
+      ["mesh/ca.pem", "mesh/cert.pem", "mesh/key.pem"],
+      var.acme ? ["acme/account-key.pem"] : ["tls/cert.pem", "tls/key.pem"],
+      ["env"],
       length(var.etcd) == 0 ? [] : ["etcd/ca.pem", "etcd/cert.pem", "etcd/key.pem"],
     )
   })
@@ -76,6 +78,8 @@ locals {
         sources = { for name, address in var.edge_addresses : name => "${address}/32" }
       },
     ],
+    # Authorities ask from anywhere, and at this port alone.
+    var.acme ? [{ name = "acme", protocol = "tcp", from = 80, to = 80, sources = local.anywhere }] : [],
     length(var.etcd) < 2 ? [] : [
       {
         name    = "etcd", protocol = "tcp", from = 2380, to = 2380

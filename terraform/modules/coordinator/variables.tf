@@ -72,6 +72,12 @@ variable "public_port" {
   type        = number
 }
 
+variable "acme" {
+  description = "The coordinator gets its certificate by ACME, with the account key of its secret, in place of one from there."
+  type        = bool
+  default     = false
+}
+
 variable "control_port" {
   description = "Where edges connect, UDP."
   type        = number

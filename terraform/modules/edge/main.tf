@@ -15,6 +15,8 @@ module "host" {
       address      = var.address
       stop_s       = var.drain_s + 15
       coordinators = join(",", var.coordinators)
+      acme_names   = join(",", var.acme_names)
+      environment  = var.environment
       hardening    = file("${path.module}/../host/files/hardening.conf")
     })
   }
@@ -38,7 +40,10 @@ module "host" {
     "net.ipv4.udp_mem"            = "262144 524288 1048576"
   }
   secrets = merge(var.secrets, {
-    names = ["mesh/ca.pem", "mesh/cert.pem", "mesh/key.pem", "tls/cert.pem", "tls/key.pem"]
+    names = concat(
+      ["mesh/ca.pem", "mesh/cert.pem", "mesh/key.pem"],
+      length(var.acme_names) == 0 ? ["tls/cert.pem", "tls/key.pem"] : ["acme/account-key.pem"],
+    )
   })
 }
 
@@ -53,6 +58,10 @@ locals {
         name    = "backbone", protocol = "udp", from = var.ports.backbone, to = var.ports.backbone
         sources = { for name, address in var.edge_addresses : name => "${address}/32" if name != var.name }
       },
+    ],
+    length(var.acme_names) == 0 ? [] : [
+      # Authorities ask from anywhere, and at this port alone.
+      { name = "acme", protocol = "tcp", from = 80, to = 80, sources = local.anywhere },
     ],
     length(var.admin_cidrs) == 0 ? [] : [
       { name = "ssh", protocol = "tcp", from = 22, to = 22, sources = { for cidr in var.admin_cidrs : cidr => cidr } },

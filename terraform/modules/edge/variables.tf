@@ -67,6 +67,23 @@ variable "drain_s" {
   type        = number
 }
 
+variable "environment" {
+  description = "More settings, as SLUICE_… variables of `sluice edge --help`. No secrets."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for key, value in var.environment : can(regex("^SLUICE_[A-Z_]+$", key)) && can(regex("^[^\"\\\\%\n]*$", value))])
+    error_message = "Names begin with SLUICE_; values have no quotes, backslashes, percent signs or ends of lines."
+  }
+}
+
+variable "acme_names" {
+  description = "The names that the edge gets a certificate for by ACME, with the account key of its secret; none takes the certificate from there."
+  type        = list(string)
+  default     = []
+}
+
 variable "coordinators" {
   description = "Where each coordinator takes edges, host:port, when there are several; none leaves it to the configuration."
   type        = list(string)

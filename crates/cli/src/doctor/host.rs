@@ -89,6 +89,9 @@ pub(super) async fn ports(report: &mut Report, http: &reqwest::Client, config: &
     let udp = |address| UdpSocket::bind(address).map(drop);
     let tcp = |address| TcpListener::bind(address).map(drop);
     one(report, runs, "http_listen, TCP", config.http_listen, tcp);
+    if let Some(acme) = &config.acme {
+        one(report, runs, "acme_listen, TCP", acme.listen, tcp);
+    }
     if let Some(port) = config.ice_tcp_port {
         let address = SocketAddr::new(config.media_listen, port);
         one(report, runs, "ice_tcp_port, TCP", address, tcp);

@@ -55,20 +55,16 @@ pub(super) fn certificates(report: &mut Report, config: &EdgeConfig, now: System
             "put ca.pem, cert.pem and key.pem of `sluice pki issue` there, readable by the service",
         ),
     }
-    expiry(
-        report,
-        &mesh.cert,
-        now,
-        "sluice pki renew, put it in place, restart the edge",
-    );
+    expiry(report, &mesh.cert, now, "sluice pki renew, put it in place");
     expiry(report, &mesh.ca, now, "a new authority: sluice pki rotate");
     match &config.tls {
-        Some((cert, _)) => expiry(
+        Some((cert, _)) if config.acme.is_some() => expiry(
             report,
             cert,
             now,
-            "renew it with your ACME client, restart the edge",
+            "the edge orders it by itself, and its log says what fails: port 80 of all `acme_names` has to lead to it",
         ),
+        Some((cert, _)) => expiry(report, cert, now, "renew it, put it in place"),
         None => report.skip(
             CERTIFICATES,
             "public name",

@@ -131,7 +131,9 @@ fn admit(args: DoctorArgs) -> Result<Patient, String> {
         Some(path) => {
             let secret = std::fs::read_to_string(path)
                 .map_err(|error| format!("{}: {error}", path.display()))?;
-            Some(secret.trim().to_owned())
+            // While it is rotated there are two; new credentials are of the first.
+            let first = secret.lines().map(str::trim).find(|line| !line.is_empty());
+            Some(first.unwrap_or_default().to_owned())
         }
         None => std::env::var("SLUICE_TURN_SECRET").ok(),
     };

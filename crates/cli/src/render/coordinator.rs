@@ -2,15 +2,17 @@
 
 use sluice_types::topology::Topology;
 
+use super::certificates::settings;
 use super::edge::port_suffix;
-use super::{CONTROL_PORT, HEAD, Public, TLS_CERT, TLS_KEY};
+use super::{CONTROL_PORT, HEAD, Public};
 
 /// The coordinator's TOML file. API keys and the TURN secret come from SLUICE_API_KEYS and
 /// SLUICE_TURN_SECRET; a page name of its own from SLUICE_PAGE_URL.
 pub(super) fn render(topology: &Topology) -> String {
     let public = Public::of(topology);
     let tls = if public.tls {
-        format!("tls_cert = \"{TLS_CERT}\"\ntls_key = \"{TLS_KEY}\"\n")
+        let from = topology.coordinator().certificates();
+        settings(topology, from, &[public.host.to_owned()])
     } else {
         String::new()
     };

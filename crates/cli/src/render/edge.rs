@@ -2,7 +2,8 @@
 
 use sluice_types::topology::{Edge, Region, Topology};
 
-use super::{CONTROL_PORT, HEAD, Public, TLS_CERT, TLS_KEY};
+use super::certificates::{edge_names, settings};
+use super::{CONTROL_PORT, HEAD, Public};
 
 /// How long clients get to move before an edge ends, in milliseconds. Clients join elsewhere within
 /// seconds; the rest is for those whose network is slow.
@@ -14,6 +15,7 @@ pub(super) fn render(topology: &Topology, region: &Region, edge: &Edge) -> Strin
     let ports = edge.ports();
     let host = edge.host().in_url();
     let name = edge.id();
+    let tls = settings(topology, region.certificates(), &edge_names(region, edge));
     let region = region.name();
     let coordinator = Public::of(topology).host;
     let initial_mtu = topology.policy().initial_mtu_bytes();
@@ -28,9 +30,7 @@ coordinator = "{coordinator}:{CONTROL_PORT}"
 mesh_dir = "/etc/sluice/mesh"
 
 http_listen = "0.0.0.0:{signal}"
-tls_cert = "{TLS_CERT}"
-tls_key = "{TLS_KEY}"
-sfu_endpoint = "https://{host}{signal_suffix}"
+{tls}sfu_endpoint = "https://{host}{signal_suffix}"
 
 media_listen = "0.0.0.0"
 media_port = {media}

@@ -4,6 +4,7 @@
 //! [`render`] is a pure function of the topology: the same mesh makes the same bytes on every
 //! machine. Only [`disk`] touches files. Nothing that is written is a secret.
 
+mod certificates;
 mod coordinator;
 mod disk;
 mod dns;

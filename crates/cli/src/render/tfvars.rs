@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use serde::Serialize;
-use sluice_types::topology::{Cloud, Edge, Region, Topology, Turn};
+use sluice_types::topology::{Certificates, Cloud, Edge, Region, Topology, Turn};
 
+use super::certificates::edge_names;
 use super::edge::DRAIN_MS;
 use super::turn::{METRICS_PORT, auxiliary_ports};
 use super::{CONTROL_PORT, FOLDER, Public, edge_path, turn_path};
@@ -24,6 +25,7 @@ struct MeshVariables<'a> {
     control_port: u16,
     drain_s: u32,
     fallback_region: &'a str,
+    coordinator_acme: bool,
 }
 
 #[derive(Serialize)]
@@ -50,6 +52,8 @@ struct EdgeVariables {
     address: Option<Ipv4Addr>,
     workers: u16,
     capacity: u32,
+    /// What it gets a certificate for by ACME; none when that comes from files.
+    acme_names: Vec<String>,
     ports: PortVariables,
     config: String,
 }
@@ -85,6 +89,7 @@ pub(super) fn render(topology: &Topology) -> String {
             control_port: CONTROL_PORT,
             drain_s: DRAIN_MS.div_ceil(1_000),
             fallback_region: topology.coordinator().fallback_region().as_str(),
+            coordinator_acme: topology.coordinator().certificates() == Certificates::Acme,
         },
         regions: topology.regions().iter().map(region).collect(),
     })
@@ -118,6 +123,10 @@ fn edge_variables(region: &Region, edge: &Edge) -> EdgeVariables {
         address: edge.address(),
         workers: edge.workers(),
         capacity: edge.capacity(),
+        acme_names: match region.certificates() {
+            Certificates::Acme => edge_names(region, edge),
+            Certificates::Files => Vec::new(),
+        },
         ports: PortVariables {
             signal: ports.signal(),
             media: ports.media(),

@@ -1,7 +1,7 @@
 //! Joining: who comes, in which role, to which edge.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -9,12 +9,12 @@ use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sluice_placement::{Preference, rank_within};
-use sluice_types::access::{Grants, JOIN_AUDIENCE, JoinClaims, Role};
-use sluice_types::ids::{ApiKeyId, EdgeId, MeetingId, ParticipantId, base32};
-use sluice_types::rest::{
-    Admission, EdgeCandidate, IceServer, JoinRequest, JoinResponse, NAME_CHARS_MAX, Waiting,
-};
+use sluice_trace::Trace;
+use sluice_types::access::{Grants, Role};
+use sluice_types::ids::{EdgeId, MeetingId, ParticipantId};
+use sluice_types::rest::{JoinRequest, JoinResponse, NAME_CHARS_MAX, Waiting};
 
+use super::admission::{Admitted, answer};
 use super::auth::{MaybeCaller, bearer, is_host_key, is_invite};
 use super::body::Body;
 use super::client::{ClientQuery, client, position};
@@ -26,7 +26,6 @@ use crate::feed::Happening;
 use crate::registry::{Forbidden, Word, residency};
 use crate::state::{Shared, wall_ms};
 use crate::store::StoredMeeting;
-use crate::tokens::turn_credential;
 
 /// How long one who waits should wait before asking again.
 const RETRY_AFTER_MS: u32 = 2_000;
@@ -42,6 +41,7 @@ pub(super) async fn join(
     Body(request): Body<JoinRequest>,
 ) -> Result<Response, Problem> {
     let started = Instant::now();
+    let mut trace = shared.tracing.begin("join", SystemTime::now());
     let asked = Asked {
         from,
         headers,
@@ -49,7 +49,8 @@ pub(super) async fn join(
         request,
     };
     let Path(id) = id?;
-    let result = admit(&shared, id.clone(), &caller, &asked).await;
+    trace.say("sluice.meeting", &id);
+    let result = admit(&shared, id.clone(), &caller, &asked, &mut trace).await;
     if let Ok(answer) = &result {
         let known = asked.request.participant_id.as_ref();
         shared.webhooks.answered(&id, known, answer);
@@ -62,6 +63,18 @@ pub(super) async fn join(
     };
     metrics::counter!("sluice_coordinator_joins_total", "result" => outcome).increment(1);
     metrics::histogram!("sluice_coordinator_join_seconds").record(started.elapsed());
+    trace.say("sluice.result", outcome);
+    match &result {
+        Ok(JoinResponse::Admitted(admission)) => {
+            trace.say("sluice.participant", &admission.participant_id);
+            trace.say("sluice.edge", &admission.edge);
+        }
+        Ok(JoinResponse::Waiting(waiting)) => {
+            trace.say("sluice.participant", &waiting.participant_id);
+        }
+        Err(problem) => trace.fail(problem),
+    }
+    trace.end();
     let response = result?;
     let status = match &response {
         JoinResponse::Admitted(_) => StatusCode::OK,
@@ -98,7 +111,10 @@ pub(super) async fn whip(
         request,
     };
     let Path(id) = id?;
-    let answer = admit(&shared, id.clone(), &caller, &asked).await?;
+    let mut trace = shared.tracing.begin("whip", SystemTime::now());
+    trace.say("sluice.meeting", &id);
+    let result = admit(&shared, id.clone(), &caller, &asked, &mut trace).await;
+    let answer = result.inspect_err(|problem| trace.fail(problem))?;
     shared.webhooks.answered(&id, None, &answer);
     match answer {
         JoinResponse::Admitted(admission) => {
@@ -200,6 +216,7 @@ async fn admit(
     id: MeetingId,
     caller: &MaybeCaller,
     asked: &Asked,
+    trace: &mut Trace,
 ) -> Result<JoinResponse, Problem> {
     let looked_up = id.clone();
     let meeting = blocking(shared, move |store| store.meeting(&looked_up))
@@ -262,13 +279,25 @@ async fn admit(
             }
         };
     }
-    let edges = seat(shared, &meeting, asked)?;
+    trace.step("admission");
+    let seated = seat(shared, &meeting, asked);
+    trace.step("edge_pick");
+    let edges = seated?;
     shared.tenants.admit(&id, &meeting.tenant);
     let text = format!("somebody is sent to {}", edges[0]);
     shared.feed.tell(Happening::room("joined", &id, text));
     let key = caller.0.as_ref().map(|caller| caller.key.clone());
-    answer(shared, id, participant, (role, grants), name, key, &edges)
-        .map(|admission| JoinResponse::Admitted(Box::new(admission)))
+    let who = Admitted {
+        participant,
+        role,
+        grants,
+        name,
+        key,
+        trace: trace.parent(),
+    };
+    let answered = answer(shared, id, who, &edges);
+    trace.step("token");
+    answered.map(|admission| JoinResponse::Admitted(Box::new(admission)))
 }
 
 /// Refuses whoever the tenant does not want from there, or has no more room for.
@@ -330,103 +359,6 @@ fn no_edge_for(forbidden: &[Forbidden]) -> Problem {
     Problem::conflict("no-allowed-edge", detail)
 }
 
-fn no_edge() -> Problem {
+pub(super) fn no_edge() -> Problem {
     Problem::unavailable("no edge has room")
-}
-
-fn answer(
-    shared: &Shared,
-    id: MeetingId,
-    participant: ParticipantId,
-    (role, grants): (Role, Grants),
-    name: String,
-    key: Option<ApiKeyId>,
-    edges: &[EdgeId],
-) -> Result<Admission, Problem> {
-    let registry = shared.registry();
-    let candidate = |edge: &EdgeId| {
-        let state = registry.edge(edge)?;
-        Some(EdgeCandidate {
-            edge: edge.clone(),
-            region: state.registration.region.clone(),
-            sfu_endpoint: state.registration.sfu_endpoint.clone(),
-            signal_endpoint: state.registration.signal_endpoint.clone(),
-        })
-    };
-    let mut candidates = edges.iter().filter_map(candidate);
-    let chosen = candidates.next().ok_or_else(no_edge)?;
-    let candidates = candidates.collect();
-    let settings = registry.topology().coordinator();
-    let now_s = wall_ms() / 1_000;
-    let expires_at = now_s + u64::from(settings.join_token_s());
-    let claims = JoinClaims {
-        iss: registry.topology().name().to_owned(),
-        aud: JOIN_AUDIENCE.to_owned(),
-        iat: now_s,
-        exp: expires_at,
-        jti: base32(&random::<10>()?),
-        key,
-        meeting_id: id,
-        participant_id: participant.clone(),
-        name,
-        role,
-        grants,
-        edge: chosen.edge.clone(),
-    };
-    let turn_until = now_s + u64::from(settings.turn_credential_s());
-    let ice_servers = ice_servers(shared, &registry, &chosen, &participant, turn_until);
-    let join_token = shared
-        .signer()
-        .sign(&claims)
-        .map_err(|error| Problem::internal(&error))?;
-    Ok(Admission {
-        participant_id: participant,
-        join_token,
-        expires_at,
-        role,
-        sfu_endpoint: chosen.sfu_endpoint,
-        signal_endpoint: chosen.signal_endpoint,
-        ice_servers,
-        region: chosen.region,
-        edge: chosen.edge,
-        candidates,
-    })
-}
-
-fn ice_servers(
-    shared: &Shared,
-    registry: &crate::registry::Registry,
-    chosen: &EdgeCandidate,
-    participant: &ParticipantId,
-    until: u64,
-) -> Vec<IceServer> {
-    let turn = registry
-        .topology()
-        .region(&chosen.region)
-        .and_then(|region| region.turn());
-    let (stun, relays) = match (&shared.config.turn_override, turn) {
-        (Some(at), _) => (
-            vec![format!("stun:{at}")],
-            vec![
-                format!("turn:{at}?transport=udp"),
-                format!("turn:{at}?transport=tcp"),
-            ],
-        ),
-        (None, Some(turn)) => (turn.stun_urls(), turn.turn_urls()),
-        (None, None) => return Vec::new(),
-    };
-    let mut servers = vec![IceServer {
-        urls: stun,
-        username: None,
-        credential: None,
-    }];
-    if let Some(secret) = &shared.config.turn_secret {
-        let (username, credential) = turn_credential(secret, participant, until);
-        servers.push(IceServer {
-            urls: relays,
-            username: Some(username),
-            credential: Some(credential),
-        });
-    }
-    servers
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, Request, State};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sluice_guard::{Rate, Rates, network};
@@ -86,30 +87,42 @@ pub(super) async fn by_caller(
     let deed = deed(&caller, client, &request);
     request.extensions_mut().insert(caller);
     let response = next.run(request).await;
-    if let Some(mut deed) = deed {
-        deed.status = response.status().as_u16();
-        shared.audit.note(deed);
+    if let Some((mut deed, changes)) = deed {
+        let status = response.status();
+        if changes || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            deed.status = status.as_u16();
+            shared.audit.note(deed);
+        }
     }
     response
 }
 
-/// What belongs in the audit log: whatever back ends change, and all that is asked of `/v1/ops`, by
-/// those too who may not. That people join does not.
-fn deed(caller: &Result<MaybeCaller, Problem>, from: IpAddr, request: &Request) -> Option<Deed> {
+/// What may belong in the audit log, and whether it does however it ends: whatever back ends change, and
+/// what is changed below `/v1/ops`, by those too who may not. What is only looked at there does when it
+/// is refused. That people join does not.
+fn deed(
+    caller: &Result<MaybeCaller, Problem>,
+    from: IpAddr,
+    request: &Request,
+) -> Option<(Deed, bool)> {
     let (method, path) = (request.method(), request.uri().path());
     let caller = match caller {
         Ok(MaybeCaller(Some(caller))) if caller.grants.is_none() => Some(caller),
         _ => None,
     };
     let joins = path.ends_with("/join") || path.ends_with("/whip");
-    let changes = caller.is_some() && !method.is_safe() && !joins;
-    (changes || path.starts_with("/v1/ops/")).then(|| Deed {
-        key: caller.map(|caller| caller.key.clone()),
-        tenant: caller.map(|caller| caller.tenant.clone()),
-        from,
-        method: method.to_string(),
-        path: path.to_owned(),
-        status: 0,
+    let ops = path.starts_with("/v1/ops/");
+    let changes = !method.is_safe() && (ops || caller.is_some() && !joins);
+    (changes || ops).then(|| {
+        let deed = Deed {
+            key: caller.map(|caller| caller.key.clone()),
+            tenant: caller.map(|caller| caller.tenant.clone()),
+            from,
+            method: method.to_string(),
+            path: path.to_owned(),
+            status: 0,
+        };
+        (deed, changes)
     })
 }
 

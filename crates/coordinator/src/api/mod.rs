@@ -1,5 +1,6 @@
 //! REST, version 1.
 
+mod admission;
 mod auth;
 mod body;
 mod client;
@@ -62,7 +63,9 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route("/v1/ops/edges/{edge}/drain", post(ops::drain))
         .route(
             "/v1/ops/revocations",
-            get(revocations::list).post(revocations::revoke),
+            get(revocations::list)
+                .post(revocations::revoke)
+                .delete(revocations::lift),
         )
         .route("/v1/ops/audit", get(ops::audit))
         .route("/v1/ops/live", get(live::live))

@@ -1,5 +1,6 @@
 //! Problem documents (RFC 9457).
 
+use std::fmt;
 use std::time::Duration;
 
 use axum::Json;
@@ -19,6 +20,12 @@ pub(crate) struct Problem {
     errors: Vec<FieldError>,
     /// After how many seconds the same may be asked again.
     retry_after_s: Option<u64>,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
 }
 
 impl Problem {

@@ -1,4 +1,4 @@
-//! Taking back certificates, tokens and API keys.
+//! Taking back certificates, tokens and API keys, and giving them back.
 
 use axum::Json;
 use axum::extract::State;
@@ -66,6 +66,30 @@ pub(super) async fn revoke(
     })?;
     tracing::warn!(%by, what = name, "taken back");
     Ok((StatusCode::CREATED, Json(revocation)))
+}
+
+/// `DELETE /v1/ops/revocations`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Lift {
+    what: Revoked,
+}
+
+/// Gives something back that was taken by mistake, everywhere and at once. Whoever was removed comes
+/// back by joining anew.
+pub(super) async fn lift(
+    State(shared): State<Shared>,
+    caller: Caller,
+    Body(wanted): Body<Lift>,
+) -> Result<Json<Revocation>, Problem> {
+    let by = caller.key.clone();
+    operator(caller)?;
+    let lifting = shared.clone();
+    let lifted = tokio::task::spawn_blocking(move || revocations::lift(&lifting, &wanted.what));
+    let lifted = lifted.await.map_err(|error| Problem::internal(&error))??;
+    let revocation = lifted.ok_or_else(|| Problem::not_found("nothing of that name is revoked"))?;
+    tracing::warn!(%by, what = revocation.what.name(), "given back");
+    Ok(Json(revocation))
 }
 
 /// `GET /v1/ops/revocations`: all that hold.

@@ -240,7 +240,7 @@ pub trait Store: Send + Sync {
     /// When it cannot be written.
     fn keep_revocation(&self, revocation: &Revocation) -> Result<(), StoreError>;
 
-    /// Forgets a revocation that no longer holds.
+    /// Forgets a revocation, which holds no longer.
     ///
     /// # Errors
     /// When it cannot be written.

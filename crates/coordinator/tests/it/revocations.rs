@@ -104,6 +104,22 @@ async fn a_stolen_api_key_is_refused_and_so_is_what_was_given_for_it() {
         answer.body["revocations"][0]["what"],
         json!({ "api_key": "acme" })
     );
+    // It was the wrong one: given back, it and what was given for it are good again.
+    let what = json!({ "what": { "api_key": "acme" } }).to_string();
+    for (status, by) in [(403, "other"), (200, "watch"), (404, "watch")] {
+        let headers = [json_type(), bearer(&token(by))];
+        let body = Some(what.clone());
+        let lifted = coordinator
+            .send(Method::DELETE, "/v1/ops/revocations", &headers, body)
+            .await;
+        assert_eq!(lifted.status, status, "{}", lifted.body);
+    }
+    let good = coordinator
+        .api(Method::GET, "/v1/meetings", Value::Null)
+        .await;
+    assert_eq!(good.status, 200, "{}", good.body);
+    let lifted = |message: &CoordinatorMessage| matches!(message, CoordinatorMessage::Revoked { revocations } if revocations.is_empty());
+    west.until(lifted).await;
 }
 
 #[tokio::test]

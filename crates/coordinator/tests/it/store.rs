@@ -306,6 +306,13 @@ async fn what_one_writes_the_other_hears() {
         first.rotate_signing_key(&[1]).expect("kept");
         first.keep_waiting(&told).expect("kept");
         first.keep_plans(term, &[(room(1), &[])]).expect("kept");
+        let revocation = Revocation {
+            what: Revoked::Meeting(room(1)),
+            at_s: 1,
+            until_s: None,
+        };
+        first.keep_revocation(&revocation).expect("kept");
+        first.forget_revocation(&revocation).expect("forgotten");
     })
     .await;
     let plan = RoomPlan {
@@ -320,6 +327,9 @@ async fn what_one_writes_the_other_hears() {
         Change::SigningKeys,
         Change::Waiting(waiting.clone()),
         Change::NoPlan(room(1)),
+        // It was taken back, and then given back.
+        Change::Revocations,
+        Change::Revocations,
     ] {
         until(&mut changes, |heard| *heard == change).await;
     }

@@ -7,6 +7,7 @@ mod whip;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -16,6 +17,8 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
 use sluice_guard::Rates;
+use sluice_trace::{Trace, Tracing};
+use sluice_types::access::JoinClaims;
 use sluice_types::rest::Problem;
 use tower_http::cors::CorsLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -44,6 +47,20 @@ pub struct App {
     pub draining: Arc<AtomicBool>,
     /// How often addresses began sessions.
     pub sessions: Arc<Rates<IpAddr>>,
+    /// Traces of joins that coordinators began.
+    pub tracing: Tracing,
+}
+
+impl App {
+    /// What follows the trace of who came at `at` with these claims.
+    pub(crate) fn follow(&self, claims: &JoinClaims, at: SystemTime) -> Trace {
+        let mut trace = self.tracing.follow(claims.trace, "session", at);
+        trace.say("sluice.meeting", &claims.meeting_id);
+        trace.say("sluice.participant", &claims.participant_id);
+        trace.say("sluice.edge", &self.config.edge);
+        trace.say("sluice.region", &self.config.region);
+        trace
+    }
 }
 
 /// A problem document (RFC 9457).

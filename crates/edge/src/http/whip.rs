@@ -1,5 +1,7 @@
 //! WHIP (RFC 9725): one POST of an offer publishes, one DELETE ends it.
 
+use std::time::SystemTime;
+
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -57,7 +59,8 @@ pub(super) async fn publish(
     if !is_sdp {
         return problem(415, "unsupported-media-type", "allowed: application/sdp");
     }
-    match app.hub.publish(claims, offer).await {
+    let trace = app.follow(&claims, SystemTime::now());
+    match app.hub.publish(claims, offer, trace).await {
         Some(Ok((answer, secret))) => {
             let location = format!("/v1/whip/{meeting}/{secret}");
             let fields = [

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sluice_trace::Trace;
 use sluice_types::access::JoinClaims;
 use sluice_types::ids::{MeetingId, ParticipantId, ResumeToken};
 use sluice_types::room::Presence;
@@ -106,6 +107,8 @@ pub enum HubCommand {
         socket: SocketHandle,
         /// What it said.
         hello: Hello,
+        /// Its join's, after the hello.
+        trace: Trace,
     },
     /// A client that was away is back.
     Resume {
@@ -144,6 +147,8 @@ pub enum HubCommand {
         claims: Box<JoinClaims>,
         /// Its offer.
         offer: String,
+        /// Its join's, from the request on.
+        trace: Trace,
         /// Where the answer goes.
         answer: oneshot::Sender<Published>,
     },
@@ -198,11 +203,17 @@ impl HubHandle {
     }
 
     /// Publishes without signalling; `None` when the hub is gone.
-    pub async fn publish(&self, claims: JoinClaims, offer: String) -> Option<Published> {
+    pub async fn publish(
+        &self,
+        claims: JoinClaims,
+        offer: String,
+        trace: Trace,
+    ) -> Option<Published> {
         let (answer, published) = oneshot::channel();
         let publish = HubCommand::Publish {
             claims: Box::new(claims),
             offer,
+            trace,
             answer,
         };
         self.send(publish).await.ok()?;

@@ -42,8 +42,11 @@ impl Hub {
     pub(super) fn take_media(&mut self, event: MediaEvent) {
         match event {
             MediaEvent::Connected {
-                room, participant, ..
-            } => self.media_connected(&room, &participant),
+                room,
+                participant,
+                after,
+                path_after,
+            } => self.media_connected(&room, &participant, after.saturating_sub(path_after)),
             MediaEvent::Restored { .. } => {}
             MediaEvent::Quality {
                 room,

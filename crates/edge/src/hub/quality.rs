@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use sluice_trace::Trace;
 use sluice_types::ids::{MeetingId, ParticipantId};
 use sluice_types::quality::{
     Attendance, AttendanceChange, Attendee, CandidateProtocol, JoinTimes, QualityReport,
@@ -23,11 +24,14 @@ pub(super) struct Measured {
     reported: Option<Instant>,
     /// Its client's join was counted.
     counted: bool,
+    /// Its join's, until that is done.
+    trace: Trace,
 }
 
 impl Measured {
     /// Its hello came at `since`, and is answered now.
-    pub(super) fn answered(since: Instant) -> Self {
+    pub(super) fn answered(since: Instant, mut trace: Trace) -> Self {
+        trace.step("offer_answer");
         Self {
             since,
             join: JoinTimes {
@@ -37,6 +41,7 @@ impl Measured {
             told: JoinTimes::default(),
             reported: None,
             counted: false,
+            trace,
         }
     }
 
@@ -100,6 +105,8 @@ impl Hub {
             return;
         };
         report.join = member.measured.news();
+        // Who sends nothing so long after it came is muted, or only watches.
+        member.measured.trace.end();
         self.tell_quality(room, participant, Reporter::Edge, report);
     }
 
@@ -119,11 +126,22 @@ impl Hub {
         });
     }
 
-    /// A member's ICE and DTLS are up.
-    pub(super) fn media_connected(&mut self, room: &MeetingId, participant: &ParticipantId) {
+    /// A member's ICE and DTLS are up; DTLS took so long.
+    pub(super) fn media_connected(
+        &mut self,
+        room: &MeetingId,
+        participant: &ParticipantId,
+        dtls: Duration,
+    ) {
         if let Some(member) = self.member(room, participant) {
-            let after = millis(member.measured.since.elapsed());
-            member.measured.join.connected_ms.get_or_insert(after);
+            let measured = &mut member.measured;
+            let after = millis(measured.since.elapsed());
+            measured.join.connected_ms.get_or_insert(after);
+            let now = SystemTime::now();
+            measured
+                .trace
+                .step_until("ice", now.checked_sub(dtls).unwrap_or(now));
+            measured.trace.step_until("dtls", now);
         }
     }
 
@@ -132,6 +150,8 @@ impl Hub {
         if let Some(member) = self.member(room, participant) {
             let after = millis(member.measured.since.elapsed());
             member.measured.join.first_media_ms.get_or_insert(after);
+            member.measured.trace.step("first_media");
+            member.measured.trace.end();
         }
     }
 
@@ -188,10 +208,11 @@ impl Hub {
     }
 }
 
-/// Of joins that came as far as somebody else's media, by step.
+/// Of joins that came as far as somebody else's media, by step, from when the coordinator let the client
+/// in: before that it may have waited for a host.
 fn count_join(join: &JoinTimes) {
+    let admitted_ms = join.admitted_ms.unwrap_or(0);
     let steps = [
-        ("admitted", join.admitted_ms),
         ("signalling", join.signalling_ms),
         ("answered", join.answered_ms),
         ("connected", join.connected_ms),
@@ -199,7 +220,7 @@ fn count_join(join: &JoinTimes) {
     ];
     for (step, after) in steps {
         if let Some(after) = after {
-            let after = Duration::from_millis(after.into());
+            let after = Duration::from_millis(after.saturating_sub(admitted_ms).into());
             metrics::histogram!("sluice_edge_client_join_seconds", "step" => step).record(after);
         }
     }

@@ -3,6 +3,7 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use sluice_sfu::room::{Joining, Room};
+use sluice_trace::Trace;
 use sluice_types::access::JoinClaims;
 use sluice_types::ids::{MeetingId, ParticipantId, ResumeToken};
 use sluice_types::quality::Attendee;
@@ -35,7 +36,8 @@ impl Hub {
                 claims,
                 socket,
                 hello,
-            } => self.join_with_socket(&claims, socket, hello),
+                trace,
+            } => self.join_with_socket(&claims, socket, hello, trace),
             HubCommand::Resume {
                 room,
                 participant,
@@ -64,9 +66,10 @@ impl Hub {
             HubCommand::Publish {
                 claims,
                 offer,
+                trace,
                 answer,
             } => {
-                let published = self.join_without_socket(&claims, offer);
+                let published = self.join_without_socket(&claims, offer, trace);
                 // The publisher gave up when this fails; its media never comes, and it is let go.
                 let _ = answer.send(published);
             }
@@ -92,8 +95,14 @@ impl Hub {
         self.rooms.values().map(|state| state.members.len()).sum()
     }
 
-    fn join_with_socket(&mut self, claims: &JoinClaims, socket: SocketHandle, hello: Hello) {
-        match self.join(claims, Some(socket.clone()), hello) {
+    fn join_with_socket(
+        &mut self,
+        claims: &JoinClaims,
+        socket: SocketHandle,
+        hello: Hello,
+        trace: Trace,
+    ) {
+        match self.join(claims, Some(socket.clone()), hello, trace) {
             Ok((answer, tracks, _)) => {
                 let event = ServerEvent::Answer {
                     sdp_answer: answer,
@@ -109,13 +118,18 @@ impl Hub {
         }
     }
 
-    fn join_without_socket(&mut self, claims: &JoinClaims, offer: String) -> Published {
+    fn join_without_socket(
+        &mut self,
+        claims: &JoinClaims,
+        offer: String,
+        trace: Trace,
+    ) -> Published {
         let hello = Hello {
             sdp_offer: offer,
             tracks: Vec::new(),
             presence: sluice_types::room::Presence::default(),
         };
-        match self.join(claims, None, hello) {
+        match self.join(claims, None, hello, trace) {
             Ok((answer, tracks, secret)) => {
                 self.publish(&claims.meeting_id, &claims.participant_id, tracks);
                 Ok((answer, secret))
@@ -144,22 +158,28 @@ impl Hub {
         claims: &JoinClaims,
         socket: Option<SocketHandle>,
         hello: Hello,
+        mut trace: Trace,
     ) -> Result<(String, Vec<PublishedTrack>, ResumeToken), (ErrorCode, String)> {
         let since = Instant::now();
         let (id, participant) = (&claims.meeting_id, &claims.participant_id);
         if self.draining {
+            trace.fail("draining");
             return Err((ErrorCode::Draining, "this edge is going away".to_owned()));
         }
         // Who joins again takes its own place.
         let is_here = self.member(id, participant).is_some();
         if !is_here && self.participants() >= self.config.capacity as usize {
             let full = format!("{} participants are here already", self.config.capacity);
+            trace.fail(&full);
             return Err((ErrorCode::EdgeFull, full));
         }
         let mut session = self.media.open(id, participant, claims.grants);
         let answered = session
             .handle_offer(&hello.sdp_offer, &hello.tracks)
-            .map_err(|error| (sdp_code(&error), error.to_string()))?;
+            .map_err(|error| {
+                trace.fail(&error);
+                (sdp_code(&error), error.to_string())
+            })?;
         // An earlier stay of the same participant ends before this one begins.
         self.leave(id, participant, LeaveReason::Replaced);
         self.settle();
@@ -176,7 +196,7 @@ impl Hub {
                 socketless: socket.is_none(),
                 socket,
                 resume_digest,
-                measured: Measured::answered(since),
+                measured: Measured::answered(since, trace),
             },
         );
         let now = SystemTime::now()

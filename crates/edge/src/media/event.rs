@@ -19,6 +19,8 @@ pub enum MediaEvent {
         participant: ParticipantId,
         /// How long it took since the edge knew its description.
         after: Duration,
+        /// How long it took until ICE had found a path, of the same time.
+        path_after: Duration,
     },
     /// A participant's checks stopped coming, or it closed DTLS.
     Lost {

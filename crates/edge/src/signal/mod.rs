@@ -5,10 +5,13 @@ mod keyring;
 mod socket;
 mod upgrade;
 
+use std::time::SystemTime;
+
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use serde::Deserialize;
+use sluice_trace::Trace;
 use sluice_types::ids::{MeetingId, ResumeToken};
 use sluice_types::signal::{RESUME_SUBPROTOCOL, SUBPROTOCOL, TOKEN_SUBPROTOCOL};
 
@@ -50,6 +53,7 @@ pub(crate) async fn upgrade(
     headers: HeaderMap,
     upgrade: Upgrade,
 ) -> Response {
+    let at = SystemTime::now();
     let opening = match opening(&app, &query, &headers).await {
         Ok(opening) => opening,
         Err(error) => {
@@ -58,8 +62,12 @@ pub(crate) async fn upgrade(
             return problem(error.status(), error.kind(), &error.to_string());
         }
     };
+    let trace = match &opening {
+        Opening::Join(claims) => app.follow(claims, at),
+        Opening::Resume { .. } => Trace::none(),
+    };
     upgrade.accept(&headers, SUBPROTOCOL, move |frames| {
-        serve(frames, opening, app)
+        serve(frames, opening, trace, app)
     })
 }
 

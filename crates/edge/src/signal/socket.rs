@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sluice_sfu::room::EVENTS_KEPT_MAX;
+use sluice_trace::Trace;
 use sluice_types::access::JoinClaims;
 use sluice_types::ids::{MeetingId, ParticipantId};
 use sluice_types::signal::{ClientMessage, ErrorCode, ServerEvent, ServerMessage};
@@ -56,7 +57,7 @@ impl Opening {
 }
 
 /// Serves one socket until it ends.
-pub(super) async fn serve(frames: Frames, opening: Opening, app: App) {
+pub(super) async fn serve(frames: Frames, opening: Opening, trace: Trace, app: App) {
     let (room, participant) = opening.names();
     let span = tracing::info_span!("signal", meeting = %room, %participant);
     let gauge = metrics::gauge!("sluice_edge_signal_sockets");
@@ -69,7 +70,7 @@ pub(super) async fn serve(frames: Frames, opening: Opening, app: App) {
         allowance: MESSAGES_BURST,
         refilled: Instant::now(),
     }
-    .run(opening)
+    .run(opening, trace)
     .instrument(span)
     .await;
     gauge.decrement(1.0);
@@ -91,11 +92,11 @@ struct Socket {
 }
 
 impl Socket {
-    async fn run(mut self, opening: Opening) {
+    async fn run(mut self, opening: Opening, trace: Trace) {
         let (sender, outgoing) = mpsc::channel(OUTGOING);
         let handle = SocketHandle::new(sender);
         let id = handle.id();
-        let Some(first) = self.first(opening, handle).await else {
+        let Some(first) = self.first(opening, handle, trace).await else {
             return;
         };
         if self.app.hub.send(first).await.is_ok() {
@@ -114,7 +115,12 @@ impl Socket {
     }
 
     /// What the first message, with what the socket was opened with, means.
-    async fn first(&mut self, opening: Opening, socket: SocketHandle) -> Option<HubCommand> {
+    async fn first(
+        &mut self,
+        opening: Opening,
+        socket: SocketHandle,
+        mut trace: Trace,
+    ) -> Option<HubCommand> {
         let message = timeout(FIRST_MESSAGE, self.read()).await.ok()?;
         let refusal = match (message, opening) {
             (
@@ -125,6 +131,7 @@ impl Socket {
                 }),
                 Opening::Join(claims),
             ) => {
+                trace.step("websocket");
                 return Some(HubCommand::Join {
                     claims,
                     socket,
@@ -133,6 +140,7 @@ impl Socket {
                         tracks,
                         presence,
                     },
+                    trace,
                 });
             }
             (Ok(ClientMessage::Resume { last_seq }), Opening::Resume { room, participant }) => {
@@ -154,6 +162,7 @@ impl Socket {
             (Err(Some(fault)), _) => (ErrorCode::BadMessage, fault),
             (Err(None), _) => return None,
         };
+        trace.fail(&refusal.1);
         self.refuse(refusal.0, refusal.1, true).await;
         None
     }

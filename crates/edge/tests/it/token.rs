@@ -45,6 +45,7 @@ pub(crate) fn claims(n: u8, role: Role) -> JoinClaims {
         role,
         grants: role.grants(),
         edge: "paris-1".parse().expect("an edge id"),
+        trace: None,
     }
 }
 

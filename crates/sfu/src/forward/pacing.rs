@@ -91,7 +91,10 @@ impl Forwarder {
             temporal: 0,
         };
         let encoding = &self.sources[sink.source.0].encodings[current.encoding.index()];
-        if encoding.meter.up_to(least) > room {
+        let too_much = encoding.meter.up_to(current.layer) > room;
+        let too_large = encoding.meter.up_to(least) > room;
+        self.sinks[key.0].selection.save(too_much);
+        if too_large {
             self.give_up(peer, key);
         }
     }

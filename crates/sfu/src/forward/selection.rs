@@ -64,9 +64,16 @@ struct Former {
 pub(super) struct Selection {
     choice: Option<Choice>,
     current: Option<Current>,
+    saves: bool,
 }
 
 impl Selection {
+    /// Whether what goes out is more than there is room for, so that it is made as small as it can be
+    /// while a lower encoding is waited for.
+    pub(super) const fn save(&mut self, saves: bool) {
+        self.saves = saves;
+    }
+
     /// What should go out from the next possible moment on; `None` for nothing.
     pub(super) const fn choose(&mut self, choice: Option<Choice>) {
         self.choice = choice;
@@ -132,7 +139,7 @@ impl Selection {
                 frames: Frames::default(),
             });
         }
-        let choice = self.choice;
+        let (choice, saves) = (self.choice, self.saves);
         let Some(current) = &mut self.current else {
             return Verdict::Foreign;
         };
@@ -147,7 +154,7 @@ impl Selection {
             return current.verdict(passing, false);
         };
         if newest && unit.begins {
-            let wish = current.wish(choice);
+            let wish = current.wish(choice, saves);
             let before = current.reached;
             match (&passing.dependency, structure) {
                 (Some(descriptor), Some((structure, active))) => {
@@ -169,15 +176,15 @@ impl Selection {
 
 impl Current {
     /// The layers to go for. While a lower encoding is waited for, this one is made as small as it
-    /// can be.
-    fn wish(&self, choice: Choice) -> Layer {
+    /// can be where there is no room for more.
+    fn wish(&self, choice: Choice, saves: bool) -> Layer {
         match choice.encoding.cmp(&self.encoding) {
             std::cmp::Ordering::Equal => choice.layer,
-            std::cmp::Ordering::Less => Layer {
+            std::cmp::Ordering::Less if saves => Layer {
                 spatial: self.reached.layer.spatial,
                 temporal: 0,
             },
-            std::cmp::Ordering::Greater => self.reached.layer,
+            std::cmp::Ordering::Less | std::cmp::Ordering::Greater => self.reached.layer,
         }
     }
 

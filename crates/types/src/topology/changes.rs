@@ -155,6 +155,14 @@ impl Topology {
                 "coordinator.trusted_proxies",
                 list(coordinator.trusted_proxies()),
             ),
+            (
+                "coordinator.certificates",
+                coordinator.certificates().as_str().to_owned(),
+            ),
+            (
+                "acme",
+                self.acme.as_ref().map_or_else(|| "none".to_owned(), debug),
+            ),
         ];
         BTreeMap::from([(String::new(), values)])
     }
@@ -179,6 +187,7 @@ fn region_values(region: &Region) -> Values {
             "cloud",
             region.cloud().map_or_else(|| "none".to_owned(), debug),
         ),
+        ("certificates", region.certificates().as_str().to_owned()),
     ]
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
+use super::certificates;
 use super::fault::{Fault, FaultKind, Source, did_you_mean};
 use super::link::Link;
 use super::read_mesh::{self, CoordinatorDraft, LinkDraft, MeshDraft};
@@ -25,6 +26,7 @@ pub(super) fn parse(mesh: Source<'_>, regions: &[Source<'_>]) -> Result<Topology
         let known = known_regions(draft, &regions);
         let joined = check_links(&mut mesh_reader, &draft.links, &known);
         check_fallback(&mut mesh_reader, &draft.coordinator, &known);
+        certificates::check(&mut mesh_reader, draft, &mut regions);
         check_paths(&mut mesh_reader, draft, &joined);
         let hops_max = draft.policy.hops_max;
         (draft.rules).check(&mut mesh_reader, &known, &joined, hops_max);
@@ -379,12 +381,14 @@ fn build(mesh: MeshDraft, drafts: impl Iterator<Item = RegionDraft>) -> Option<T
         turn_credential_s: draft.turn_credential_s,
         candidates: draft.candidates,
         trusted_proxies: draft.trusted_proxies,
+        certificates: certificates::chosen(draft.acme_at.as_ref()),
     };
     Some(Topology {
         name: mesh.name?,
         rules: mesh.rules.rules(),
         policy: mesh.policy,
         coordinator,
+        acme: mesh.acme.acme,
         regions,
         links,
     })

@@ -7,6 +7,7 @@
 //!
 //! The keys, their defaults and ranges are in `docs/TOPOLOGY.md`.
 
+mod certificates;
 mod changes;
 mod check;
 mod cloud;
@@ -26,6 +27,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use certificates::{Acme, Certificates};
 pub use changes::{Change, How, Part, Value};
 pub use cloud::{Cloud, Provider, UnknownProvider};
 pub use fault::{Fault, FaultKind, Source};
@@ -46,6 +48,7 @@ pub struct Topology {
     policy: Policy,
     rules: RegionRules,
     coordinator: CoordinatorSettings,
+    acme: Option<Acme>,
     regions: Vec<Region>,
     links: Vec<Link>,
 }
@@ -81,6 +84,12 @@ impl Topology {
     #[must_use]
     pub const fn coordinator(&self) -> &CoordinatorSettings {
         &self.coordinator
+    }
+
+    /// Who issues certificates of public names, where they do not come from files.
+    #[must_use]
+    pub const fn acme(&self) -> Option<&Acme> {
+        self.acme.as_ref()
     }
 
     /// The regions in declared order, at least one.

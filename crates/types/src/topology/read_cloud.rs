@@ -68,7 +68,8 @@ fn read_zones(
     Some(zones)
 }
 
-fn checked(
+/// A text that is as it has to be.
+pub(super) fn checked(
     reader: &mut Reader<'_>,
     field: &Field<'_>,
     allowed: &str,

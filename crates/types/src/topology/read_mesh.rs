@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::certificates::{self, AcmeDraft};
 use super::fault::{FaultKind, Source};
 use super::link::{Loss, Price};
 use super::reader::{Field, Reader, Section, Spanned};
@@ -19,6 +20,7 @@ pub(super) struct MeshDraft {
     /// Where the hop limit is written, or where it would be.
     pub(super) hops_max_at: Range<usize>,
     pub(super) coordinator: CoordinatorDraft,
+    pub(super) acme: AcmeDraft,
     pub(super) links: Vec<LinkDraft>,
 }
 
@@ -31,6 +33,8 @@ pub(super) struct CoordinatorDraft {
     pub(super) turn_credential_s: u32,
     pub(super) candidates: u32,
     pub(super) trusted_proxies: Vec<ipnet::IpNet>,
+    /// Where the file chooses ACME for it, if it does.
+    pub(super) acme_at: Option<Range<usize>>,
 }
 
 pub(super) struct LinkDraft {
@@ -73,6 +77,7 @@ fn read_root(reader: &mut Reader<'_>, root: &mut Section<'_>) -> MeshDraft {
         });
     let (policy, hops_max_at, rules) = read_policy(reader, root);
     let coordinator = read_coordinator(reader, root);
+    let acme = certificates::read_acme(reader, root);
     let links = root.find("link").map_or_else(Vec::new, |field| {
         let links = field.elements(reader, LINK_ALLOWED);
         links
@@ -87,6 +92,7 @@ fn read_root(reader: &mut Reader<'_>, root: &mut Section<'_>) -> MeshDraft {
         rules,
         hops_max_at,
         coordinator,
+        acme,
         links,
     }
 }
@@ -208,6 +214,7 @@ fn read_coordinator(reader: &mut Reader<'_>, root: &mut Section<'_>) -> Coordina
         let network = |field: &Field<'_>| Some(field.parsed(reader, NETWORK_ALLOWED)?.value);
         draft.trusted_proxies = networks.iter().filter_map(network).collect();
     }
+    draft.acme_at = certificates::read(reader, &mut section);
     section.finish(reader);
     draft
 }
@@ -223,6 +230,7 @@ impl Default for CoordinatorDraft {
             turn_credential_s: 43_200,
             candidates: 3,
             trusted_proxies: Vec::new(),
+            acme_at: None,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Reads one `regions/NAME.toml`. What concerns other files is left to `check`.
 
 use std::net::Ipv4Addr;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
+use super::certificates;
 use super::fault::{FaultKind, Source};
 use super::host::{DNS_NAME_ALLOWED, DnsName, Host};
 use super::position::Position;
@@ -21,6 +22,8 @@ pub(super) struct RegionDraft {
     pub(super) region: Option<Region>,
     pub(super) dns: Vec<Spanned<DnsName>>,
     pub(super) edges: Vec<EdgeDraft>,
+    /// Where the file chooses ACME, if it does.
+    pub(super) acme_at: Option<Range<usize>>,
 }
 
 pub(super) fn read(source: Source<'_>) -> (Reader<'_>, RegionDraft) {
@@ -37,6 +40,7 @@ pub(super) fn read(source: Source<'_>) -> (Reader<'_>, RegionDraft) {
         region: None,
         dns: Vec::new(),
         edges: Vec::new(),
+        acme_at: None,
     };
     if let Some(document) = reader.document() {
         let mut root = Section::root(&document);
@@ -85,6 +89,7 @@ fn read_root(reader: &mut Reader<'_>, root: &mut Section<'_>, draft: &mut Region
     if let Some(field) = root.need(reader, "edges", read_edges::ALLOWED) {
         draft.edges = read_edges::read(reader, &field, draft, &defaults);
     }
+    draft.acme_at = certificates::read(reader, root);
     let turn = read_turn(reader, root);
     let cloud = read_cloud::read(reader, root);
     draft.region = build(
@@ -117,6 +122,7 @@ fn build(
         edges: draft.edges.iter().map(|draft| draft.edge.clone()).collect(),
         turn,
         cloud: None,
+        certificates: certificates::chosen(draft.acme_at.as_ref()),
     })
 }
 

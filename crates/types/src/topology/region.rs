@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
+use super::certificates::Certificates;
 use super::cloud::Cloud;
 use super::host::{DnsName, Host};
 use super::position::Position;
@@ -19,6 +20,7 @@ pub struct Region {
     pub(super) edges: Vec<Edge>,
     pub(super) turn: Option<Turn>,
     pub(super) cloud: Option<Cloud>,
+    pub(super) certificates: Certificates,
 }
 
 impl Region {
@@ -69,6 +71,12 @@ impl Region {
     #[must_use]
     pub const fn cloud(&self) -> Option<&Cloud> {
         self.cloud.as_ref()
+    }
+
+    /// Where certificates of its edges' names come from. Those of TURN always come from files.
+    #[must_use]
+    pub const fn certificates(&self) -> Certificates {
+        self.certificates
     }
 }
 

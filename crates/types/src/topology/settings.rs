@@ -4,6 +4,7 @@ use std::fmt;
 
 use ipnet::IpNet;
 
+use super::certificates::Certificates;
 use crate::ids::RegionName;
 use crate::units::Millis;
 
@@ -101,6 +102,7 @@ pub struct CoordinatorSettings {
     pub(super) turn_credential_s: u32,
     pub(super) candidates: u32,
     pub(super) trusted_proxies: Vec<IpNet>,
+    pub(super) certificates: Certificates,
 }
 
 impl CoordinatorSettings {
@@ -151,5 +153,11 @@ impl CoordinatorSettings {
     #[must_use]
     pub fn trusted_proxies(&self) -> &[IpNet] {
         &self.trusted_proxies
+    }
+
+    /// Where the certificate of its public name comes from.
+    #[must_use]
+    pub const fn certificates(&self) -> Certificates {
+        self.certificates
     }
 }

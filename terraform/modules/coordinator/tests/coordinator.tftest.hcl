@@ -38,6 +38,23 @@ run "alone" {
   }
 }
 
+run "certificate_by_acme" {
+  command = plan
+
+  variables {
+    acme = true
+  }
+
+  assert {
+    condition     = [for rule in output.rules : "${rule.name} ${rule.protocol} ${rule.from}"] == ["rest tcp 443", "control udp 7400", "acme tcp 80"]
+    error_message = "authorities ask at port 80"
+  }
+  assert {
+    condition     = strcontains(output.text, "acme/account-key.pem") && !strcontains(output.text, "tls/key.pem")
+    error_message = "the secret has the account's key in place of a certificate"
+  }
+}
+
 run "with_etcd" {
   command = plan
 

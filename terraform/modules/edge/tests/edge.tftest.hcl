@@ -47,6 +47,63 @@ run "a_line_to_each_coordinator" {
   }
 }
 
+run "certificates_from_files" {
+  command = plan
+
+  assert {
+    condition     = strcontains(output.text, "tls/key.pem") && !strcontains(output.text, "acme") && !strcontains(output.text, "StateDirectory")
+    error_message = "the secret has the certificate, and nothing is ordered"
+  }
+}
+
+run "certificates_by_acme" {
+  command = plan
+
+  variables {
+    acme_names = ["paris-1.one.example", "meet.one.example"]
+  }
+
+  assert {
+    condition     = one([for rule in output.rules : "${rule.protocol} ${rule.from}-${rule.to} ${join(",", values(rule.sources))}" if rule.name == "acme"]) == "tcp 80-80 0.0.0.0/0"
+    error_message = "authorities ask at port 80, from anywhere"
+  }
+  assert {
+    condition     = strcontains(output.text, "Environment=SLUICE_ACME_NAMES=paris-1.one.example,meet.one.example\n")
+    error_message = "the page's name too, which the configuration does not know"
+  }
+  assert {
+    condition     = strcontains(output.text, "acme/account-key.pem") && !strcontains(output.text, "tls/key.pem")
+    error_message = "the secret has the account's key in place of a certificate"
+  }
+  assert {
+    condition     = strcontains(output.text, "StateDirectory=sluice\n")
+    error_message = "the certificate outlives a restart"
+  }
+}
+
+run "more_settings" {
+  command = plan
+
+  variables {
+    environment = { SLUICE_OTLP_ENDPOINT = "http://192.0.2.9:4318" }
+  }
+
+  assert {
+    condition     = strcontains(output.text, "Environment=\"SLUICE_OTLP_ENDPOINT=http://192.0.2.9:4318\"\n")
+    error_message = "settings reach the edge"
+  }
+}
+
+run "a_setting_that_breaks_out_is_refused" {
+  command = plan
+
+  variables {
+    environment = { SLUICE_DRAIN_MS = "1\"\nExecStart=/bin/true" }
+  }
+
+  expect_failures = [var.environment]
+}
+
 run "administrators_get_in_when_named" {
   command = plan
 

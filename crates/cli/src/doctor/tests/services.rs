@@ -5,7 +5,11 @@ use std::process::{Child, Command, Stdio};
 use hickory_resolver::proto::op::{Message, MessageType, OpCode};
 use hickory_resolver::proto::rr::{RData, Record, RecordType, rdata};
 
+use sluice_coordinator::tokens::turn_credential;
+use sluice_types::ids::ParticipantId;
+
 use super::*;
+use crate::doctor::stun::{Line, TurnError};
 
 /// Answers A of `edge.test` alone, with 127.0.0.1.
 async fn name_server() -> SocketAddr {
@@ -144,6 +148,81 @@ async fn coturn_takes_a_credential_of_its_secret_and_no_other() {
     let finding = found_one(&report);
     assert_eq!(finding.verdict, Verdict::Fail);
     assert!(finding.found.contains("401"), "{finding:?}");
+}
+
+/// coturn as a machine starts it with these lines in the file of its secret.
+async fn coturn_with(dir: &std::path::Path, secrets: &str) -> (Coturn, SocketAddr) {
+    let port = free_port();
+    let configuration = format!(
+        "use-auth-secret\nstatic-auth-secret=@TURN_SECRET@\nrealm=test\nno-tls\nno-dtls\nno-cli\n\
+         fingerprint\nlistening-ip=127.0.0.1\nrelay-ip=127.0.0.1\nlistening-port={port}\n\
+         log-file=stdout\npidfile={dir}/pid\nuserdb={dir}/db\n",
+        dir = dir.display()
+    );
+    std::fs::write(dir.join("turnserver.conf"), configuration).expect("written");
+    std::fs::write(dir.join("turn-secret"), secrets).expect("written");
+    let run = dir.join("run");
+    std::fs::create_dir_all(&run).expect("made");
+    let script = include_str!("../../../../../terraform/modules/turn/files/turn-config.sh")
+        .replace("/etc/sluice", &dir.display().to_string())
+        .replace("/run/sluice-turn", &run.display().to_string());
+    let told = Command::new("sh").args(["-c", &script]).status();
+    assert!(told.expect("a shell").success());
+    let child = Command::new("turnserver")
+        .arg("-c")
+        .arg(run.join("turnserver.conf"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let coturn = Coturn(child.expect("coturn starts"));
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    // Refused, it answers all the same.
+    while matches!(
+        allocated(at, ("nobody".to_owned(), String::new())).await,
+        Err(TurnError::Silent | TurnError::Socket(_))
+    ) {
+        assert!(std::time::Instant::now() < deadline, "coturn is silent");
+    }
+    (coturn, at)
+}
+
+async fn allocated(at: SocketAddr, credential: (String, String)) -> Result<(), TurnError> {
+    let line = Line::udp(at).await?;
+    let allocation = line.allocate(&credential.0, &credential.1).await?;
+    allocation.end().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn credentials_of_either_secret_are_good_until_the_old_one_is_withdrawn() {
+    if Command::new("turnserver").arg("--help").output().is_err() {
+        eprintln!("SKIPPED: coturn is not installed");
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let participant = ParticipantId::from_random([0; 10]);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let until = now.expect("after 1970").as_secs() + 3_600;
+    let credential = |secret| turn_credential(secret, &participant, until);
+    // One secret, then both while it is rotated, then the new one alone.
+    for (secrets, old_is_good, new_is_good) in [
+        ("oldsecret\n", true, false),
+        ("newsecret\noldsecret\n", true, true),
+        ("newsecret\n", false, true),
+    ] {
+        let (_coturn, at) = coturn_with(dir.path(), secrets).await;
+        for (secret, good) in [("oldsecret", old_is_good), ("newsecret", new_is_good)] {
+            let told = allocated(at, credential(secret)).await;
+            match good {
+                true => assert!(told.is_ok(), "{secrets:?}, {secret}: {told:?}"),
+                false => assert!(
+                    matches!(told, Err(TurnError::Refused(_))),
+                    "{secrets:?}, {secret}: {told:?}"
+                ),
+            }
+        }
+    }
 }
 
 fn turn_at(port: u16) -> turn::Server {

@@ -96,7 +96,7 @@ impl Watching {
             Kind::Plan(room) => Some(Change::NoPlan(room)),
             Kind::Topology => is_put.then_some(Change::Topology),
             Kind::SigningKey => is_put.then_some(Change::SigningKeys),
-            Kind::Revocation => is_put.then_some(Change::Revocations),
+            Kind::Revocation => Some(Change::Revocations),
             Kind::Waiting if is_put => {
                 let waiting = serde_json::from_slice(pair.value());
                 waiting.ok().map(Change::Waiting)

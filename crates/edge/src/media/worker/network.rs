@@ -151,6 +151,8 @@ impl Worker {
             return;
         };
         if peer.srtp.is_none() {
+            let since = peer.since;
+            peer.path_after.get_or_insert_with(|| since.elapsed());
             peer.handshake_datagrams += 1;
             if peer.handshake_datagrams > HANDSHAKE_DATAGRAMS_MAX {
                 if peer.handshake_datagrams == HANDSHAKE_DATAGRAMS_MAX + 1 {
@@ -164,6 +166,7 @@ impl Worker {
         let (room, participant, forward) =
             (peer.room.clone(), peer.participant.clone(), peer.forward);
         let after = peer.since.elapsed();
+        let path_after = peer.path_after.unwrap_or(after);
         match event {
             Ok(Some(DtlsEvent::Established(srtp))) => {
                 peer.srtp = Some(srtp);
@@ -174,6 +177,7 @@ impl Worker {
                     room,
                     participant,
                     after,
+                    path_after,
                 });
                 let now = self.now();
                 let (forwarder, mut outbox) = self.forward();

@@ -53,6 +53,7 @@ impl Worker {
                     nominated: false,
                     paths: Vec::new(),
                     since: Instant::now(),
+                    path_after: None,
                     consent: now,
                     lost: false,
                     measured: now,

@@ -1,7 +1,7 @@
 //! One participant's transport: which path, which keys.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sluice_sfu::forward::PeerId;
@@ -50,6 +50,8 @@ pub(super) struct Peer {
     /// Every address that passed a check, the latest last.
     pub(super) paths: Vec<Path>,
     pub(super) since: Instant,
+    /// How long after that its first datagram of DTLS came: it has a path that works.
+    pub(super) path_after: Option<Duration>,
     /// When a check last passed (RFC 7675: consent).
     pub(super) consent: Time,
     pub(super) lost: bool,

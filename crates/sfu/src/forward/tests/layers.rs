@@ -348,6 +348,30 @@ fn a_viewer_climbs_and_descends_without_a_hole() {
 }
 
 #[test]
+fn where_there_is_room_a_smaller_encoding_is_waited_for_at_the_full_picture_rate() {
+    let mut stage = stage();
+    let large = |made: &Made| made.ssrc == 100 + ENCODINGS as u32 - 1;
+    for _ in 0..60 {
+        for made in stage.picture() {
+            stage.deliver(&made);
+        }
+        stage.tick();
+    }
+    stage.wish(180, 30);
+    let before = stage.received().len();
+    // Nothing of the smaller one comes yet.
+    let pictures = 8;
+    for _ in 0..pictures {
+        for made in stage.picture().iter().filter(|made| large(made)) {
+            stage.deliver(made);
+        }
+        stage.tick();
+    }
+    let got = stage.received().len() - before;
+    assert_eq!(got, pictures * usize::from(PACKETS_PER_FRAME));
+}
+
+#[test]
 fn nobody_watching_the_top_stops_it_and_a_wish_starts_it_again() {
     let mut stage = stage();
     stage.wish(180, 30);

@@ -200,6 +200,38 @@ fn links_are_found_from_both_ends() {
     assert_eq!(of_tokyo, ["paris", "lima"]);
 }
 
+#[test]
+fn regions_and_the_coordinator_choose_who_vouches_for_their_names() {
+    let acme = "[acme]\ndirectory = \"https://authority.example/dir\"\ncontact = [\"mailto:ops@example.net\"]\n\n[coordinator]\ncertificates = \"acme\"";
+    let mesh = MESH.replace("[coordinator]", acme);
+    let paris = PARIS.replace("workers = 4", "workers = 4\ncertificates = \"acme\"");
+    let parse = |tokyo: &str| {
+        let regions = [
+            ("regions/paris.toml", paris.as_str()),
+            ("regions/tokyo.toml", tokyo),
+            ("regions/lima.toml", LIMA),
+        ];
+        let source = |(name, text)| Source { name, text };
+        Topology::parse(source(("topology.toml", &mesh)), &regions.map(source))
+    };
+    let topology = parse(TOKYO).unwrap();
+    let authority = topology.acme().unwrap();
+    assert_eq!(authority.directory(), "https://authority.example/dir");
+    assert_eq!(authority.contact(), ["mailto:ops@example.net"]);
+    assert_eq!(topology.coordinator().certificates(), Certificates::Acme);
+    let chosen: Vec<_> = topology
+        .regions()
+        .iter()
+        .map(|region| region.certificates().as_str())
+        .collect();
+    assert_eq!(chosen, ["acme", "files", "files"]);
+    // No authority vouches for an address.
+    let faults = parse(&TOKYO.replace("capacity = 50", "certificates = \"acme\"")).unwrap_err();
+    let said: Vec<_> = faults.iter().map(Fault::to_string).collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("203.0.113.7"), "{said:?}");
+}
+
 /// Each case of `faults.txt` is a file, a change to it, and how the lines of its faults begin.
 #[test]
 fn each_fault_is_reported_with_its_place() {

@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod allocations;
 mod meeting;
+#[cfg(test)]
+mod memory;
 mod scenarios;
 
 use std::hint::black_box;

@@ -18,18 +18,31 @@ use sluice_types::units::Time;
 pub(crate) const VIDEO_BYTES: usize = 1_100;
 pub(crate) const AUDIO_BYTES: usize = 80;
 
-const MEDIA: u8 = 96;
-const AUDIO: u8 = 111;
+pub(crate) const MEDIA: u8 = 96;
+pub(crate) const AUDIO: u8 = 111;
 
 /// Writes what is sent into a buffer, as sealing would, and lets it go.
 pub(crate) struct Written {
     buffer: Vec<u8>,
     pub(crate) packets: u64,
-    /// The transport-wide sequence number that was last given.
-    pub(crate) sent: u64,
+    /// The transport-wide sequence number that was last given to a participant.
+    sent: Vec<u64>,
 }
 
 impl Written {
+    pub(crate) fn new() -> Self {
+        Self {
+            buffer: vec![0; OUTGOING_OVERHEAD_MAX + VIDEO_BYTES + usize::from(u8::MAX)],
+            packets: 0,
+            sent: vec![0; 128],
+        }
+    }
+
+    /// How many packets went to a participant.
+    pub(crate) fn sent_to(&self, peer: PeerId) -> u64 {
+        self.sent[peer.index()]
+    }
+
     fn take(&mut self, packet: &Outgoing<'_>) {
         self.packets += 1;
         black_box(packet.write(&mut self.buffer));
@@ -38,9 +51,9 @@ impl Written {
 }
 
 impl Outbox for Written {
-    fn media(&mut self, _: PeerId, packet: &Outgoing<'_>) {
+    fn media(&mut self, peer: PeerId, packet: &Outgoing<'_>) {
         self.take(packet);
-        self.sent += 1;
+        self.sent[peer.index()] += 1;
     }
     fn control(&mut self, _: PeerId, packet: &[u8]) {
         black_box(packet);
@@ -56,7 +69,8 @@ impl Outbox for Written {
     fn speakers(&mut self, _: RoomId, _: &[(SourceId, u8)]) {}
 }
 
-fn formats(estimated: bool) -> Formats {
+/// How participants number things; with transport-wide sequence numbers where they are `estimated`.
+pub(crate) fn formats(estimated: bool) -> Formats {
     let mut payload_types = PayloadTypes::default();
     payload_types.set(Codec::Vp8, MEDIA, Some(MEDIA + 1));
     payload_types.set(Codec::Opus, AUDIO, None);
@@ -67,6 +81,15 @@ fn formats(estimated: bool) -> Formats {
     Formats {
         payload_types,
         extensions,
+    }
+}
+
+/// An encoding that comes under that SSRC.
+pub(crate) const fn encoding(ssrc: u32) -> AnnouncedEncoding {
+    AnnouncedEncoding {
+        rid: None,
+        ssrc: Some(ssrc),
+        retransmission_ssrc: None,
     }
 }
 
@@ -94,11 +117,7 @@ impl Meeting {
         estimated: bool,
     ) -> Self {
         let mut forwarder = Forwarder::default();
-        let mut out = Written {
-            buffer: vec![0; OUTGOING_OVERHEAD_MAX + VIDEO_BYTES],
-            packets: 0,
-            sent: 0,
-        };
+        let mut out = Written::new();
         let viewers: Vec<_> = (0..viewers)
             .map(|_| forwarder.add_peer(formats(estimated)))
             .collect();
@@ -108,13 +127,7 @@ impl Meeting {
                 let peer = forwarder.add_peer(formats(true));
                 let origin = Origin::Peer {
                     peer,
-                    encodings: (1..=encodings)
-                        .map(|ssrc| AnnouncedEncoding {
-                            rid: None,
-                            ssrc: Some(ssrc),
-                            retransmission_ssrc: None,
-                        })
-                        .collect(),
+                    encodings: (1..=encodings).map(encoding).collect(),
                     mid: b"1"[..].into(),
                     repairs: true,
                 };

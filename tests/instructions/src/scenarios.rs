@@ -31,10 +31,15 @@ const fn scenario(name: &'static str, operations: u32, run: fn(u32)) -> Scenario
 }
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    scenario("video-to-1", 100, |count| forward(Video, 1, count)),
-    scenario("video-to-10", 100, |count| forward(Video, 10, count)),
-    scenario("video-to-100", 50, |count| forward(Video, 100, count)),
-    scenario("audio-to-100", 50, |count| forward(Audio, 100, count)),
+    scenario("video-to-1", 100, |count| forward(Video, 1, false, count)),
+    scenario("video-to-10", 100, |count| forward(Video, 10, false, count)),
+    scenario("video-to-100", 50, |count| {
+        forward(Video, 100, false, count);
+    }),
+    scenario("paced-to-100", 50, |count| forward(Video, 100, true, count)),
+    scenario("audio-to-100", 50, |count| {
+        forward(Audio, 100, false, count);
+    }),
     scenario("simulcast-switch", 30, simulcast_switch),
     scenario("nack-answered", 50, nack_answered),
     scenario("feedback-of-100", 20, feedback),
@@ -42,9 +47,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     scenario("relay-datagram", 100, relay_datagram),
 ];
 
-/// A packet goes to so many viewers.
-fn forward(kind: MediaKind, viewers: usize, count: u32) {
-    let mut meeting = Meeting::new(kind, 1, 1, viewers, false);
+/// A packet goes to so many viewers, at the pace of each one's network where that is `estimated`.
+fn forward(kind: MediaKind, viewers: usize, estimated: bool, count: u32) {
+    let mut meeting = Meeting::new(kind, 1, 1, viewers, estimated);
     meeting.warm();
     for _ in 0..count {
         meeting.prepare(1, false);
@@ -116,12 +121,12 @@ fn feedback(count: u32) {
     let viewer = meeting.viewers[0];
     let mut arrivals = Vec::new();
     for n in 0..(count + 5) * 100 {
-        let from = meeting.out.sent;
+        let from = meeting.out.sent_to(viewer);
         meeting.prepare(1, n % 30 == 0);
         meeting.send(0);
         meeting.pass();
         let at = meeting.now + Duration::from_millis(20);
-        arrivals.extend((from + 1..=meeting.out.sent).map(|number| (number, at)));
+        arrivals.extend((from + 1..=meeting.out.sent_to(viewer)).map(|number| (number, at)));
         while arrivals.len() >= 100 {
             let rest = arrivals.split_off(100);
             let mut report = Vec::new();

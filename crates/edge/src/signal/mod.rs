@@ -1,24 +1,24 @@
 //! Signalling: one WebSocket for each participant, JSON envelopes both ways.
 
+mod frames;
 mod keyring;
 mod socket;
+mod upgrade;
 
 use std::time::SystemTime;
 
-use axum::extract::{Query, State, WebSocketUpgrade};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use serde::Deserialize;
 use sluice_trace::Trace;
 use sluice_types::ids::{MeetingId, ResumeToken};
-use sluice_types::signal::{MESSAGE_BYTES_MAX, RESUME_SUBPROTOCOL, SUBPROTOCOL, TOKEN_SUBPROTOCOL};
+use sluice_types::signal::{RESUME_SUBPROTOCOL, SUBPROTOCOL, TOKEN_SUBPROTOCOL};
 
 pub use self::keyring::{Keyring, TokenError};
 use self::socket::{Opening, serve};
+use self::upgrade::Upgrade;
 use crate::http::{App, problem};
-
-/// Bytes read from a socket at once: most messages are shorter, and everybody has such a buffer.
-const READ_BUFFER_BYTES: usize = 4 * 1024;
 
 /// What may stand in the query of the upgrade.
 #[derive(Debug, Default, Deserialize)]
@@ -51,7 +51,7 @@ pub(crate) async fn upgrade(
     State(app): State<App>,
     Query(query): Query<SignalQuery>,
     headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
 ) -> Response {
     let at = SystemTime::now();
     let opening = match opening(&app, &query, &headers).await {
@@ -66,13 +66,9 @@ pub(crate) async fn upgrade(
         Opening::Join(claims) => app.follow(claims, at),
         Opening::Resume { .. } => Trace::none(),
     };
-    upgrade
-        .protocols([SUBPROTOCOL])
-        .max_message_size(MESSAGE_BYTES_MAX)
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_frame_size(MESSAGE_BYTES_MAX)
-        .on_upgrade(move |socket| serve(socket, opening, trace, app))
+    upgrade.accept(&headers, SUBPROTOCOL, move |frames| {
+        serve(frames, opening, trace, app)
+    })
 }
 
 async fn opening(

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use sluice_sfu::room::EVENTS_KEPT_MAX;
 use sluice_trace::Trace;
 use sluice_types::access::JoinClaims;
@@ -12,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::Instrument;
 
+use super::frames::{Frames, Said};
 use crate::http::App;
 use crate::hub::{Hello, HubCommand, SocketHandle, ToSocket};
 
@@ -57,13 +57,13 @@ impl Opening {
 }
 
 /// Serves one socket until it ends.
-pub(super) async fn serve(socket: WebSocket, opening: Opening, trace: Trace, app: App) {
+pub(super) async fn serve(frames: Frames, opening: Opening, trace: Trace, app: App) {
     let (room, participant) = opening.names();
     let span = tracing::info_span!("signal", meeting = %room, %participant);
     let gauge = metrics::gauge!("sluice_edge_signal_sockets");
     gauge.increment(1.0);
     Socket {
-        socket,
+        frames,
         app,
         room,
         participant,
@@ -83,7 +83,7 @@ struct Closing {
 }
 
 struct Socket {
-    socket: WebSocket,
+    frames: Frames,
     app: App,
     room: MeetingId,
     participant: ParticipantId,
@@ -101,14 +101,8 @@ impl Socket {
         };
         if self.app.hub.send(first).await.is_ok() {
             let closing = self.talk(outgoing, id).await;
-            let _ = timeout(
-                WRITE_TIMEOUT,
-                self.socket.send(Message::Close(Some(CloseFrame {
-                    code: closing.code,
-                    reason: closing.reason.into(),
-                }))),
-            )
-            .await;
+            let goodbye = self.frames.close(closing.code, closing.reason);
+            let _ = timeout(WRITE_TIMEOUT, goodbye).await;
             tracing::debug!(reason = closing.reason, "a socket ended");
         }
         let gone = HubCommand::Disconnected {
@@ -176,15 +170,15 @@ impl Socket {
     /// The next message of the client: an error when it is none, `Err(None)` at the end.
     async fn read(&mut self) -> Result<ClientMessage, Option<String>> {
         loop {
-            match self.socket.recv().await {
-                Some(Ok(Message::Text(text))) => {
+            match self.frames.next().await {
+                Some(Said::Text(text)) => {
                     return serde_json::from_str(&text).map_err(|error| Some(error.to_string()));
                 }
-                Some(Ok(Message::Binary(_))) => {
+                Some(Said::Binary) => {
                     return Err(Some("a binary message; text is wanted".to_owned()));
                 }
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(None),
+                Some(Said::Alive) => {}
+                None => return Err(None),
             }
         }
     }
@@ -194,8 +188,10 @@ impl Socket {
         let Ok(text) = serde_json::to_string(message) else {
             return false;
         };
-        let send = self.socket.send(Message::Text(text.into()));
-        matches!(timeout(WRITE_TIMEOUT, send).await, Ok(Ok(())))
+        matches!(
+            timeout(WRITE_TIMEOUT, self.frames.send(text)).await,
+            Ok(Ok(()))
+        )
     }
 
     async fn refuse(&mut self, code: ErrorCode, message: String, fatal: bool) -> bool {
@@ -227,25 +223,23 @@ impl Socket {
                     None => return Closing { code: POLICY, reason: "too slow, or replaced" },
                 },
                 _ = pings.tick() => {
-                    if heard.elapsed() > SILENCE_MAX
-                        || self.socket.send(Message::Ping(Vec::new().into())).await.is_err()
-                    {
+                    if heard.elapsed() > SILENCE_MAX || self.frames.ping().await.is_err() {
                         return lost;
                     }
                 }
-                incoming = self.socket.recv() => {
+                incoming = self.frames.next() => {
                     heard = Instant::now();
                     match incoming {
-                        Some(Ok(Message::Text(text))) => {
+                        Some(Said::Text(text)) => {
                             if let Some(closing) = self.take(&text, id).await {
                                 return closing;
                             }
                         }
-                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                        Some(Ok(Message::Binary(_))) => {
+                        Some(Said::Alive) => {}
+                        Some(Said::Binary) => {
                             self.refuse(ErrorCode::BadMessage, "a binary message; text is wanted".to_owned(), false).await;
                         }
-                        Some(Ok(Message::Close(_)) | Err(_)) | None => return lost,
+                        None => return lost,
                     }
                 }
             }

@@ -38,11 +38,17 @@ impl Bucket {
     }
 
     fn depth(&self) -> u64 {
-        (self.rate / 8 * BURST.as_millis() as u64 / 1_000).max(BURST_BYTES_MIN) * 1_000_000
+        const BURST_MILLIS: u64 = BURST.as_millis() as u64;
+        (self.rate / 8 * BURST_MILLIS / 1_000).max(BURST_BYTES_MIN) * 1_000_000
     }
 
     fn leak(&mut self, now: Time) {
-        let micros = now.since(self.at).as_micros().min(10_000_000) as u64;
+        // A burst's packets leave at one moment.
+        if now == self.at {
+            return;
+        }
+        let micros = now.as_micros().saturating_sub(self.at.as_micros());
+        let micros = micros.min(10_000_000);
         self.at = now;
         self.level = self.level.saturating_sub(micros * (self.rate / 8));
     }

@@ -91,11 +91,8 @@ impl Default for Trend {
 }
 
 fn millis(later: Time, earlier: Time) -> f64 {
-    if later >= earlier {
-        later.since(earlier).as_secs_f64() * 1e3
-    } else {
-        -earlier.since(later).as_secs_f64() * 1e3
-    }
+    // Microseconds of clocks that began with the process, or a few years ago.
+    (later.as_micros() as i64 - earlier.as_micros() as i64) as f64 / 1e3
 }
 
 impl Trend {

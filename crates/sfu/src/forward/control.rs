@@ -1,6 +1,7 @@
 //! RTCP and everything that happens on time.
 
 use sluice_types::layers::LayerSet;
+use sluice_types::room::MediaKind;
 use sluice_types::units::Time;
 
 use slab::Slab;
@@ -179,6 +180,7 @@ impl Forwarder {
 
     /// Measures encodings, and shares out the downlinks whose turn it is.
     fn share_out(&mut self, now: Time, outbox: &mut impl Outbox) {
+        self.pool.trim(now);
         for (_, source) in &mut self.sources {
             let wanted = match source.origin {
                 Origin::Peer { .. } => LayerSet::ALL,
@@ -186,8 +188,14 @@ impl Forwarder {
             };
             for (place, encoding) in (0u8..).zip(&mut source.encodings) {
                 let sent = |layer: Layer| wanted.covers(place, layer.spatial, layer.temporal);
-                if encoding.meter.tick(now, sent) {
-                    encoding.history.expire(now, &mut self.pool);
+                if encoding.meter.tick(now, sent) && source.kind == MediaKind::Video {
+                    let watch = source
+                        .sinks
+                        .iter()
+                        .filter_map(|sink| self.sinks[sink.0].peer());
+                    let reach = watch.map(|peer| self.peers[peer.0].reach()).max();
+                    encoding.history.set_reach(reach.unwrap_or_default());
+                    encoding.history.tidy(now, &mut self.pool);
                 }
             }
         }

@@ -18,11 +18,24 @@ pub(super) const PACKET_BYTES_MAX: usize = 1_500;
 pub(super) const PACKETS_MAX: usize = 128;
 const SLOTS_MIN: usize = 16;
 
-/// No packet is kept for longer. When an encoding has taken so many bytes, only the latest are: as old as a
-/// request for them may be, of a viewer who is not too far away.
+/// No packet is kept for longer. When an encoding has taken so many bytes, only those are that somebody may
+/// still ask for.
 const AGE_MAX: Duration = Duration::from_millis(1_000);
-const BYTES_MAX: usize = 96 * 1_024;
-const AGE_MIN: Duration = Duration::from_millis(300);
+const BYTES_MAX: usize = 48 * 1_024;
+
+/// How long that is: until a gap is noticed, which the next picture shows, and for so many attempts over
+/// the longest path of those who watch. Nobody who is too far away for that makes it longer, and where
+/// one's path is not known it is this long.
+const NOTICED: Duration = Duration::from_millis(120);
+const ATTEMPTS: u32 = 3;
+const REACH_MAX: Duration = Duration::from_millis(300);
+
+/// How long ago a packet went out that a viewer may still ask for, when it is so far away and back.
+pub(super) fn reach(round_trip: Option<Duration>) -> Duration {
+    round_trip.map_or(REACH_MAX, |round_trip| {
+        (NOTICED + round_trip * ATTEMPTS).min(REACH_MAX)
+    })
+}
 
 /// A packet that was kept.
 #[derive(Debug)]
@@ -45,7 +58,7 @@ impl Kept {
 
 /// A ring of packets by their unrolled sequence number, as long as the encoding makes it. Buffers come
 /// from a pool that all tracks share, so that a quiet one holds none.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct History {
     /// A power of two, or none at all.
     slots: Vec<Option<Kept>>,
@@ -54,9 +67,38 @@ pub(super) struct History {
     next: u64,
     /// That the buffers take.
     bytes: usize,
+    /// See [`reach`].
+    reach: Duration,
+    /// The most places that were needed since [`Self::tidy`] looked.
+    needed: usize,
+    tidied: Time,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            slots: Vec::new(),
+            oldest: 0,
+            next: 0,
+            bytes: 0,
+            reach: NOTICED,
+            needed: 0,
+            tidied: Time::ZERO,
+        }
+    }
 }
 
 impl History {
+    /// From now on those who watch may ask for what went out so long ago.
+    pub(super) fn set_reach(&mut self, reach: Duration) {
+        self.reach = reach;
+    }
+
+    /// Somebody's packets wait, and are needed when their turn comes.
+    pub(super) fn reach_far(&mut self) {
+        self.reach = REACH_MAX;
+    }
+
     fn slot(&self, number: u64) -> usize {
         // Below the slots' count.
         number as usize & self.slots.len().wrapping_sub(1)
@@ -104,24 +146,43 @@ impl History {
             self.let_go_before(number + 1 - PACKETS_MAX as u64, pool);
         }
         let needed = needed.min(PACKETS_MAX);
+        self.needed = self.needed.max(needed);
         if needed > self.slots.len() {
-            let before = std::mem::take(&mut self.slots);
-            let length = needed.next_power_of_two().max(SLOTS_MIN);
-            self.slots.resize_with(length, || None);
-            for kept in before.into_iter().flatten() {
-                let slot = self.slot(kept.number);
-                self.slots[slot] = Some(kept);
-            }
+            self.resize(needed);
+        }
+    }
+
+    fn resize(&mut self, needed: usize) {
+        let length = needed.next_power_of_two().max(SLOTS_MIN);
+        let before = std::mem::replace(&mut self.slots, Vec::with_capacity(length));
+        self.slots.resize_with(length, || None);
+        for kept in before.into_iter().flatten() {
+            let slot = self.slot(kept.number);
+            self.slots[slot] = Some(kept);
+        }
+    }
+
+    /// Lets go of what is too old, and of places that were not needed for [`TRIM_INTERVAL`].
+    pub(super) fn tidy(&mut self, now: Time, pool: &mut Pool) {
+        self.expire(now, pool);
+        if now.since(self.tidied) < TRIM_INTERVAL {
+            return;
+        }
+        self.tidied = now;
+        let there = (self.next - self.oldest) as usize;
+        let needed = std::mem::replace(&mut self.needed, there);
+        if needed.next_power_of_two().max(SLOTS_MIN) < self.slots.len() {
+            self.resize(needed);
         }
     }
 
     /// Lets go of what is too old.
-    pub(super) fn expire(&mut self, now: Time, pool: &mut Pool) {
+    fn expire(&mut self, now: Time, pool: &mut Pool) {
         while self.oldest < self.next {
             let slot = self.slot(self.oldest);
             if let Some(kept) = &self.slots[slot] {
                 let age = now.since(kept.at);
-                if age <= AGE_MIN || (age <= AGE_MAX && self.bytes <= BYTES_MAX) {
+                if age <= self.reach || (age <= AGE_MAX && self.bytes <= BYTES_MAX) {
                     return;
                 }
             }
@@ -173,20 +234,42 @@ const CLASSES: usize = PACKET_BYTES_MAX.div_ceil(CLASS_BYTES);
 /// The most bytes of buffers that wait for a packet; more go back to where they came from.
 const POOLED_BYTES_MAX: usize = 2 * 1_024 * 1_024;
 
+/// How often buffers that were not needed since the last time go back to where they came from: longer than
+/// key frames are apart.
+const TRIM_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Buffers of packets that are no longer kept, for those that will be: once warm, nothing is allocated.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     free: [Vec<Vec<u8>>; CLASSES],
     bytes: usize,
+    /// The least that there were of each class since [`Self::trim`].
+    spare: [usize; CLASSES],
+    trimmed: Time,
 }
 
 impl Pool {
+    /// Gives up what was not needed for [`TRIM_INTERVAL`].
+    pub(super) fn trim(&mut self, now: Time) {
+        if now.since(self.trimmed) < TRIM_INTERVAL {
+            return;
+        }
+        self.trimmed = now;
+        for (free, spare) in self.free.iter_mut().zip(&mut self.spare) {
+            let kept = free.len() - (*spare).min(free.len());
+            let unneeded = free.drain(kept..).map(|buffer| buffer.capacity());
+            self.bytes -= unneeded.sum::<usize>();
+            *spare = kept;
+        }
+    }
+
     /// An empty buffer with room for `length` bytes, at most [`PACKET_BYTES_MAX`].
     fn take(&mut self, length: usize) -> Vec<u8> {
         let class = length.div_ceil(CLASS_BYTES).clamp(1, CLASSES) - 1;
         match self.free[class].pop() {
             Some(buffer) => {
                 self.bytes -= buffer.capacity();
+                self.spare[class] = self.spare[class].min(self.free[class].len());
                 buffer
             }
             None => Vec::with_capacity((class + 1) * CLASS_BYTES),
@@ -227,6 +310,7 @@ mod tests {
     /// Keeps packets of so many bytes, by when they come and their numbers, in milliseconds.
     fn kept(bytes: usize, packets: impl IntoIterator<Item = (u64, u64)>) -> (History, Pool) {
         let (mut history, mut pool) = (History::default(), Pool::default());
+        history.reach_far();
         let mut packet = PACKET.to_vec();
         packet.resize(bytes, 7);
         let header = Header::parse(&packet, &ExtensionIds::NONE).expect("RTP");
@@ -265,15 +349,68 @@ mod tests {
     #[test]
     fn what_is_large_is_kept_less_long_and_what_is_old_not_at_all() {
         let second = |bytes| kept(bytes, (0..125).map(|n| (n * 8, 1 + n)));
-        let (small, _) = second(400);
-        assert!(small.packet(1).is_some(), "50 KB");
+        let (small, _) = second(300);
+        assert!(small.packet(1).is_some(), "37 KB");
         let (large, pool) = second(1_200);
         assert!(large.packet(1).is_none(), "150 KB");
         assert!(large.packet(125 - 300 / 8 + 1).is_some(), "300 ms");
         assert!(large.bytes <= BYTES_MAX + 1_500, "{}", large.bytes);
         assert!(pool.bytes < 3_000, "{} are used again", pool.bytes);
-        let (mut silent, mut pool) = second(400);
+        let (mut silent, mut pool) = second(300);
         silent.expire(Time::from_millis(2_000), &mut pool);
-        assert_eq!((silent.bytes, pool.free[3].len()), (0, 125));
+        assert_eq!((silent.bytes, pool.free[2].len()), (0, 125));
+    }
+
+    #[test]
+    fn buffers_that_are_not_needed_go_back_and_those_that_are_stay() {
+        let mut pool = Pool::default();
+        let mut out: Vec<_> = (0..50).map(|_| pool.take(1_100)).collect();
+        out.drain(..).for_each(|buffer| pool.give(buffer));
+        let mut now = Time::ZERO;
+        for _ in 0..3 {
+            // So many are out at once, at some time.
+            out.extend((0..8).map(|_| pool.take(1_100)));
+            out.drain(..).for_each(|buffer| pool.give(buffer));
+            now = now + TRIM_INTERVAL;
+            pool.trim(now);
+        }
+        let class = 1_100usize.div_ceil(CLASS_BYTES) - 1;
+        assert_eq!(pool.free[class].len(), 8);
+        assert_eq!(pool.bytes, 8 * (class + 1) * CLASS_BYTES);
+    }
+
+    #[test]
+    fn a_ring_that_became_too_long_is_made_shorter_with_all_that_is_in_it() {
+        let (mut history, mut pool) = kept(300, (0..120).map(|n| (0, 1 + n)));
+        assert_eq!(history.slots.len(), 128);
+        let packet = [0x80; 300];
+        let header = Header::parse(&packet, &ExtensionIds::NONE).expect("RTP");
+        for n in 0..1_500u64 {
+            let now = Time::from_millis(1_000 + n * 33);
+            history.keep(now, &passing(121 + n, &header, &packet), &mut pool);
+            history.tidy(now, &mut pool);
+        }
+        assert_eq!(history.slots.len(), 32, "a second of it");
+        assert!((0..30).all(|n| history.packet(120 + 1_500 - n).is_some()));
+    }
+
+    #[test]
+    fn what_is_large_is_kept_as_long_as_those_who_watch_may_ask_for_it() {
+        let millis = Duration::from_millis;
+        assert_eq!(reach(Some(millis(20))), millis(180));
+        assert_eq!(reach(Some(millis(150))), REACH_MAX);
+        assert_eq!(reach(None), REACH_MAX, "nobody knows");
+        // Twice as much as has room.
+        let packets = (0..125).map(|n| (n * 4, 1 + n));
+        let (mut history, mut pool) = kept(1_200, packets);
+        let last = Time::from_millis(124 * 4);
+        assert!(history.packet(125 - 300 / 4).is_some());
+        history.set_reach(reach(Some(millis(20))));
+        history.expire(last, &mut pool);
+        assert!(history.packet(125 - 300 / 4).is_none());
+        assert!(history.packet(125 - 180 / 4).is_some());
+        history.set_reach(Duration::ZERO);
+        history.expire(last, &mut pool);
+        assert!(history.bytes <= BYTES_MAX && history.bytes > BYTES_MAX - 1_500);
     }
 }

@@ -24,6 +24,7 @@ mod reception;
 mod repair;
 mod replay;
 mod selection;
+mod sent;
 mod sink;
 mod source;
 mod speakers;

@@ -23,8 +23,23 @@ const FALLING_MAX: usize = 32;
 /// A packet that waits: the rest of it is in the sink's ring.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Queued {
-    sink: SinkId,
-    index: u64,
+    /// A sink's place, of which there are fewer.
+    sink: u32,
+    /// The lower half of its index; the sink knows the upper one.
+    index: u32,
+}
+
+impl Queued {
+    const fn new(sink: SinkId, index: u64) -> Self {
+        Self {
+            sink: sink.0 as u32,
+            index: index as u32,
+        }
+    }
+
+    const fn sink(self) -> SinkId {
+        SinkId(self.sink as usize)
+    }
 }
 
 impl Forwarder {
@@ -50,7 +65,11 @@ impl Forwarder {
         if queue.is_empty() && !self.paced.contains(&to) {
             self.paced.push(to);
         }
-        queue.push_back(Queued { sink, index });
+        queue.push_back(Queued::new(sink, index));
+        let source = self.sinks[sink.0].source;
+        for encoding in &mut self.sources[source.0].encodings {
+            encoding.history.reach_far();
+        }
     }
 
     /// Gives up the encoding that a sink is sent, when a lower one or none was chosen and even the least
@@ -84,7 +103,7 @@ impl Forwarder {
     fn give_up(&mut self, to: PeerId, key: SinkId) {
         let queue = &mut self.peers[to.0].downlink.queue;
         let before = queue.len();
-        queue.retain(|queued| queued.sink != key);
+        queue.retain(|queued| queued.sink() != key);
         self.stats.dropped[Drop::Behind as usize] += (before - queue.len()) as u64;
         self.sinks[key.0].give_up();
     }
@@ -140,14 +159,14 @@ impl Forwarder {
     }
 
     fn send_queued(&mut self, now: Time, to: PeerId, queued: Queued, outbox: &mut impl Outbox) {
-        let Queued { sink, index } = queued;
+        let sink = queued.sink();
         // The sink, its track or the packet may be gone meanwhile; another sink in its place has
         // other indices.
         let Some(at) = self.sinks.get(sink.0) else {
             return;
         };
         let source = at.source.0;
-        let Some(packet) = at.sent(index) else {
+        let Some(packet) = at.sent_lately(queued.index) else {
             return;
         };
         let lent = self.sources.get_mut(source).and_then(|source| {

@@ -6,7 +6,7 @@ use sluice_types::units::Time;
 use super::encoding::{Encoding, EncodingId, Passing};
 use super::incoming::place;
 use super::selection::Verdict;
-use super::sink::SentPacket;
+use super::sent::SentPacket;
 use super::{Drop, Forwarder, Origin, Outbox, PeerId, SinkId, SourceId, Target};
 use crate::codec::{Codec, PayloadTypes};
 use crate::layer::Counters;
@@ -391,6 +391,9 @@ pub(super) fn copy_extensions(
     frame: Option<u16>,
     block: &mut ExtensionBlock,
 ) {
+    if !header.describes_media() {
+        return;
+    }
     for (extension, value) in header.extensions(packet) {
         if !extension.is_end_to_end() {
             continue;

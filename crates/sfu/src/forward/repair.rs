@@ -1,11 +1,14 @@
 //! Repair: what a participant misses is sent again from the track's history, what the edge misses is
 //! asked for.
 
+use std::time::Duration;
+
 use sluice_types::units::Time;
 
 use super::encoding::EncodingId;
+use super::history;
 use super::passing::copy_extensions;
-use super::{Forwarder, Origin, Outbox, SinkId, SourceId, Target};
+use super::{Forwarder, Origin, Outbox, Peer, SinkId, SourceId, Target};
 use crate::layer::Counters;
 use crate::rtcp;
 use crate::rtp::{ExtensionBlock, Outgoing};
@@ -17,6 +20,18 @@ pub(super) enum Again {
     Requested,
     /// To see whether the path carries more.
     Probe,
+}
+
+impl Peer {
+    /// How long ago a packet went out that may still be needed for it.
+    pub(super) fn reach(&self) -> Duration {
+        // What waits for it is in no hurry.
+        if !self.downlink.queue.is_empty() {
+            return history::reach(None);
+        }
+        let estimated = self.downlink.estimator.round_trip();
+        history::reach(self.round_trip.or(estimated))
+    }
 }
 
 impl Forwarder {

@@ -7,14 +7,15 @@ use sluice_types::sequence::OnceWindow;
 use sluice_types::signal::Wish;
 use sluice_types::units::Time;
 
-use super::encoding::{EncodingId, Passing};
+use super::encoding::Passing;
 use super::left_out::LeftOut;
 use super::numbering::Numbering;
 use super::quality::Heard;
 use super::selection::{Choice, Selection};
+use super::sent::{Remembered, SentPacket};
 use super::{LinkId, PeerId, SourceId};
+use crate::layer::Layer;
 use crate::layer::dependency::{Indication, Structure};
-use crate::layer::{Counters, Layer};
 
 /// Where a sink's sequence numbers start: low enough that SRTP's rollover counter starts at zero
 /// on both sides, high enough for packets that come before the first one that was forwarded.
@@ -47,35 +48,6 @@ pub enum Target {
     Link(LinkId),
 }
 
-/// A packet as it went out, or is about to: enough to write it again from the one that is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SentPacket {
-    pub(super) index: u64,
-    pub(super) number: u64,
-    pub(super) timestamp: u32,
-    pub(super) picture_id: u16,
-    pub(super) frame: u16,
-    pub(super) base_layer_index: u8,
-    pub(super) encoding: EncodingId,
-    pub(super) marker: bool,
-    /// It took the place of a packet that was left out, and has no payload.
-    pub(super) filler: bool,
-}
-
-impl SentPacket {
-    /// The payload's counters with the sink's values.
-    pub(super) fn counters(&self, publishers: &Counters) -> Counters {
-        let mut counters = *publishers;
-        if let Some(id) = &mut counters.picture_id {
-            id.value = self.picture_id & if id.wide { 0x7fff } else { 0x7f };
-        }
-        if let Some((_, value)) = &mut counters.base_layer_index {
-            *value = self.base_layer_index;
-        }
-        counters
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Sink {
     pub(super) source: SourceId,
@@ -99,7 +71,8 @@ pub(super) struct Sink {
     timestamp_offset: u32,
     latest: Option<SentPacket>,
     latest_at: Time,
-    sent: Vec<Option<SentPacket>>,
+    /// [`SENT`] of them for a video that goes to a participant, else none.
+    sent: Box<[Remembered]>,
     /// Nothing before it is repaired.
     repaired_from: u64,
     next_retransmission: u64,
@@ -140,7 +113,7 @@ impl Sink {
             timestamp_offset: 0,
             latest: None,
             latest_at: Time::ZERO,
-            sent: vec![None; remembered],
+            sent: vec![Remembered::NOTHING; remembered].into(),
             repaired_from: 0,
             next_retransmission: FIRST_INDEX,
             answered: Vec::new(),
@@ -170,6 +143,14 @@ impl Sink {
                 })
             }
             _ => self.layers.covers(encoding, spatial, temporal),
+        }
+    }
+
+    /// The participant that it goes to, if it goes to one.
+    pub(super) const fn peer(&self) -> Option<PeerId> {
+        match self.target {
+            Target::Peer { peer, .. } => Some(peer),
+            Target::Link(_) => None,
         }
     }
 
@@ -270,14 +251,13 @@ impl Sink {
             self.latest = Some(packet);
             self.latest_at = now;
         }
-        self.remember(packet);
+        self.remember(&packet);
         Some(packet)
     }
 
-    fn remember(&mut self, packet: SentPacket) {
-        let slots = self.sent.len() as u64;
-        if let Some(slot) = self.sent.get_mut((packet.index % slots.max(1)) as usize) {
-            *slot = Some(packet);
+    fn remember(&mut self, packet: &SentPacket) {
+        if let Some(slot) = self.sent.get_mut(packet.index as usize % SENT) {
+            *slot = Remembered::new(packet);
         }
     }
 
@@ -298,7 +278,7 @@ impl Sink {
         if !self.used.first_time(index) {
             return None;
         }
-        self.remember(filler);
+        self.remember(&filler);
         Some(filler)
     }
 
@@ -309,11 +289,17 @@ impl Sink {
         self.sent(latest.checked_add_signed(i64::from(distance))?)
     }
 
+    /// The packet that has an index with that lower half, the nearest to the latest sent.
+    pub(super) fn sent_lately(&self, index: u32) -> Option<SentPacket> {
+        let latest = self.numbering.latest();
+        let distance = index.wrapping_sub(latest as u32) as i32;
+        self.sent(latest.checked_add_signed(i64::from(distance))?)
+    }
+
     /// The packet that has that index.
-    pub(super) fn sent(&self, index: u64) -> Option<SentPacket> {
-        let slots = self.sent.len() as u64;
-        let slot = self.sent.get((index % slots.max(1)) as usize)?;
-        slot.filter(|sent| sent.index == index)
+    fn sent(&self, index: u64) -> Option<SentPacket> {
+        let near = self.latest?.number;
+        self.sent.get(index as usize % SENT)?.as_sent(index, near)
     }
 
     /// Takes the index of one retransmission of the packet with the index `of`; `None` when it was

@@ -191,9 +191,10 @@ pub(super) fn elements(
     }
 }
 
-/// An extension block being put together for one sink.
+/// An extension block being put together for one sink, as it is written, without its header and padding.
 #[derive(Debug, Clone)]
 pub struct ExtensionBlock {
+    /// Zeroes from `used` on: padding.
     elements: [u8; BLOCK_BYTES_MAX],
     used: usize,
     two_byte: bool,
@@ -212,22 +213,52 @@ impl Default for ExtensionBlock {
 impl ExtensionBlock {
     /// Adds an element and gives its value as it stands in the block. What would make the block too
     /// long is left out.
+    #[inline]
     pub fn push(&mut self, id: u8, value: &[u8]) -> Option<&mut [u8]> {
-        let start = self.used + 2;
-        let end = start + value.len();
-        if value.len() > u8::MAX as usize || end > BLOCK_BYTES_MAX {
+        let length = value.len();
+        let short = id <= ONE_BYTE_ID_MAX && (1..=ONE_BYTE_VALUE_MAX).contains(&length);
+        if !short && !self.two_byte {
+            self.lengthen(length)?;
+        }
+        let start = self.used + 1 + usize::from(self.two_byte);
+        let end = start + length;
+        if length > u8::MAX as usize || end > BLOCK_BYTES_MAX {
             return None;
         }
-        if id > ONE_BYTE_ID_MAX || value.is_empty() || value.len() > ONE_BYTE_VALUE_MAX {
-            self.two_byte = true;
+        // Both lengths fit their bits, as was seen above.
+        if self.two_byte {
+            self.elements[self.used] = id;
+            self.elements[self.used + 1] = length as u8;
+        } else {
+            self.elements[self.used] = id << 4 | (length as u8 - 1);
         }
-        self.elements[self.used] = id;
-        // Checked above to fit.
-        self.elements[self.used + 1] = value.len() as u8;
         self.used = end;
         let written = &mut self.elements[start..end];
         written.copy_from_slice(value);
         Some(written)
+    }
+
+    /// Gives each element the longer header, if there is room for that and for one more of `length`.
+    fn lengthen(&mut self, length: usize) -> Option<()> {
+        let mut longer = [0; BLOCK_BYTES_MAX];
+        let (mut from, mut to) = (0, 0);
+        while from < self.used {
+            let first = self.elements[from];
+            let bytes = usize::from(first & 0x0f) + 1;
+            let value = self.elements.get(from + 1..from + 1 + bytes)?;
+            longer
+                .get_mut(to + 2..to + 2 + bytes)?
+                .copy_from_slice(value);
+            // One to sixteen.
+            (longer[to], longer[to + 1]) = (first >> 4, bytes as u8);
+            from += 1 + bytes;
+            to += 2 + bytes;
+        }
+        if length > u8::MAX as usize || to + 2 + length > BLOCK_BYTES_MAX {
+            return None;
+        }
+        (self.elements, self.used, self.two_byte) = (longer, to, true);
+        Some(())
     }
 
     /// Whether there is nothing in it.
@@ -236,42 +267,37 @@ impl ExtensionBlock {
         self.used == 0
     }
 
-    /// The longest block, with its header and padding.
-    pub(super) const BYTES_MAX: usize = 4 + BLOCK_BYTES_MAX + 3;
+    /// The longest block, with its header.
+    pub(super) const BYTES_MAX: usize = 4 + BLOCK_BYTES_MAX;
 
     /// Writes the block into `buffer`, which has room for [`Self::BYTES_MAX`], and says how long
     /// it is.
+    #[inline]
     pub(super) fn write(&self, buffer: &mut [u8]) -> usize {
-        let mut at = 4;
-        let mut rest = &self.elements[..self.used];
-        while let [id, length, tail @ ..] = rest {
-            let (value, tail) = tail.split_at(usize::from(*length));
-            if self.two_byte {
-                buffer[at] = *id;
-                buffer[at + 1] = *length;
-                at += 2;
-            } else {
-                buffer[at] = id << 4 | (length - 1);
-                at += 1;
-            }
-            buffer[at..at + value.len()].copy_from_slice(value);
-            at += value.len();
-            rest = tail;
-        }
-        while at % 4 != 0 {
-            buffer[at] = 0;
-            at += 1;
-        }
         let profile = if self.two_byte {
             TWO_BYTE_PROFILE
         } else {
             ONE_BYTE_PROFILE
         };
-        buffer[..2].copy_from_slice(&profile.to_be_bytes());
-        // At most 49 words.
-        buffer[2..4].copy_from_slice(&((at / 4 - 1) as u16).to_be_bytes());
-        at
+        let words = self.used.div_ceil(WORD);
+        let (head, rest) = buffer.split_at_mut(WORD);
+        head[..2].copy_from_slice(&profile.to_be_bytes());
+        // At most 48.
+        head[2..].copy_from_slice(&(words as u16).to_be_bytes());
+        // Word by word: there are one or two, which is no work for a call.
+        let (to, from) = (
+            rest.as_chunks_mut::<WORD>().0,
+            self.elements.as_chunks::<WORD>().0,
+        );
+        for (to, from) in to.iter_mut().zip(&from[..words]) {
+            *to = *from;
+        }
+        WORD + words * WORD
     }
 }
 
+/// Blocks are this long and multiples of it (RFC 3550, section 5.3.1).
+const WORD: usize = 4;
+
+const _: () = assert!(BLOCK_BYTES_MAX.is_multiple_of(WORD));
 const _: () = assert!(FIXED_HEADER_BYTES.is_multiple_of(4));

@@ -61,6 +61,7 @@ pub struct Header {
     payload_end: u16,
     extensions: [(Extension, u16, u8); EXTENSIONS_MAX],
     extension_count: u8,
+    describes_media: bool,
 }
 
 /// The length of the header of `packet`, which is what SRTP leaves in clear (RFC 3711, section 3.1).
@@ -121,6 +122,7 @@ impl Header {
             payload_end: narrow(payload_end)?,
             extensions: [(Extension::Mid, 0, 0); EXTENSIONS_MAX],
             extension_count: 0,
+            describes_media: false,
         };
         if packet[0] & 0x10 != 0 {
             let start = FIXED_HEADER_BYTES + usize::from(packet[0] & 0x0f) * 4;
@@ -141,7 +143,14 @@ impl Header {
         ) {
             self.extensions[free] = (extension, at, length);
             self.extension_count += 1;
+            self.describes_media |= extension.is_end_to_end();
         }
+    }
+
+    /// Whether any of the extensions describes the media, and so travels with it.
+    #[must_use]
+    pub const fn describes_media(&self) -> bool {
+        self.describes_media
     }
 
     /// The payload, without padding, of the packet that this header was read from.

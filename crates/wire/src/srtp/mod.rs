@@ -2,13 +2,11 @@
 //!
 //! Control packets, which are few, go through `rtc-srtp`.
 
+mod cipher;
 #[cfg(test)]
 mod tests;
 
-use rtc_crypto::{
-    AeadAlgorithm, AeadCipher, BlockCipherAlgorithm, CryptoError, HmacAlgorithm, Mac, RTCCrypto,
-    StreamCipher, StreamCipherAlgorithm, constant_time_eq,
-};
+use rtc_crypto::{CryptoError, RTCCrypto, constant_time_eq};
 use rtc_srtp::context::Context;
 use rtc_srtp::option::{srtcp_replay_protection, srtp_no_replay_protection};
 use rtc_srtp::protection_profile::ProtectionProfile;
@@ -16,22 +14,16 @@ use sluice_sfu::rtp::{RtpError, header_bytes};
 use sluice_types::sequence::{OnceWindow, Unroller};
 use thiserror::Error;
 
+use self::cipher::{Cipher, SHORT_TAG_BYTES, cm_counter, gcm_nonce, rollover};
+
 /// The most that sealing adds to a packet, in bytes.
 pub const TAG_BYTES_MAX: usize = 16;
-
-/// What AES-CM with HMAC-SHA1-80 adds.
-const SHORT_TAG_BYTES: usize = 10;
 
 /// The most SSRCs of one participant whose replay windows are kept.
 const STREAMS_MAX: usize = 64;
 
 /// SRTCP's replay window, in packets.
 const CONTROL_WINDOW: usize = 64;
-
-/// Labels of key derivation (RFC 3711, section 4.3.2).
-const LABEL_ENCRYPTION: u8 = 0;
-const LABEL_AUTHENTICATION: u8 = 1;
-const LABEL_SALT: u8 = 2;
 
 /// The unroller's first cycle is 1, SRTP's is 0.
 const FIRST_CYCLE: u64 = 1 << 16;
@@ -105,102 +97,6 @@ pub enum SrtpError {
     Control(String),
 }
 
-enum Cipher {
-    Gcm {
-        aead: Box<dyn AeadCipher>,
-        salt: [u8; 12],
-    },
-    Cm {
-        stream: Box<dyn StreamCipher>,
-        mac: Box<dyn Mac>,
-        salt: [u8; 14],
-    },
-}
-
-impl Cipher {
-    fn new(
-        crypto: &dyn RTCCrypto,
-        profile: Profile,
-        key: &[u8],
-        salt: &[u8],
-    ) -> Result<Self, CryptoError> {
-        let derived = |label, length| derive(crypto, key, salt, label, length);
-        let encryption = derived(LABEL_ENCRYPTION, Profile::KEY_BYTES)?;
-        Ok(match profile {
-            Profile::Aes128Gcm => {
-                let mut session_salt = [0; 12];
-                session_salt.copy_from_slice(&derived(LABEL_SALT, 12)?);
-                Self::Gcm {
-                    aead: crypto.new_aead(AeadAlgorithm::Aes128Gcm, &encryption)?,
-                    salt: session_salt,
-                }
-            }
-            Profile::Aes128CmSha1 => {
-                let mut session_salt = [0; 14];
-                session_salt.copy_from_slice(&derived(LABEL_SALT, 14)?);
-                Self::Cm {
-                    stream: crypto
-                        .new_stream_cipher(StreamCipherAlgorithm::Aes128Ctr, &encryption)?,
-                    mac: crypto
-                        .new_hmac(HmacAlgorithm::Sha1, &derived(LABEL_AUTHENTICATION, 20)?)?,
-                    salt: session_salt,
-                }
-            }
-        })
-    }
-
-    const fn tag_bytes(&self) -> usize {
-        match self {
-            Self::Gcm { .. } => TAG_BYTES_MAX,
-            Self::Cm { .. } => SHORT_TAG_BYTES,
-        }
-    }
-}
-
-/// AES-CM key derivation with a key derivation rate of zero (RFC 3711, section 4.3.3).
-fn derive(
-    crypto: &dyn RTCCrypto,
-    key: &[u8],
-    salt: &[u8],
-    label: u8,
-    length: usize,
-) -> Result<Vec<u8>, CryptoError> {
-    let mut input = [0; 16];
-    input[..salt.len()].copy_from_slice(salt);
-    input[7] ^= label;
-    let mut output = Vec::with_capacity(32);
-    for counter in 0..length.div_ceil(16) {
-        let mut block = input;
-        block[15] = counter as u8;
-        crypto.block_encrypt(BlockCipherAlgorithm::Aes128, key, &mut block)?;
-        output.extend(block);
-    }
-    output.truncate(length);
-    Ok(output)
-}
-
-/// RFC 7714, section 8.1.
-fn gcm_nonce(salt: &[u8; 12], ssrc: u32, index: u64) -> [u8; 12] {
-    let mut nonce = [0; 12];
-    nonce[2..6].copy_from_slice(&ssrc.to_be_bytes());
-    nonce[6..].copy_from_slice(&index.to_be_bytes()[2..]);
-    for (byte, salt) in nonce.iter_mut().zip(salt) {
-        *byte ^= salt;
-    }
-    nonce
-}
-
-/// RFC 3711, section 4.1.1.
-fn cm_counter(salt: &[u8; 14], ssrc: u32, index: u64) -> [u8; 16] {
-    let mut counter = [0; 16];
-    counter[4..8].copy_from_slice(&ssrc.to_be_bytes());
-    counter[8..14].copy_from_slice(&index.to_be_bytes()[2..]);
-    for (byte, salt) in counter.iter_mut().zip(salt) {
-        *byte ^= salt;
-    }
-    counter
-}
-
 /// Seals media for one participant.
 pub struct Sealer(Cipher);
 
@@ -249,11 +145,6 @@ impl Sealer {
             }
         }
     }
-}
-
-/// The rollover counter of an index.
-const fn rollover(index: u64) -> [u8; 4] {
-    ((index >> 16) as u32).to_be_bytes()
 }
 
 struct Stream {

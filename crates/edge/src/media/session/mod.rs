@@ -1,6 +1,8 @@
 //! One participant's session description over time: its m-lines, what they publish, what they
 //! carry, and whose turn it is to offer (RFC 3264, RFC 8829).
 
+mod lines;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,16 +11,14 @@ use bytes::Bytes;
 use sluice_types::access::Grants;
 use sluice_types::ids::{MeetingId, ParticipantId, TrackId};
 use sluice_types::layers::LayerSet;
-use sluice_types::room::{MediaKind, TrackInfo, TrackSource};
+use sluice_types::room::TrackInfo;
 use sluice_types::signal::{EncodingState, PublishedMid, PublishedTrack, ReceivedTrack, Wish};
 
+use self::lines::{Line, Use};
 use super::ice::LocalCredentials;
 use super::keys::{PeerKey, SinkKey, TrackKey};
-use super::sdp::{
-    self, Description, KindFormats, LocalMedia, RemoteDescription, RemoteMedia, SdpError,
-    SendStream, Transport, numbering,
-};
-use super::worker::{Command, Ice, TrackOrigin, TrackTarget};
+use super::sdp::{self, KindFormats, RemoteDescription, SdpError, numbering};
+use super::worker::{Command, Ice, TrackTarget};
 use super::{Shared, random};
 
 /// A track that the participant should receive.
@@ -48,39 +48,6 @@ pub struct PendingOffer {
     pub revision: u64,
     /// Which m-line carries whose track.
     pub tracks: Vec<ReceivedTrack>,
-}
-
-/// What an m-line is for.
-enum Use {
-    /// The client's: it publishes on it, or not.
-    Publish(Option<Published>),
-    /// The edge's: it sends a track on it, or nothing.
-    Receive(Option<Carried>),
-    /// Data channels, while they are not rejected.
-    Data { open: bool },
-    /// What the edge does not know.
-    Unknown { name: String, protocol: String },
-}
-
-/// A track on an m-line of the client.
-struct Published {
-    track: TrackInfo,
-    /// Its simulcast encodings, the lowest first; empty without simulcast.
-    rids: Vec<String>,
-}
-
-/// A track on an m-line of the edge.
-struct Carried {
-    wanted: WantedTrack,
-    stream: SendStream,
-    /// Set once the client has agreed to receive it.
-    sink: Option<SinkKey>,
-}
-
-struct Line {
-    mid: String,
-    kind: Option<MediaKind>,
-    purpose: Use,
 }
 
 /// One participant's negotiation with the edge.
@@ -346,65 +313,6 @@ impl Session {
         self.pending
     }
 
-    /// m-lines never change place or kind (RFC 3264, section 8).
-    fn check_lines(&self, remote: &RemoteDescription) -> Result<(), SdpError> {
-        if remote.media.len() < self.lines.len() {
-            return Err(SdpError::Changed {
-                index: remote.media.len(),
-                expected: self.lines[remote.media.len()].mid.clone(),
-            });
-        }
-        let mut mids = BTreeSet::new();
-        for (index, media) in remote.media.iter().enumerate() {
-            let same = self
-                .lines
-                .get(index)
-                .is_none_or(|line| line.mid == media.mid && line.kind == media.kind);
-            if !same || !mids.insert(&media.mid) {
-                return Err(SdpError::Changed {
-                    index,
-                    expected: self
-                        .lines
-                        .get(index)
-                        .map_or_else(|| "one of its own".to_owned(), |line| line.mid.clone()),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn formats(&self, kind: MediaKind) -> &KindFormats {
-        match kind {
-            MediaKind::Audio => &self.audio,
-            MediaKind::Video => &self.video,
-        }
-    }
-
-    /// The first m-line of a kind fixes how the client numbers its formats and extensions.
-    fn learn_formats(&mut self, remote: &RemoteDescription) {
-        let mut learned = false;
-        for media in &remote.media {
-            let place = match media.kind {
-                Some(MediaKind::Audio) => &mut self.audio,
-                Some(MediaKind::Video) => &mut self.video,
-                None => continue,
-            };
-            if place.formats.is_empty() && !media.formats.is_empty() {
-                *place = KindFormats {
-                    formats: media.formats.clone(),
-                    extensions: media.extensions.clone(),
-                };
-                learned = true;
-            }
-        }
-        if learned && self.remote_ufrag.is_some() {
-            self.tell(Command::SetFormats {
-                peer: self.peer,
-                formats: numbering([&self.audio, &self.video]),
-            });
-        }
-    }
-
     /// The first description brings the participant to its worker; one with another user fragment
     /// restarts ICE (RFC 8839, section 4.4.3.1.1).
     fn learn_transport(&mut self, remote: &RemoteDescription) {
@@ -440,87 +348,6 @@ impl Session {
         });
     }
 
-    /// Takes one m-line of a client's offer.
-    fn take_line(&mut self, index: usize, media: &RemoteMedia, tracks: &[PublishedMid]) {
-        if index == self.lines.len() {
-            let purpose = match media.kind {
-                Some(_) => Use::Publish(None),
-                None if media.is_data() && !self.has_data() => Use::Data { open: false },
-                None => Use::Unknown {
-                    name: media.name.clone(),
-                    protocol: media.protocol.clone(),
-                },
-            };
-            self.lines.push(Line {
-                mid: media.mid.clone(),
-                kind: media.kind,
-                purpose,
-            });
-        }
-        if let Use::Data { open } = &mut self.lines[index].purpose {
-            *open = !media.rejected;
-        }
-        let (Use::Publish(published), Some(kind)) = (&self.lines[index].purpose, media.kind) else {
-            return;
-        };
-        let declared = tracks.iter().find(|track| track.mid == media.mid);
-        let source = declared.map_or(
-            match kind {
-                MediaKind::Audio => TrackSource::Microphone,
-                MediaKind::Video => TrackSource::Camera,
-            },
-            |track| track.source,
-        );
-        let publishes = !media.rejected
-            && media.direction.sends
-            && !media.formats.is_empty()
-            && source.kind() == kind
-            && self.may_publish(source);
-        match (published, publishes) {
-            (None, true) => {
-                let track = TrackInfo {
-                    track_id: TrackId::from_random(random()),
-                    kind,
-                    source,
-                };
-                let rids = media
-                    .encodings
-                    .iter()
-                    .filter_map(|encoding| String::from_utf8(encoding.rid.clone()?.into()).ok())
-                    .collect();
-                let origin = TrackOrigin::Peer {
-                    peer: self.peer,
-                    encodings: media.encodings.clone(),
-                    mid: media.mid.clone(),
-                    repairs: media.formats.iter().any(|format| format.nack),
-                };
-                self.shared.whereabouts().add(
-                    &self.shared.workers,
-                    self.worker,
-                    &self.room,
-                    &self.participant,
-                    &track,
-                    origin,
-                );
-                self.lines[index].purpose = Use::Publish(Some(Published { track, rids }));
-            }
-            (Some(published), false) => {
-                let track = TrackKey::of(&published.track.track_id);
-                self.shared
-                    .whereabouts()
-                    .remove(&self.shared.workers, track);
-                self.lines[index].purpose = Use::Publish(None);
-            }
-            _ => {}
-        }
-    }
-
-    fn has_data(&self) -> bool {
-        self.lines
-            .iter()
-            .any(|line| matches!(line.purpose, Use::Data { .. }))
-    }
-
     /// Sends the participant a data message; it is lost when no channel is open.
     pub fn send_data(&self, reliable: bool, bytes: Bytes) {
         let peer = self.peer;
@@ -535,123 +362,6 @@ impl Session {
     #[must_use]
     pub const fn may_send_data(&self) -> bool {
         self.grants.publish_data
-    }
-
-    const fn may_publish(&self, source: TrackSource) -> bool {
-        match source {
-            TrackSource::Microphone => self.grants.publish_audio,
-            TrackSource::Camera => self.grants.publish_video,
-            TrackSource::Screen | TrackSource::ScreenAudio => self.grants.publish_screen,
-        }
-    }
-
-    fn line_of(&self, wanted: &WantedTrack) -> Option<&Line> {
-        self.lines.iter().find(|line| {
-            matches!(&line.purpose, Use::Receive(Some(carried))
-                if carried.wanted.track.track_id == wanted.track.track_id)
-        })
-    }
-
-    /// Puts a track on an idle m-line of its kind, or on a new one. A kind that the client has not
-    /// shown formats for cannot be offered to it.
-    fn carry(&mut self, wanted: WantedTrack) {
-        let kind = wanted.track.kind;
-        if self.formats(kind).formats.is_empty() {
-            return;
-        }
-        let repairs = self
-            .formats(kind)
-            .formats
-            .iter()
-            .any(|format| format.retransmission.is_some());
-        let stream = SendStream {
-            ssrc: self.new_ssrc(),
-            retransmission_ssrc: repairs.then(|| self.new_ssrc()),
-            stream: wanted.participant_id.to_string(),
-            track: wanted.track.track_id.to_string(),
-        };
-        let purpose = Use::Receive(Some(Carried {
-            wanted,
-            stream,
-            sink: None,
-        }));
-        let idle = self
-            .lines
-            .iter()
-            .position(|line| line.kind == Some(kind) && matches!(line.purpose, Use::Receive(None)));
-        match idle {
-            Some(index) => self.lines[index].purpose = purpose,
-            None if self.lines.len() < sdp::MEDIA_MAX => {
-                let mid = (0..)
-                    .map(|n| format!("s{n}"))
-                    .find(|mid| self.lines.iter().all(|line| line.mid != *mid));
-                if let Some(mid) = mid {
-                    self.lines.push(Line {
-                        mid,
-                        kind: Some(kind),
-                        purpose,
-                    });
-                }
-            }
-            None => {}
-        }
-    }
-
-    fn new_ssrc(&mut self) -> u32 {
-        loop {
-            let ssrc = u32::from_be_bytes(random());
-            // Zero names nobody, and one is the edge's own RTCP.
-            if ssrc > 1 && self.used_ssrcs.insert(ssrc) {
-                return ssrc;
-            }
-        }
-    }
-
-    fn describe(&mut self, offer: bool) -> String {
-        self.version += 1;
-        let worker = &self.shared.workers[self.worker];
-        let media = self
-            .lines
-            .iter()
-            .map(|line| {
-                let local = match (&line.purpose, line.kind) {
-                    (Use::Unknown { name, protocol }, _) => LocalMedia::Rejected { name, protocol },
-                    (Use::Data { open: true }, _) => LocalMedia::Data,
-                    (Use::Publish(published), Some(kind)) => LocalMedia::Active {
-                        kind,
-                        formats: self.formats(kind),
-                        receives: published.is_some(),
-                        rids: published.as_ref().map_or(&[], |published| &published.rids),
-                        sends: None,
-                    },
-                    (Use::Receive(carried), Some(kind)) => LocalMedia::Active {
-                        kind,
-                        formats: self.formats(kind),
-                        receives: false,
-                        rids: &[],
-                        sends: carried.as_ref().map(|carried| &carried.stream),
-                    },
-                    (Use::Data { open: false }, _) | (_, None) => LocalMedia::Rejected {
-                        name: "application",
-                        protocol: "UDP/DTLS/SCTP",
-                    },
-                };
-                (line.mid.as_str(), local)
-            })
-            .collect();
-        Description {
-            session: self.id,
-            version: self.version,
-            offer,
-            transport: Transport {
-                credentials: &self.credentials,
-                fingerprint: self.shared.identity.fingerprint(),
-                udp: &self.shared.udp_candidates(worker.address().port()),
-                tcp: &self.shared.tcp_candidates,
-            },
-            media,
-        }
-        .text()
     }
 }
 

@@ -25,6 +25,22 @@ pub(super) struct Written<'a> {
     pub(super) counters: Counters,
 }
 
+/// Payloads of pictures are padded to a multiple of this many bytes. Encoders cut a picture into packets
+/// that differ by a byte, and the kernel sends a run of equal ones at once (UDP GSO).
+const EVEN: usize = 16;
+
+/// A picture of less is one packet, which has nothing to be equal to. In bytes.
+const UNEVEN_MAX: usize = 400;
+
+/// The padding that evens a payload out.
+fn evening(codec: Codec, payload: usize) -> u8 {
+    if codec.kind() == MediaKind::Audio || payload < UNEVEN_MAX {
+        return 0;
+    }
+    // Less than EVEN.
+    (payload.next_multiple_of(EVEN) - payload) as u8
+}
+
 impl Forwarder {
     /// Sends one packet to one sink.
     pub(super) fn pass(
@@ -228,7 +244,8 @@ impl Forwarder {
             frame,
             &mut extensions,
         );
-        peer.number_transport(now, payload.len(), &mut extensions);
+        let padding = evening(codec, payload.len());
+        peer.number_transport(now, payload.len() + usize::from(padding), &mut extensions);
         let kind = place(codec.kind());
         self.stats.forwarded_packets[kind] += 1;
         self.stats.forwarded_bytes[kind] += payload.len() as u64;
@@ -244,7 +261,7 @@ impl Forwarder {
                 original_sequence: None,
                 payload,
                 counters,
-                padding: 0,
+                padding,
             },
         );
     }

@@ -7,6 +7,7 @@ mod relayed;
 mod voices;
 mod watcher;
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 
 use proptest::prelude::*;
@@ -265,6 +266,21 @@ fn a_packet_gets_the_sinks_own_numbers() {
         "its own count"
     );
     assert_eq!(room.sent.first, [room.source]);
+}
+
+#[test]
+fn packets_of_a_picture_leave_with_one_length() {
+    let mut room = room();
+    let mut lengths = BTreeSet::new();
+    for (sequence, length) in [(1, 1_001), (2, 1_001), (3, 1_002)] {
+        let mut packet = video(sequence);
+        packet.payload.resize(length, 7);
+        room.send(0, &packet);
+        let (_, header, sent) = room.received().pop().expect("it goes on");
+        assert_eq!(header.payload(&sent), packet.payload);
+        lengths.insert(sent.len());
+    }
+    assert_eq!(lengths.len(), 1, "{lengths:?}");
 }
 
 #[test]

@@ -117,6 +117,7 @@ impl Forwarder {
             |sink: &&SinkId| self.sources[self.sinks[sink.0].source.0].kind == MediaKind::Video;
         let videos = sinks.iter().filter(is_video).count();
         let budget = peer.budget();
+        let fell = peer.downlink.estimator.fell_lately(now);
         // Sound comes first, and is never weighed against pictures.
         let sound: u64 = sinks
             .iter()
@@ -144,6 +145,9 @@ impl Forwarder {
             }
             let start = offers.len();
             let offered = offer(source, now, &wish, &mut offers);
+            if fell {
+                keep_what_is_soon_there(&mut offers, start, at.current());
+            }
             entries.push((sink, wish.priority, start..offers.len(), offered));
         }
         let demanded: Vec<_> = entries
@@ -407,6 +411,19 @@ impl Forwarder {
 
 /// How long a layer switch may wait for a frame that allows it before a key frame is asked for.
 const ENTRY_PATIENCE: Duration = Duration::from_millis(250);
+
+/// Whoever's path just fell goes on with what goes out or with the smallest: the key frame of anything
+/// between fills the queue once more before it shows.
+fn keep_what_is_soon_there(offers: &mut Vec<Offer>, start: usize, current: Option<Choice>) {
+    let Some(smallest) = offers.get(start).map(|offer| offer.choice.encoding) else {
+        return;
+    };
+    let current = current.map(|current| current.encoding);
+    let kept = offers.split_off(start).into_iter().filter(|offer| {
+        offer.choice.encoding == smallest || Some(offer.choice.encoding) == current
+    });
+    offers.extend(kept);
+}
 
 /// What the lowest layer of the most important video takes, with its margin. Who cannot be probed is
 /// sent that much of media always: nothing else could tell that there is room again.

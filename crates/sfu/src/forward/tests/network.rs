@@ -380,3 +380,23 @@ fn a_hard_fall_is_a_short_freeze() {
     }
     assert!(longest <= Duration::from_millis(290), "{longest:?}");
 }
+
+/// The middle encoding would fit just so, but not its key frame.
+#[test]
+fn a_hard_fall_leads_to_the_smallest_first() {
+    let mut longest = Duration::ZERO;
+    for phase in 0..40 {
+        let mut network = Network::new(&[120, 260, 1_500], 20_000);
+        network.queue_max = Duration::from_millis(150);
+        network.key_times = 8.0;
+        network.report_interval = Duration::from_millis(60);
+        network.run(Duration::from_secs(5) + Duration::from_millis(phase * 7));
+        let fell = network.now;
+        network.capacity = 350;
+        // Before it climbs again.
+        network.run(Duration::from_secs(1));
+        let since = Time::ZERO + fell.since(Time::ZERO + Duration::from_millis(100));
+        longest = longest.max(network.watcher.longest_gap(since));
+    }
+    assert!(longest <= Duration::from_millis(330), "{longest:?}");
+}

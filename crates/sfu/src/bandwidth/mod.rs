@@ -74,9 +74,6 @@ struct Arrived {
     bytes: u32,
 }
 
-/// How long a fall is felt: the queue has to empty, and what is carried now is hardly measured.
-const RECOVERY: Duration = Duration::from_secs(1);
-
 /// The estimate for one receiver.
 #[derive(Debug, Clone)]
 pub struct Estimator {
@@ -86,7 +83,6 @@ pub struct Estimator {
     standing: StandingQueue,
     collapse: Collapse,
     suspected: bool,
-    fell_at: Option<Time>,
     acknowledged: Acknowledged,
     rate: RateControl,
     loss: LossControl,
@@ -108,7 +104,6 @@ impl Estimator {
             standing: StandingQueue::default(),
             collapse: Collapse::default(),
             suspected: false,
-            fell_at: None,
             acknowledged: Acknowledged::default(),
             rate: RateControl::new(config.start),
             loss: LossControl::default(),
@@ -172,7 +167,6 @@ impl Estimator {
             .and_then(|before| self.collapse.find(now, before));
         self.suspected = found.is_some();
         if let Some(Finding::Fallen(carried)) = found {
-            self.fell_at = Some(now);
             self.acknowledged.begin_at(carried);
             self.rate.fall_to(now, carried);
         }
@@ -249,12 +243,6 @@ impl Estimator {
     #[must_use]
     pub const fn is_suspect(&self) -> bool {
         self.suspected
-    }
-
-    /// Whether the path just fell to a fraction of what it carried, and its queue may still be full.
-    #[must_use]
-    pub fn fell_lately(&self, now: Time) -> bool {
-        self.fell_at.is_some_and(|fell| now.since(fell) < RECOVERY)
     }
 
     /// How fast the receiver was reached lately.

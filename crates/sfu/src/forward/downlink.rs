@@ -32,6 +32,12 @@ const OVERHEAD_BYTES: usize = 28 + 12 + 20 + 16;
 /// How often a participant's network may be suspected to fall: key frames cost everybody.
 const SUSPICION_INTERVAL: Duration = Duration::from_secs(5);
 
+/// A network that carries less than this share of what it was given, in percent, fell.
+const FALL_PERCENT: u64 = 60;
+
+/// How long a fall is felt.
+const RECOVERY: Duration = Duration::from_secs(1);
+
 /// The budget of a participant that cannot say what arrives.
 const UNLIMITED: Bitrate = Bitrate::mbps(1_000_000);
 
@@ -51,6 +57,15 @@ pub(super) struct Downlink {
     probe: Option<ProbeId>,
     /// When a suspicion counts again.
     next_suspicion: Time,
+    /// When its network fell to a fraction of what it was given.
+    fell_at: Option<Time>,
+}
+
+impl Downlink {
+    /// Whether the network's queue may still be full, and what it carries now is hardly measured.
+    fn fell_lately(&self, now: Time) -> bool {
+        self.fell_at.is_some_and(|fell| now.since(fell) < RECOVERY)
+    }
 }
 
 impl Default for Downlink {
@@ -65,6 +80,7 @@ impl Default for Downlink {
             paused: false,
             probe: None,
             next_suspicion: Time::ZERO,
+            fell_at: None,
         }
     }
 }
@@ -117,7 +133,7 @@ impl Forwarder {
             |sink: &&SinkId| self.sources[self.sinks[sink.0].source.0].kind == MediaKind::Video;
         let videos = sinks.iter().filter(is_video).count();
         let budget = peer.budget();
-        let fell = peer.downlink.estimator.fell_lately(now);
+        let fell = peer.downlink.fell_lately(now);
         // Sound comes first, and is never weighed against pictures.
         let sound: u64 = sinks
             .iter()
@@ -214,6 +230,9 @@ impl Forwarder {
         let suspect = peer.downlink.estimator.is_suspect();
         // A fall is acted upon at once, the rest when its time comes.
         if target < peer.downlink.allocated {
+            if target.as_bps() < peer.downlink.allocated.as_bps() / 100 * FALL_PERCENT {
+                peer.downlink.fell_at = Some(now);
+            }
             self.allocate(now, key, outbox);
         } else if suspect && now >= peer.downlink.next_suspicion {
             peer.downlink.next_suspicion = now + SUSPICION_INTERVAL;

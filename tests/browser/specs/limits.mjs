@@ -13,7 +13,8 @@ const LOWER_MS = 2_000;
 /**
  * The longest time between two pictures meanwhile, by their own clock. The path holds 150 ms when the
  * edge hears of it, which is 60 to 160 ms after it got narrow, and the smaller layer's first picture takes
- * up to 90 ms; 200 to 250 is usual. Milliseconds.
+ * up to 90 ms; 200 to 250 is usual. What stalls the machine shows at the other viewer, and comes on top.
+ * Milliseconds.
  */
 const FREEZE_MS = 350;
 
@@ -56,7 +57,8 @@ test('a narrow network gets a lower layer, and nobody else does', async (t) => {
     t.diagnostic(`after ${Math.round(performance.now() - start)} ms`);
     const [narrow, wide] = [await watched(bo), await watched(cleo)];
     t.diagnostic(JSON.stringify({ narrow, wide }));
-    assert.ok(narrow.takenGapMs < FREEZE_MS, `a gap of ${narrow.takenGapMs} ms`);
+    const most = FREEZE_MS + wide.takenGapMs;
+    assert.ok(narrow.takenGapMs < most, `a gap of ${narrow.takenGapMs} ms, more than ${most}`);
   });
 
   await t.test('it climbs again', async (t) => {

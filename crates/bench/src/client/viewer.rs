@@ -138,7 +138,7 @@ impl Viewer {
 
     /// An SRTP packet came.
     pub(crate) fn receive(&mut self, now: Time, packet: &mut [u8], srtp: &mut Srtp) {
-        let Ok(header) = Header::parse(packet, &self.ids) else {
+        let Some(header) = sealed_header(packet, &self.ids) else {
             return;
         };
         if let Some(&[high, low]) = header.extension(packet, Extension::TransportCc) {
@@ -269,6 +269,17 @@ fn empty(ssrc: u32, audio: bool) -> StreamReport {
         blind: Duration::ZERO,
         delays: Vec::new(),
     }
+}
+
+/// The header of a packet whose payload is still sealed, so that nobody knows how long its padding is.
+fn sealed_header(packet: &mut [u8], ids: &ExtensionIds) -> Option<Header> {
+    /// RFC 3550, section 5.1.
+    const PADDED: u8 = 0x20;
+    let first = *packet.first()?;
+    packet[0] &= !PADDED;
+    let header = Header::parse(packet, ids).ok();
+    packet[0] = first;
+    header
 }
 
 /// Whether a packet is the first of a key frame (RFC 7741, section 4), as publishers write them.

@@ -114,7 +114,7 @@ test('the doctor says how to mend this machine: clock, certificates, buffers, MT
   const findings = await examine({ ahead: '+85d', status: 1 });
   advised(findings, 'clock', 'fail', /meet\.mesh\.example/, /time service/);
   advised(findings, 'certificate', 'warn', /mesh\/cert\.pem/, /sluice pki renew/);
-  advised(findings, 'certificate', 'warn', /tls\/cert\.pem/, /ACME/);
+  advised(findings, 'certificate', 'warn', /tls\/cert\.pem/, /^renew it/);
   advised(findings, 'buffers', 'fail', /rmem_max/, /sysctl -w net\.core\.rmem_max=33554432/);
   advised(findings, 'mtu', 'warn', /virginia-1/, /tunnel/);
   advised(findings, 'dns', 'warn', /^paris-1\./, /correct the record/);

@@ -118,8 +118,10 @@ fn kept(shared: &Shared, room: &MeetingId, settling: bool) -> Result<Kept, Store
     let meeting = shared.store.meeting(room)?;
     let ended = meeting.as_ref().is_some_and(|meeting| meeting.ended);
     let settings = meeting.map(|meeting| meeting.settings).unwrap_or_default();
+    // On its own, so that the registry is not held while the store is asked.
+    let residency = residency(shared.registry().topology(), &settings);
     Ok(Kept {
-        residency: residency(shared.registry().topology(), &settings),
+        residency,
         ended,
         // Nobody asks later.
         planned: settling && shared.store.last_epoch(room)?.is_some(),

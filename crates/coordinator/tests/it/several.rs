@@ -237,6 +237,14 @@ async fn whichever_coordinator_is_asked_answers_for_all() {
         assert_eq!(status, 200, "{explained}");
         explained
     };
+    for index in [leader, one] {
+        counts(&cluster, index, &room, 2).await;
+    }
+    cluster
+        .until("the other has the plan", async || {
+            explain(one).await["epoch"] == explain(leader).await["epoch"]
+        })
+        .await;
     let (by_leader, by_other) = (explain(leader).await, explain(one).await);
     assert_eq!(by_leader["epoch"], by_other["epoch"]);
     assert_eq!(

@@ -5,6 +5,7 @@
 //! packet.
 
 mod allocation;
+mod burst;
 mod control;
 mod demand;
 mod downlink;
@@ -39,6 +40,7 @@ use sluice_types::layers::LayerSet;
 use sluice_types::room::{MediaKind, TrackSource};
 use sluice_types::units::Time;
 
+use self::burst::Burst;
 use self::downlink::Downlink;
 pub use self::encoding::EncodingId;
 use self::feedback::Arrivals;
@@ -222,6 +224,7 @@ pub struct Forwarder {
     next_drain: Time,
     /// Whether newcomers begin with what is in the history.
     replays: bool,
+    burst: Burst,
     numbers: Vec<u64>,
     bytes: Vec<u8>,
 }
@@ -251,6 +254,7 @@ impl Forwarder {
             paced: Vec::new(),
             next_drain: Time::ZERO,
             replays,
+            burst: Burst::default(),
             numbers: Vec::new(),
             bytes: Vec::new(),
         }

@@ -1,9 +1,11 @@
+mod burst;
 mod hostile;
 mod late;
 mod layers;
 mod network;
 mod quality;
 mod relayed;
+mod stage;
 mod voices;
 mod watcher;
 

@@ -7,7 +7,8 @@ use std::mem;
 use sluice_types::units::Time;
 
 use super::encoding::{EncodingId, Passing};
-use super::history::{History, Kept};
+use super::history::History;
+use super::kept::Kept;
 use super::{Forwarder, Outbox, SourceId};
 use crate::layer::dependency;
 use crate::rtp::{Extension, Header};
@@ -24,7 +25,11 @@ pub(super) struct Burst {
     /// Numbers of packets in the encoding's history.
     numbers: Vec<u64>,
     /// Room for the packets while they are passed.
-    lent: Vec<Kept>,
+    #[expect(
+        clippy::vec_box,
+        reason = "they go back to the history, which holds them so"
+    )]
+    lent: Vec<Box<Kept>>,
 }
 
 impl Forwarder {

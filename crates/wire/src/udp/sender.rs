@@ -62,7 +62,8 @@ impl Sender {
     #[must_use]
     pub fn new(segmentation: bool) -> Self {
         Self {
-            arena: vec![0; ARENA_BYTES],
+            // Not zeroes: those would be taken from the system page by page, when the first packets leave.
+            arena: vec![u8::MAX; ARENA_BYTES],
             used: 0,
             queue: Vec::with_capacity(QUEUED_MAX),
             neighbours: Vec::with_capacity(QUEUED_MAX),

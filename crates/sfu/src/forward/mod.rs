@@ -27,6 +27,7 @@ mod repair;
 mod replay;
 mod selection;
 mod sent;
+mod sharing;
 mod sink;
 mod source;
 mod speakers;

@@ -291,7 +291,7 @@ fn evening_out_makes_no_packet_too_long_for_ipv6s_least_mtu() {
     for (sequence, length) in (1_140..=1_180).enumerate() {
         let mut packet = video(sequence as u16);
         packet.payload.resize(length, 7);
-        room.send(0, &packet);
+        room.send(40 * u64::from(packet.sequence), &packet);
         let (_, header, sent) = room.received().pop().expect("it goes on");
         assert_eq!(header.payload(&sent), packet.payload);
         let padded = sent[0] & 0x20 != 0;

@@ -14,7 +14,7 @@ use crate::layer::dependency;
 use crate::rtp::{Extension, Header};
 
 /// The most packets that are passed together.
-const PACKETS_MAX: usize = 32;
+const PACKETS_MAX: usize = 16;
 
 /// What came of one encoding and no sink has seen yet.
 #[derive(Debug, Default)]
@@ -96,12 +96,17 @@ impl Forwarder {
             lent.extend(numbers.drain(..).filter_map(|number| history.lend(number)));
         }
         numbers.clear();
+        let mut all = [None; PACKETS_MAX];
+        for (place, kept) in all.iter_mut().zip(&lent) {
+            *place = Some(Passing::again(at, kept));
+        }
+        let all = &all[..lent.len().min(PACKETS_MAX)];
         let sink_at =
             |forwarder: &Self, next| forwarder.sources.get(key.0)?.sinks.get(next).copied();
         let mut next = 0;
         while let Some(sink) = sink_at(self, next) {
-            for kept in &lent {
-                self.pass(now, sink, &Passing::again(at, kept), outbox);
+            for passing in all.iter().flatten() {
+                self.pass(now, sink, passing, outbox);
             }
             next += 1;
         }

@@ -19,6 +19,8 @@ pub(crate) struct Around<'a> {
     pub(crate) ways: &'a Ways,
     /// What all other trees put on links.
     pub(crate) load: &'a Load,
+    /// Whether every link has room for the stream.
+    pub(crate) is_roomy: bool,
     pub(crate) bps: u64,
 }
 
@@ -62,7 +64,17 @@ impl Assessed {
     }
 }
 
-impl Around<'_> {
+impl<'a> Around<'a> {
+    pub(crate) fn new(net: &'a Net, ways: &'a Ways, load: &'a Load, bps: u64) -> Self {
+        Self {
+            net,
+            ways,
+            load,
+            is_roomy: load.is_roomy(net, bps),
+            bps,
+        }
+    }
+
     /// The round trip between two edges that are up and may talk.
     pub(crate) fn step_us(&self, from: &EdgeId, to: &EdgeId) -> Option<u64> {
         let (from, to) = (self.net.region_of(from)?, self.net.region_of(to)?);

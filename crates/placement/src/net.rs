@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sluice_types::ids::{EdgeId, RegionName};
 
+use crate::found::Found;
 use crate::graph::Graph;
 use crate::residency::Residency;
 
@@ -36,7 +37,16 @@ pub(crate) struct Net {
     region_of: HashMap<EdgeId, Region>,
     hops: Vec<Vec<Hop>>,
     direct: Vec<Option<Hop>>,
-    ways: Mutex<BTreeMap<Residency, Arc<Ways>>>,
+    ways: Mutex<KeptWays>,
+    /// The trees over regions that were found.
+    pub(crate) found: Found,
+}
+
+#[derive(Debug, Default)]
+struct KeptWays {
+    by_residency: BTreeMap<Residency, Arc<Ways>>,
+    /// How many were ever made.
+    made: u64,
 }
 
 /// The best ways between all regions over those that may be used (Dijkstra 1959).
@@ -47,6 +57,8 @@ pub(crate) struct Ways {
     delays: Vec<u64>,
     prices: Vec<u64>,
     hops: Vec<u64>,
+    /// No others over the same graph have this number.
+    pub(crate) number: u64,
 }
 
 impl Net {
@@ -90,6 +102,7 @@ impl Net {
             hops,
             direct,
             ways: Mutex::default(),
+            found: Found::default(),
         }
     }
 
@@ -117,7 +130,7 @@ impl Net {
     /// The ways over regions that `residency` allows and that have an edge.
     pub(crate) fn ways(&self, residency: &Residency) -> Arc<Ways> {
         let mut kept = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ways) = kept.get(residency) {
+        if let Some(ways) = kept.by_residency.get(residency) {
             return Arc::clone(ways);
         }
         let usable = self
@@ -126,17 +139,19 @@ impl Net {
             .zip(&self.edges)
             .map(|(name, edges)| !edges.is_empty() && residency.check(name).is_ok())
             .collect();
-        let ways = Arc::new(Ways::new(self, usable));
-        if kept.len() >= WAYS_MAX {
-            kept.clear();
+        kept.made += 1;
+        let ways = Arc::new(Ways::new(self, usable, kept.made));
+        if kept.by_residency.len() >= WAYS_MAX {
+            kept.by_residency.clear();
         }
+        let kept = &mut kept.by_residency;
         kept.insert(residency.clone(), Arc::clone(&ways));
         ways
     }
 }
 
 impl Ways {
-    fn new(net: &Net, usable: Vec<bool>) -> Self {
+    fn new(net: &Net, usable: Vec<bool>, number: u64) -> Self {
         let regions = net.len();
         let all = |weight: fn(&Hop) -> u64| {
             let sources = 0..regions;
@@ -150,6 +165,7 @@ impl Ways {
             prices: all(|hop| hop.price),
             hops: all(|_| 1),
             usable,
+            number,
         }
     }
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use sluice_types::ids::EdgeId;
 use sluice_types::mesh::control::RelayTree;
 
-use crate::demand::Demand;
+use crate::demand::{Demand, Stream};
 use crate::limits::Broken;
-use crate::load::{all_crossings, crossings};
+use crate::load::{Load, all_crossings, crossings};
 use crate::net::{Net, Region};
 use crate::tree::PlannedTrees;
 
@@ -30,6 +30,10 @@ pub(crate) struct Planned {
     /// The links that standbys use, and that it would use after a failure.
     pub(crate) spare: Vec<(Region, Region)>,
     pub(crate) bps: u64,
+    /// Whether some link had no room for the stream: with room there, another tree may be cheaper.
+    pub(crate) is_confined: bool,
+    /// The version of the graph that it was planned on.
+    pub(crate) version: u64,
 }
 
 /// What a tree may use.
@@ -58,6 +62,27 @@ impl Planned {
             Used::Link(a, b) => joins(&self.spare, a, b),
             Used::Edge(edge) => self.full.branch(edge).is_some(),
         }
+    }
+
+    /// Whether it is what would be planned for a stream `now` that was another `before`, on the same
+    /// graph: it breaks nothing, and was chosen for no lack of room on links. It has to fit still.
+    pub(crate) fn is_as_good(&self, before: &Stream, now: &Stream) -> bool {
+        let is_asked_for = before.wanted_by == now.wanted_by && before.warm == now.warm;
+        is_asked_for && self.broken.is_empty() && !self.is_confined
+    }
+
+    /// Carries another bitrate from now on, if links have room for it; says whether it does.
+    pub(crate) fn carry(&mut self, bps: u64, net: &Net, load: &mut Load) -> bool {
+        let before = std::mem::replace(&mut self.bps, bps);
+        load.remove(&self.links, before);
+        load.add(&self.links, bps);
+        let fits = load.holds(net, &self.links);
+        if !fits {
+            load.remove(&self.links, bps);
+            load.add(&self.links, before);
+            self.bps = before;
+        }
+        fits
     }
 
     /// The tree with the backups that its edges have, and without standbys.

@@ -85,6 +85,7 @@ impl Search<'_> {
             ways,
             load,
             bps,
+            ..
         } = self.around;
         let end = net.region_of(target)?;
         let hops_max = if step.hops {
@@ -174,6 +175,8 @@ impl Search<'_> {
         };
         self.places.insert(edge.clone(), place);
         let edges = net.edges[region].iter().skip(self.free[region]);
-        self.free[region] += edges.take_while(|edge| self.places.contains_key(*edge)).count();
+        self.free[region] += edges
+            .take_while(|edge| self.places.contains_key(*edge))
+            .count();
     }
 }

@@ -6,6 +6,8 @@
 //! into the tree, or two in a row. A standby hears who is at the root and receives no tracks until it is
 //! asked for them.
 
+use std::ops::Range;
+
 use sluice_types::ids::EdgeId;
 use sluice_types::mesh::control::{Branch, RelayTree};
 
@@ -16,11 +18,28 @@ use crate::net::{Net, Region, Ways};
 /// The tree with standbys where they are needed and can be had, and every edge's backup.
 pub(crate) fn with_standbys(net: &Net, ways: &Ways, tree: &RelayTree) -> RelayTree {
     let mut full = tree.clone();
-    for branch in 0..tree.branches.len() {
-        let numbered = Numbered::new(net, &full);
-        let at = branch + 1;
+    let mut seen = 0;
+    while let Some((at, added)) = next_standbys(net, ways, &full, seen + 1..tree.branches.len() + 1)
+    {
+        seen = at;
+        full.branches.extend(added);
+    }
+    add_backups(net, &mut full);
+    full
+}
+
+/// The first of these edges of a tree, by their numbers, that has nobody to turn to and can be given
+/// standbys, and these.
+fn next_standbys(
+    net: &Net,
+    ways: &Ways,
+    tree: &RelayTree,
+    mut among: Range<usize>,
+) -> Option<(usize, Vec<Branch>)> {
+    let numbered = Numbered::new(net, tree);
+    among.find_map(|at| {
         if numbered.is_safe(net, at) {
-            continue;
+            return None;
         }
         let search = Search {
             net,
@@ -29,10 +48,8 @@ pub(crate) fn with_standbys(net: &Net, ways: &Ways, tree: &RelayTree) -> RelayTr
             failures: numbered.failures(at).collect(),
         };
         let added = search.way_to(at);
-        full.branches.extend(added);
-    }
-    add_backups(net, &mut full);
-    full
+        (!added.is_empty()).then_some((at, added))
+    })
 }
 
 /// A way from a survivor to an edge.

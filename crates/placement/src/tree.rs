@@ -13,6 +13,7 @@ use crate::assess::{Around, Assessed, warm_hops};
 use crate::attach::Edges;
 use crate::backup::add_backups;
 use crate::demand::{Demand, Stream};
+use crate::found::Question;
 use crate::graph::Graph;
 use crate::limits::{Broken, Limits};
 use crate::load::{Load, crossings};
@@ -84,12 +85,7 @@ pub fn plan_room(
     };
     let mut search = Search::default();
     for (root, stream) in &demand.streams {
-        let around = Around {
-            net,
-            ways: &ways,
-            load: &load,
-            bps: stream.bitrate.as_bps(),
-        };
+        let around = Around::new(net, &ways, &load, stream.bitrate.as_bps());
         let before = before.iter().find(|tree| tree.root == *root);
         let job = Job {
             around: &around,
@@ -99,7 +95,11 @@ pub fn plan_room(
             rules,
             before,
         };
-        if let Some(Assessed { tree, broken, .. }) = job.plan(&mut search) {
+        if let Some(assessed) = job.plan(&mut search) {
+            let Assessed {
+                mut tree, broken, ..
+            } = assessed;
+            add_backups(net, &mut tree);
             load.add(&crossings(net, &tree), stream.bitrate.as_bps());
             planned.trees.push(tree);
             planned.broken.extend(broken);
@@ -124,6 +124,15 @@ pub(crate) fn refused(net: &Net, demand: &Demand) -> Vec<Broken> {
     refused.collect()
 }
 
+/// Which edges of a region feed other regions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Feeding {
+    /// All of them, if need be.
+    Together,
+    /// The one that brings the stream in.
+    Alone,
+}
+
 /// One tree to be planned.
 pub(crate) struct Job<'a> {
     pub(crate) around: &'a Around<'a>,
@@ -135,20 +144,20 @@ pub(crate) struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// The tree; `None` when the root is not up, or may not be where it is.
+    /// The tree, without backups; `None` when the root is not up, or may not be where it is.
     pub(crate) fn plan(&self, search: &mut Search) -> Option<Assessed> {
         let home = self.around.net.region_of(self.root)?;
         if !self.around.ways.usable(home) {
             return None;
         }
         let wanted = self.wanted(home);
-        let mut task = self.task(home, &wanted, Self::slots);
-        let (sketch, _) = optimise(&task, search);
+        let mut task = self.task(home, &wanted, Feeding::Together);
+        let sketch = self.sketch(&task, search, &wanted, Feeding::Together);
         let mut best = self.attach(&wanted, &sketch);
         if !best.is_sound() {
             // Edges that help out are a hop on the way too.
-            task = self.task(home, &wanted, Self::own_slots);
-            let (sketch, _) = optimise(&task, search);
+            task = self.task(home, &wanted, Feeding::Alone);
+            let sketch = self.sketch(&task, search, &wanted, Feeding::Alone);
             let limits = &self.rules.limits;
             let tree = limited_tree(self.around, self.root, &self.stream.wanted_by, limits);
             for other in [self.attach(&wanted, &sketch), self.assess(tree)] {
@@ -160,7 +169,6 @@ impl Job<'_> {
         if let Some(before) = self.before {
             best = self.keep(&task, search, &wanted, before, best);
         }
-        add_backups(self.around.net, &mut best.tree);
         Some(best)
     }
 
@@ -255,13 +263,14 @@ impl Job<'_> {
         &'a self,
         home: Region,
         wanted: &BTreeMap<Region, Vec<EdgeId>>,
-        slots: fn(&Self, Region, usize) -> u32,
+        feeding: Feeding,
     ) -> Task<'a> {
         let Around {
             net,
             ways,
             load,
             bps,
+            ..
         } = *self.around;
         let limits = &self.rules.limits;
         let wants: Vec<_> = wanted
@@ -289,24 +298,56 @@ impl Job<'_> {
             wants,
             wanted: is_wanted,
             slots: (0..net.len())
-                .map(|region| slots(self, region, inside(region)))
+                .map(|region| match feeding {
+                    Feeding::Together => self.slots(region),
+                    Feeding::Alone => self.own_slots(inside(region)),
+                })
                 .collect(),
             warm: warm_hops(net, self.stream).into_iter().collect(),
             bps,
         }
     }
 
-    /// How many regions a region can feed when all its edges help, `_inside` of which want the stream
-    /// themselves.
-    fn slots(&self, region: Region, _inside: usize) -> u32 {
+    /// The best tree over regions that is found.
+    fn sketch(
+        &self,
+        task: &Task<'_>,
+        search: &mut Search,
+        wanted: &BTreeMap<Region, Vec<EdgeId>>,
+        feeding: Feeding,
+    ) -> Sketch {
+        if !self.around.is_roomy || !task.warm.is_empty() {
+            return optimise(task, search).0;
+        }
+        let counted = wanted.iter().map(|(&region, edges)| (region, edges.len()));
+        let Around { net, ways, .. } = self.around;
+        let question = Question {
+            ways: ways.number,
+            root: task.root,
+            limits: self.rules.limits,
+            feeding,
+            wanted: match feeding {
+                // Whether there is one more hop within a region.
+                Feeding::Together => counted
+                    .filter(|(region, _)| *region != task.root)
+                    .map(|(region, edges)| (region, edges.min(2)))
+                    .collect(),
+                Feeding::Alone => counted.collect(),
+            },
+        };
+        (net.found).or_find(net, question, || optimise(task, search).0)
+    }
+
+    /// How many regions a region can feed when all its edges help.
+    fn slots(&self, region: Region) -> u32 {
         let edges = u32::try_from(self.around.net.edges[region].len()).unwrap_or(u32::MAX);
         let fan_out = self.rules.limits.fan_out_max.max(1);
         let within = edges.saturating_sub(1);
         edges.saturating_mul(fan_out).saturating_sub(within).max(1)
     }
 
-    /// The same for an edge alone, which feeds the others of its region too.
-    fn own_slots(&self, _region: Region, inside: usize) -> u32 {
+    /// The same for an edge alone, which feeds the others of its region too, `inside` of them.
+    fn own_slots(&self, inside: usize) -> u32 {
         let inside = u32::try_from(inside).unwrap_or(u32::MAX);
         let fan_out = self.rules.limits.fan_out_max;
         fan_out.saturating_sub(inside).max(1)

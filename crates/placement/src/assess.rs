@@ -113,7 +113,7 @@ impl<'a> Around<'a> {
         for edge in stream.wanted_by.iter().filter(|edge| **edge != tree.root) {
             let region = self.net.region_of(edge);
             let is_refused =
-                region.is_some_and(|region| residency.check(&self.net.names[region]).is_err());
+                region.is_some_and(|region| residency.check(self.net.name(region)).is_err());
             if is_refused {
                 // Said once for the room.
                 continue;
@@ -166,8 +166,8 @@ impl<'a> Around<'a> {
             if load > hop.capacity_bps {
                 assessed.broken.push(Broken::Capacity {
                     root: tree.root.clone(),
-                    from: self.net.names[from].clone(),
-                    to: self.net.names[to].clone(),
+                    from: self.net.name(from).clone(),
+                    to: self.net.name(to).clone(),
                     load: Bitrate::bps(load),
                     capacity: Bitrate::bps(hop.capacity_bps),
                 });

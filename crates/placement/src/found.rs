@@ -7,7 +7,6 @@ use std::sync::{Mutex, PoisonError};
 use crate::limits::Limits;
 use crate::net::{Net, Region};
 use crate::sketch::Sketch;
-use crate::tree::Feeding;
 
 /// The most trees that are kept for one graph, each a few hundred bytes at most. When there are more
 /// than these, all are forgotten and found again as they are asked for.
@@ -21,10 +20,10 @@ pub(crate) struct Question {
     pub(crate) ways: u64,
     pub(crate) root: Region,
     pub(crate) limits: Limits,
-    pub(crate) feeding: Feeding,
-    /// The wanted regions, in order, with how many of their edges want the stream, as far as that
-    /// matters.
-    pub(crate) wanted: Vec<(Region, usize)>,
+    /// The wanted regions, in order, and whether several of their edges want the stream.
+    pub(crate) wanted: Vec<(Region, bool)>,
+    /// Regions that may be asked to feed more others than they can, and how many they can.
+    pub(crate) scarce: Vec<(Region, u32)>,
 }
 
 /// Each hop with the region that sends and the one that receives; parents before children.

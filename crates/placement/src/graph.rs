@@ -7,7 +7,7 @@ use sluice_types::ids::{EdgeId, RegionName};
 use sluice_types::topology::{Link, Price, Topology};
 use sluice_types::units::Bitrate;
 
-use crate::net::Net;
+use crate::net::{Net, Terrain};
 
 /// The round trip between two edges of one region, in microseconds.
 pub(crate) const WITHIN_REGION_US: u64 = 1_000;
@@ -28,6 +28,8 @@ pub struct Graph {
     links: BTreeMap<RegionName, BTreeMap<RegionName, Sending>>,
     version: u64,
     net: OnceLock<Arc<Net>>,
+    /// The terrain before the last change, which may not have changed it.
+    terrain: Option<Arc<Terrain>>,
 }
 
 /// What a link takes, costs and carries.
@@ -130,6 +132,8 @@ impl Graph {
             }
         }
         self.change();
+        // What was found may have been found by other rules.
+        self.terrain = None;
     }
 
     /// A link fails or comes back; says whether that is news.
@@ -261,11 +265,14 @@ impl Graph {
 
     /// The graph by numbers, made once for each version.
     pub(crate) fn net(&self) -> &Arc<Net> {
-        self.net.get_or_init(|| Arc::new(Net::new(self)))
+        let make = || Arc::new(Net::new(self, self.terrain.as_ref()));
+        self.net.get_or_init(make)
     }
 
     fn change(&mut self) {
         self.version += 1;
-        self.net = OnceLock::new();
+        if let Some(net) = self.net.take() {
+            self.terrain = Some(Arc::clone(&net.terrain));
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::explain::{Explanation, explain};
 use crate::graph::Graph;
 use crate::load::{Load, all_crossings, crossings};
 use crate::net::Net;
-use crate::planned::{Planned, Room, Used};
+use crate::planned::{Planned, Room, Used, Which};
 use crate::standby::with_standbys;
 use crate::tree::{Job, PlannedTrees, Rules, refused};
 use crate::way::Search;
@@ -31,15 +31,6 @@ pub struct Planner {
     by_version: BTreeSet<(u64, MeetingId)>,
     load: Load,
     search: Search,
-}
-
-/// Which of a room's trees are planned.
-enum Which<'a> {
-    All,
-    /// Those that use something.
-    Using(Used<'a>),
-    /// Those that another demand asked for. The others stay, since the same would be found again.
-    Demand(&'a Demand),
 }
 
 /// A room whose plan is new.
@@ -245,55 +236,10 @@ impl Planner {
         // None of them keeps what another could have.
         let mut former = Vec::new();
         for id in rooms {
-            let Some(room) = self.rooms.get_mut(id) else {
-                continue;
-            };
-            // An edge that wants the stream and came up since is no standby: it would receive all.
-            let lacks = |root: &EdgeId, planned: &Planned| {
-                let stream = room.demand.streams.get(root);
-                let wanted_by = stream.map(|stream| &stream.wanted_by);
-                let mut wanting = wanted_by.into_iter().flatten();
-                wanting.any(|edge| planned.lacks(edge) && net.region_of(edge).is_some())
-            };
-            let demand = &room.demand;
-            let load = &mut self.load;
-            let mut is_taken = |root: &EdgeId, planned: &mut Planned| match which {
-                Which::All => true,
-                Which::Using(used) => {
-                    planned.uses(used) || planned.leans_on(used) && lacks(root, planned)
-                }
-                Which::Demand(before) => {
-                    let stays = planned.version == version && demand.residency == before.residency;
-                    let streams = before.streams.get(root).zip(demand.streams.get(root));
-                    !streams.is_some_and(|(before, now)| {
-                        stays
-                            && planned.is_as_good(before, now)
-                            && planned.carry(now.bitrate.as_bps(), &net, load)
-                    })
-                }
-            };
-            let mut taken = BTreeMap::new();
-            for (root, mut planned) in std::mem::take(&mut room.trees) {
-                if is_taken(&root, &mut planned) {
-                    taken.insert(root, planned);
-                } else {
-                    room.trees.insert(root, planned);
-                }
+            if let Some(room) = self.rooms.get_mut(id) {
+                let (taken, is_new) = room.part(which, &net, version, &mut self.load);
+                former.push((id, taken, is_new));
             }
-            let mut is_new = false;
-            for planned in room.trees.values_mut() {
-                if matches!(which, Which::Using(used) if planned.leans_on(used)) {
-                    let ways = net.ways(&room.demand.residency);
-                    let full = with_standbys(&net, &ways, &planned.tree);
-                    let before = std::mem::replace(&mut planned.full, full);
-                    planned.renew_links(&net);
-                    is_new |= planned.full != before;
-                }
-            }
-            for planned in taken.values() {
-                self.load.remove(&planned.links, planned.bps);
-            }
-            former.push((id, taken, is_new));
         }
         let mut changed = Vec::new();
         for (id, taken, has_news) in former {
@@ -357,7 +303,8 @@ impl Planner {
                     tree,
                     broken,
                     bps: around.bps,
-                    is_confined: !around.is_roomy,
+                    is_free: job.is_free(),
+                    terrain: net.terrain.number,
                     version,
                 })
             });

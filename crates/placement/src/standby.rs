@@ -6,12 +6,12 @@
 //! into the tree, or two in a row. A standby hears who is at the root and receives no tracks until it is
 //! asked for them.
 
-use std::ops::Range;
+use std::ops::RangeInclusive;
 
 use sluice_types::ids::EdgeId;
 use sluice_types::mesh::control::{Branch, RelayTree};
 
-use crate::backup::{Failure, Numbered, add_backups};
+use crate::backup::{Failure, Numbered, set_backups};
 use crate::graph::WITHIN_REGION_US;
 use crate::net::{Net, Region, Ways};
 
@@ -19,37 +19,41 @@ use crate::net::{Net, Region, Ways};
 pub(crate) fn with_standbys(net: &Net, ways: &Ways, tree: &RelayTree) -> RelayTree {
     let mut full = tree.clone();
     let mut seen = 0;
-    while let Some((at, added)) = next_standbys(net, ways, &full, seen + 1..tree.branches.len() + 1)
-    {
+    loop {
+        let numbered = Numbered::new(net, &full);
+        let Some((at, added)) = numbered.next_standbys(net, ways, seen + 1..=tree.branches.len())
+        else {
+            let backups = numbered.backups(net);
+            set_backups(&mut full, backups);
+            return full;
+        };
         seen = at;
         full.branches.extend(added);
     }
-    add_backups(net, &mut full);
-    full
 }
 
-/// The first of these edges of a tree, by their numbers, that has nobody to turn to and can be given
-/// standbys, and these.
-fn next_standbys(
-    net: &Net,
-    ways: &Ways,
-    tree: &RelayTree,
-    mut among: Range<usize>,
-) -> Option<(usize, Vec<Branch>)> {
-    let numbered = Numbered::new(net, tree);
-    among.find_map(|at| {
-        if numbered.is_safe(net, at) {
-            return None;
-        }
-        let search = Search {
-            net,
-            ways,
-            tree: &numbered,
-            failures: numbered.failures(at).collect(),
-        };
-        let added = search.way_to(at);
-        (!added.is_empty()).then_some((at, added))
-    })
+impl Numbered<'_> {
+    /// The first of these edges that has nobody to turn to and can be given standbys, and these.
+    fn next_standbys(
+        &self,
+        net: &Net,
+        ways: &Ways,
+        mut among: RangeInclusive<usize>,
+    ) -> Option<(usize, Vec<Branch>)> {
+        among.find_map(|at| {
+            if self.is_safe(net, at) {
+                return None;
+            }
+            let search = Search {
+                net,
+                ways,
+                tree: self,
+                failures: self.failures(at).collect(),
+            };
+            let added = search.way_to(at);
+            (!added.is_empty()).then_some((at, added))
+        })
+    }
 }
 
 /// A way from a survivor to an edge.

@@ -113,7 +113,7 @@ pub(crate) fn refused(net: &Net, demand: &Demand) -> Vec<Broken> {
     let wanting = demand.streams.values().flat_map(|stream| &stream.wanted_by);
     let edges: BTreeSet<_> = demand.streams.keys().chain(wanting).collect();
     let refused = edges.into_iter().filter_map(|edge| {
-        let region = &net.names[net.region_of(edge)?];
+        let region = net.name(net.region_of(edge)?);
         let rule = demand.residency.check(region).err()?;
         Some(Broken::Refused {
             edge: edge.clone(),
@@ -122,15 +122,6 @@ pub(crate) fn refused(net: &Net, demand: &Demand) -> Vec<Broken> {
         })
     });
     refused.collect()
-}
-
-/// Which edges of a region feed other regions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Feeding {
-    /// All of them, if need be.
-    Together,
-    /// The one that brings the stream in.
-    Alone,
 }
 
 /// One tree to be planned.
@@ -151,13 +142,12 @@ impl Job<'_> {
             return None;
         }
         let wanted = self.wanted(home);
-        let mut task = self.task(home, &wanted, Feeding::Together);
-        let sketch = self.sketch(&task, search, &wanted, Feeding::Together);
-        let mut best = self.attach(&wanted, &sketch);
+        let mut slots: fn(&Self, Region, usize) -> u32 = Self::slots;
+        let mut best = self.attach(&wanted, &self.together(search, home, &wanted));
         if !best.is_sound() {
             // Edges that help out are a hop on the way too.
-            task = self.task(home, &wanted, Feeding::Alone);
-            let sketch = self.sketch(&task, search, &wanted, Feeding::Alone);
+            slots = Self::own_slots;
+            let (sketch, _) = optimise(&self.task(home, &wanted, slots), search);
             let limits = &self.rules.limits;
             let tree = limited_tree(self.around, self.root, &self.stream.wanted_by, limits);
             for other in [self.attach(&wanted, &sketch), self.assess(tree)] {
@@ -167,15 +157,16 @@ impl Job<'_> {
             }
         }
         if let Some(before) = self.before {
-            best = self.keep(&task, search, &wanted, before, best);
+            let task = || self.task(home, &wanted, slots);
+            best = self.keep(task, search, &wanted, before, best);
         }
         Some(best)
     }
 
     /// What is in force, or what is left of it made whole, unless `best` is worth the change.
-    fn keep(
-        &self,
-        task: &Task<'_>,
+    fn keep<'a>(
+        &'a self,
+        task: impl FnOnce() -> Task<'a>,
         search: &mut Search,
         wanted: &BTreeMap<Region, Vec<EdgeId>>,
         before: &RelayTree,
@@ -188,8 +179,9 @@ impl Job<'_> {
                 return kept;
             }
         }
-        let rest = self.rest(task, before);
-        let repaired = self.attach(wanted, &complete(task, search, rest));
+        let task = task();
+        let rest = self.rest(&task, before);
+        let repaired = self.attach(wanted, &complete(&task, search, rest));
         if best.is_worth(&repaired, gain) {
             best
         } else {
@@ -263,14 +255,14 @@ impl Job<'_> {
         &'a self,
         home: Region,
         wanted: &BTreeMap<Region, Vec<EdgeId>>,
-        feeding: Feeding,
+        slots: fn(&Self, Region, usize) -> u32,
     ) -> Task<'a> {
         let Around {
             net,
             ways,
             load,
+            is_roomy,
             bps,
-            ..
         } = *self.around;
         let limits = &self.rules.limits;
         let wants: Vec<_> = wanted
@@ -294,60 +286,75 @@ impl Job<'_> {
             net,
             ways,
             load,
+            is_roomy,
             root: home,
             wants,
             wanted: is_wanted,
             slots: (0..net.len())
-                .map(|region| match feeding {
-                    Feeding::Together => self.slots(region),
-                    Feeding::Alone => self.own_slots(inside(region)),
-                })
+                .map(|region| slots(self, region, inside(region)))
                 .collect(),
             warm: warm_hops(net, self.stream).into_iter().collect(),
             bps,
         }
     }
 
-    /// The best tree over regions that is found.
-    fn sketch(
+    /// The best tree over regions that is found when the edges of each help one another.
+    fn together(
         &self,
-        task: &Task<'_>,
         search: &mut Search,
+        home: Region,
         wanted: &BTreeMap<Region, Vec<EdgeId>>,
-        feeding: Feeding,
     ) -> Sketch {
-        if !self.around.is_roomy || !task.warm.is_empty() {
-            return optimise(task, search).0;
+        let Around {
+            net,
+            ways,
+            is_roomy,
+            ..
+        } = *self.around;
+        let mut find = || optimise(&self.task(home, wanted, Self::slots), search).0;
+        if !is_roomy || !self.stream.warm.is_empty() {
+            return find();
         }
-        let counted = wanted.iter().map(|(&region, edges)| (region, edges.len()));
-        let Around { net, ways, .. } = self.around;
+        let regions = wanted.iter().filter(|(region, _)| **region != home);
         let question = Question {
             ways: ways.number,
-            root: task.root,
+            root: home,
             limits: self.rules.limits,
-            feeding,
-            wanted: match feeding {
-                // Whether there is one more hop within a region.
-                Feeding::Together => counted
-                    .filter(|(region, _)| *region != task.root)
-                    .map(|(region, edges)| (region, edges.min(2)))
-                    .collect(),
-                Feeding::Alone => counted.collect(),
-            },
+            // Whether the way has one more hop, within the region.
+            wanted: regions
+                .map(|(&region, edges)| (region, edges.len() > 1))
+                .collect(),
+            scarce: self.scarce(wanted.len()),
         };
-        (net.found).or_find(net, question, || optimise(task, search).0)
+        net.terrain.found.or_find(net, question, find)
     }
 
-    /// How many regions a region can feed when all its edges help.
-    fn slots(&self, region: Region) -> u32 {
+    /// Whether nothing but the terrain and what is wanted decides the tree: no lack of room on links or
+    /// of edges that help.
+    pub(crate) fn is_free(&self) -> bool {
+        self.around.is_roomy && self.scarce(self.stream.wanted_by.len()).is_empty()
+    }
+
+    /// The regions that may be asked to feed more others than they can when so many are wanted, with
+    /// how many they can.
+    fn scarce(&self, wanted: usize) -> Vec<(Region, u32)> {
+        // What a region feeds leads to a wanted one each, or to one that is tried on the way.
+        let fed_max = u32::try_from(wanted).unwrap_or(u32::MAX).saturating_add(1);
+        let slots = (0..self.around.net.len()).map(|region| (region, self.slots(region, 0)));
+        slots.filter(|(_, slots)| *slots < fed_max).collect()
+    }
+
+    /// How many regions a region can feed when all its edges help, `_inside` of which want the stream
+    /// themselves.
+    fn slots(&self, region: Region, _inside: usize) -> u32 {
         let edges = u32::try_from(self.around.net.edges[region].len()).unwrap_or(u32::MAX);
         let fan_out = self.rules.limits.fan_out_max.max(1);
         let within = edges.saturating_sub(1);
         edges.saturating_mul(fan_out).saturating_sub(within).max(1)
     }
 
-    /// The same for an edge alone, which feeds the others of its region too, `inside` of them.
-    fn own_slots(&self, inside: usize) -> u32 {
+    /// The same for an edge alone, which feeds the others of its region too.
+    fn own_slots(&self, _region: Region, inside: usize) -> u32 {
         let inside = u32::try_from(inside).unwrap_or(u32::MAX);
         let fan_out = self.rules.limits.fan_out_max;
         fan_out.saturating_sub(inside).max(1)

@@ -1,6 +1,9 @@
 //! Trees edge by edge, for when the cheapest tree over regions breaks a limit: each edge is joined by
 //! the shortest way that keeps to all limits; failing that, to fewer of them.
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
@@ -40,17 +43,7 @@ pub(crate) fn limited_tree(
         .collect();
     // The nearest first, so that the farther ones can go on from there.
     wanted.sort();
-    let mut search = Search {
-        around,
-        limits,
-        tree: RelayTree {
-            root: root.clone(),
-            branches: Vec::new(),
-        },
-        places: BTreeMap::new(),
-        free: vec![0; around.net.len()],
-    };
-    search.take_in(root, 0, 0);
+    let mut search = Search::new(around, limits, root);
     for (shortest_us, edge) in wanted {
         if search.places.contains_key(edge) {
             continue;
@@ -73,7 +66,23 @@ struct Search<'a> {
     free: Vec<usize>,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    /// The root alone.
+    fn new(around: &'a Around<'a>, limits: &'a Limits, root: &EdgeId) -> Self {
+        let mut search = Self {
+            around,
+            limits,
+            tree: RelayTree {
+                root: root.clone(),
+                branches: Vec::new(),
+            },
+            places: BTreeMap::new(),
+            free: vec![0; around.net.len()],
+        };
+        search.take_in(root, 0, 0);
+        search
+    }
+
     /// The shortest way from the tree to `target`, the edge of the tree first; of equally short ones
     /// the one with fewer hops, then the one with the first names.
     ///

@@ -81,8 +81,8 @@ pub(crate) struct Ways {
 }
 
 impl Net {
-    /// The graph by numbers; with the terrain of the one `before` if that is still the same.
-    pub(crate) fn new(graph: &Graph, before: Option<&Arc<Terrain>>) -> Self {
+    /// The graph by numbers; with the one of these terrains that is its own, if there is one.
+    pub(crate) fn new(graph: &Graph, known: &[Arc<Terrain>]) -> Self {
         let names: BTreeSet<_> = graph.regions().cloned().collect();
         let names: Vec<_> = names.into_iter().collect();
         let numbers: BTreeMap<_, _> = names.iter().cloned().zip(0..).collect();
@@ -110,14 +110,14 @@ impl Net {
             })
             .collect();
         let has_edges: Vec<_> = edges.iter().map(|edges| !edges.is_empty()).collect();
-        let is_same = |before: &&Arc<Terrain>| {
-            before.names == names && before.has_edges == has_edges && before.hops == hops
+        let is_same = |known: &&Arc<Terrain>| {
+            known.names == names && known.has_edges == has_edges && known.hops == hops
         };
-        if let Some(before) = before.filter(is_same) {
+        if let Some(known) = known.iter().find(is_same) {
             return Self {
                 edges,
                 region_of,
-                terrain: Arc::clone(before),
+                terrain: Arc::clone(known),
             };
         }
         let mut direct = vec![None; names.len() * names.len()];

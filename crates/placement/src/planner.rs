@@ -27,7 +27,7 @@ pub struct Planner {
     graph: Graph,
     rules: Rules,
     rooms: BTreeMap<MeetingId, Room>,
-    /// The rooms by the version of the graph that they were last planned on.
+    /// The rooms by the version of the graph on which all their trees were last looked at.
     by_version: BTreeSet<(u64, MeetingId)>,
     load: Load,
     search: Search,
@@ -207,12 +207,12 @@ impl Planner {
         self.plan(&self.users(&used), &Which::Using(used))
     }
 
-    /// Looks at the rooms again that were planned on an older version of the graph, at most
-    /// `rooms_max` of them, the oldest first; gives those whose plans change. Nothing is left to do
-    /// when [`Self::stale`] is 0.
+    /// Looks at rooms again that were planned before the graph last got better, at most `rooms_max` of
+    /// them, the oldest first; gives those whose plans change. Nothing is left to do when
+    /// [`Self::stale`] is 0.
     pub fn refresh(&mut self, rooms_max: usize) -> Vec<Changed> {
-        let version = self.graph.version();
-        let stale = self.by_version.iter().take_while(|(of, _)| *of < version);
+        let improved = self.graph.improved();
+        let stale = (self.by_version.iter()).take_while(|(of, _)| *of < improved);
         let rooms = stale
             .take(rooms_max)
             .map(|(_, room)| room.clone())
@@ -220,12 +220,12 @@ impl Planner {
         self.plan(&rooms, &Which::All)
     }
 
-    /// How many rooms were planned on an older version of the graph.
+    /// How many rooms were planned before the graph last got better.
     #[must_use]
     pub fn stale(&self) -> usize {
-        let version = self.graph.version();
+        let improved = self.graph.improved();
         (self.by_version.iter())
-            .take_while(|(of, _)| *of < version)
+            .take_while(|(of, _)| *of < improved)
             .count()
     }
 
@@ -315,9 +315,11 @@ impl Planner {
                 room.trees.insert(root.clone(), planned);
             }
         }
-        self.by_version.remove(&(room.version, id.clone()));
-        room.version = version;
-        self.by_version.insert((version, id.clone()));
+        if !only_taken {
+            self.by_version.remove(&(room.version, id.clone()));
+            room.version = version;
+            self.by_version.insert((version, id.clone()));
+        }
         is_new
     }
 

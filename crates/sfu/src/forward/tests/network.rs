@@ -1,6 +1,7 @@
 //! The whole downlink in virtual time: encodings of a publisher, a viewer behind a bottleneck that
 //! reports what arrives.
 
+use super::stage::Pair;
 use super::watcher::Watcher;
 use super::*;
 
@@ -56,34 +57,13 @@ impl Network {
     }
 
     fn viewed_as(formats_of_viewer: Formats, rates: &[u64], capacity: u64) -> Self {
-        let (mut forwarder, mut sent) = (Forwarder::default(), Sent::default());
-        let publisher = forwarder.add_peer(formats(PUBLISHER));
-        let repairs = formats_of_viewer
-            .payload_types
-            .retransmission_of(Codec::Vp8);
-        let viewer = forwarder.add_peer(formats_of_viewer);
-        let encodings = (0..rates.len() as u32)
-            .map(|n| AnnouncedEncoding {
-                rid: None,
-                ssrc: Some(100 + n),
-                retransmission_ssrc: None,
-            })
-            .collect();
-        let origin = Origin::Peer {
-            peer: publisher,
-            encodings,
-            mid: b"1"[..].into(),
-            repairs: true,
-        };
-        let source = forwarder.add_source(CAMERA, origin);
-        let target = Target::Peer {
-            peer: viewer,
-            ssrc: SINK_SSRC,
-            retransmission_ssrc: repairs.map(|_| SINK_SSRC + 1),
-        };
-        forwarder
-            .add_sink(Time::ZERO, source, target, &mut sent)
-            .expect("both are there");
+        let Pair {
+            forwarder,
+            sent,
+            publisher,
+            viewer,
+            ..
+        } = Pair::new(rates.len() as u32, formats_of_viewer);
         Self {
             forwarder,
             sent,
@@ -111,6 +91,13 @@ impl Network {
             arrived: vec![0; rates.len()],
             longest_queue: Duration::ZERO,
         }
+    }
+
+    /// The viewer has only just come, and is taken to have less room than the video takes.
+    fn take_for_new(&mut self) {
+        self.forwarder
+            .refresh(self.now, self.viewer, &mut self.sent);
+        self.arrivals.clear();
     }
 
     /// Lets so much time pass, and gives the kbit/s of each encoding that arrived.
@@ -320,12 +307,7 @@ fn who_cannot_be_probed_is_sent_media_to_see_what_passes() {
         .set(Codec::Vp8, VIEWER + 1, None);
     let mut network = Network::viewed_as(without_repairs, &[2_600], 20_000);
     network.run(Duration::from_secs(2));
-    // Somebody new, who is taken to have less than this takes.
-    let now = network.now;
-    network
-        .forwarder
-        .refresh(now, network.viewer, &mut network.sent);
-    network.arrivals.clear();
+    network.take_for_new();
     network.run(Duration::from_secs(2));
     let got = network.run(Duration::from_secs(2));
     assert!(got[0] > 2_500, "{got:?} kbit/s");
@@ -341,11 +323,7 @@ fn who_cannot_be_probed_is_sent_media_to_see_what_passes() {
 fn who_comes_late_gets_a_large_single_encoding_too() {
     let mut network = Network::new(&[2_600], 50_000);
     network.run(Duration::from_secs(2));
-    let now = network.now;
-    network
-        .forwarder
-        .refresh(now, network.viewer, &mut network.sent);
-    network.arrivals.clear();
+    network.take_for_new();
     network.run(Duration::from_secs(2));
     let got = network.run(Duration::from_secs(2));
     assert!(got[0] > 2_500, "{got:?} kbit/s");

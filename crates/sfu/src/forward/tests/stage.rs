@@ -102,32 +102,62 @@ pub(super) struct Stage {
     picture: u64,
 }
 
-pub(super) fn stage() -> Stage {
-    let (mut forwarder, mut sent) = (Forwarder::default(), Sent::default());
-    let publisher = forwarder.add_peer(formats(PUBLISHER));
-    let viewer = forwarder.add_peer(formats(VIEWER));
-    let encodings = (0..ENCODINGS as u32)
-        .map(|n| AnnouncedEncoding {
+/// A publisher of so many encodings, with SSRCs from 100 on, and its viewer.
+pub(super) struct Pair {
+    pub(super) forwarder: Forwarder,
+    pub(super) sent: Sent,
+    pub(super) publisher: PeerId,
+    pub(super) viewer: PeerId,
+    pub(super) sink: SinkId,
+}
+
+impl Pair {
+    /// The viewer has packets sent again where its formats say how.
+    pub(super) fn new(encodings: u32, formats_of_viewer: Formats) -> Self {
+        let (mut forwarder, mut sent) = (Forwarder::default(), Sent::default());
+        let publisher = forwarder.add_peer(formats(PUBLISHER));
+        let repairs = formats_of_viewer
+            .payload_types
+            .retransmission_of(Codec::Vp8);
+        let viewer = forwarder.add_peer(formats_of_viewer);
+        let encodings = (0..encodings).map(|n| AnnouncedEncoding {
             rid: None,
             ssrc: Some(100 + n),
             retransmission_ssrc: None,
-        })
-        .collect();
-    let origin = Origin::Peer {
-        peer: publisher,
-        encodings,
-        mid: b"1"[..].into(),
-        repairs: true,
-    };
-    let source = forwarder.add_source(CAMERA, origin);
-    let target = Target::Peer {
-        peer: viewer,
-        ssrc: SINK_SSRC,
-        retransmission_ssrc: Some(SINK_SSRC + 1),
-    };
-    let sink = forwarder
-        .add_sink(Time::ZERO, source, target, &mut sent)
-        .expect("both are there");
+        });
+        let origin = Origin::Peer {
+            peer: publisher,
+            encodings: encodings.collect(),
+            mid: b"1"[..].into(),
+            repairs: true,
+        };
+        let source = forwarder.add_source(CAMERA, origin);
+        let target = Target::Peer {
+            peer: viewer,
+            ssrc: SINK_SSRC,
+            retransmission_ssrc: repairs.map(|_| SINK_SSRC + 1),
+        };
+        let sink = forwarder
+            .add_sink(Time::ZERO, source, target, &mut sent)
+            .expect("both are there");
+        Self {
+            forwarder,
+            sent,
+            publisher,
+            viewer,
+            sink,
+        }
+    }
+}
+
+pub(super) fn stage() -> Stage {
+    let Pair {
+        forwarder,
+        sent,
+        publisher,
+        viewer,
+        sink,
+    } = Pair::new(ENCODINGS as u32, formats(VIEWER));
     Stage {
         forwarder,
         sent,

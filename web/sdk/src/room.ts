@@ -87,8 +87,8 @@ export class Room extends Emitter<RoomEvents> {
         else this.#reports?.stop();
         this.emit('connectionState', state);
       },
-      onSession: () => {
-        roster.detachAll();
+      onSession: (played) => {
+        if (!played) roster.detachAll();
         this.#stats.reset();
         this.#measured.reset();
         this.#reports?.reset();
@@ -111,7 +111,7 @@ export class Room extends Emitter<RoomEvents> {
       this.#connection.session?.send({ type: 'presence.update', ...local.presence });
       this.emit('localMediaChanged', name);
     });
-    local.on('negotiate', () => this.#connection.session?.negotiate());
+    local.on('negotiate', () => this.#connection.negotiate());
     local.on('error', (error) => this.emit('error', error));
   }
 

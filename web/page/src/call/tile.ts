@@ -102,7 +102,12 @@ export class Tile {
     this.element.setAttribute('aria-label', `${screen ? `Screen of ${name}` : name}, ${region}`);
   }
 
-  /** Plays a picture, or none. */
+  /** Of which track it shows the picture; absent when of none. */
+  get trackId(): string | undefined {
+    return this.#video.dataset['trackId'];
+  }
+
+  /** Plays a picture, or none. One that takes another's place does so without a gap. */
   showVideo(track: MediaStreamTrack | undefined, trackId: string): void {
     if (!track) {
       this.#video.srcObject = null;
@@ -111,7 +116,12 @@ export class Tile {
     }
     const playing = this.#video.srcObject instanceof MediaStream && this.#video.srcObject;
     if (playing && playing.getTracks()[0] === track) return;
-    this.#video.srcObject = new MediaStream([track]);
+    if (playing) {
+      playing.addTrack(track);
+      for (const before of playing.getTracks()) if (before !== track) playing.removeTrack(before);
+    } else {
+      this.#video.srcObject = new MediaStream([track]);
+    }
     this.#video.dataset['trackId'] = trackId;
   }
 

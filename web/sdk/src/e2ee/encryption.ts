@@ -81,10 +81,11 @@ export class Encryption implements DataCipher {
     this.#add(checkedKeyId(keyId), await importSecret(key));
   }
 
-  /** Begins a session, as this participant. */
-  begin(participantId: string): void {
+  /** Begins a session, as this participant; in place of the one before unless it is `beside` it. */
+  begin(participantId: string, beside: boolean): void {
     if (participantId !== this.#participantId) this.#sealer = undefined;
     this.#participantId = participantId;
+    if (beside) return;
     this.#receivers = new Map();
     this.#transforms.post({ type: 'forget' });
   }

@@ -124,6 +124,19 @@ export class Participant {
     return nearestColour(corners);
   }
 
+  /**
+   * Watches every picture of somebody that is shown. Watching begins before this returns; the promise
+   * inside tells the longest time without a new one, in milliseconds.
+   *
+   * @param {string} name
+   * @returns {Promise<() => Promise<number>>}
+   */
+  async watchPicturesOf(name) {
+    const { id } = await this.seesTileOf(name);
+    await this.tab.evaluate(watchPictures, id);
+    return () => this.tab.evaluate((of) => window.pictureGaps[of](), id);
+  }
+
   /** The colour of somebody's picture as it stands; `undefined` when there is none. */
   async glimpseOf(name) {
     const { id } = await this.seesTileOf(name);
@@ -209,6 +222,38 @@ function look(id) {
     }
   }
   return { hash, corners: sum.map((value) => value / count) };
+}
+
+/**
+ * Runs in the page: notes when pictures of a participant are shown, in whichever element that is.
+ *
+ * @param {string} id
+ */
+function watchPictures(id) {
+  let last = performance.now();
+  let longest = 0;
+  const note = () => {
+    const now = performance.now();
+    longest = Math.max(longest, now - last);
+    last = now;
+  };
+  let watched;
+  const watch = () => {
+    const video = document.querySelector(`[data-participant="${id}"] video[data-track-id]`);
+    if (!video || video === watched) return;
+    watched = video;
+    const next = () =>
+      video.requestVideoFrameCallback(() => {
+        if (video !== watched) return;
+        note();
+        next();
+      });
+    next();
+  };
+  watch();
+  setInterval(watch, 10);
+  window.pictureGaps ??= {};
+  window.pictureGaps[id] = () => Math.round(Math.max(longest, performance.now() - last));
 }
 
 /**

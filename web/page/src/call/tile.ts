@@ -20,7 +20,9 @@ export class Tile {
   readonly participantId: string;
   /** Whether it shows the user itself. */
   readonly self: boolean;
-  readonly #video: HTMLVideoElement;
+  #video: HTMLVideoElement;
+  /** Takes the place of `#video` once it has a picture. */
+  #next: HTMLVideoElement | undefined;
   readonly #avatar: HTMLElement;
   readonly #name: HTMLElement;
   readonly #region: HTMLElement;
@@ -36,9 +38,7 @@ export class Tile {
     this.source = source;
     this.participantId = participant.id;
     this.self = self;
-    this.#video = h('video', { attr: { autoplay: true, playsinline: true } });
-    // The sound of a tile has elements of its own, so that a paused picture does not silence it.
-    this.#video.muted = true;
+    this.#video = player();
     this.#avatar = h('span', { class: 'avatar', attr: { 'aria-hidden': true } });
     this.#name = h('span', { class: 'tile-name' });
     this.#region = h('span', { class: 'badge', data: { testid: 'region' } });
@@ -104,25 +104,32 @@ export class Tile {
 
   /** Of which track it shows the picture; absent when of none. */
   get trackId(): string | undefined {
-    return this.#video.dataset['trackId'];
+    return (this.#next ?? this.#video).dataset['trackId'];
   }
 
   /** Plays a picture, or none. One that takes another's place does so without a gap. */
   showVideo(track: MediaStreamTrack | undefined, trackId: string): void {
     if (!track) {
-      this.#video.srcObject = null;
-      delete this.#video.dataset['trackId'];
+      end(this.#next);
+      end(this.#video);
+      this.#next = undefined;
       return;
     }
-    const playing = this.#video.srcObject instanceof MediaStream && this.#video.srcObject;
-    if (playing && playing.getTracks()[0] === track) return;
-    if (playing) {
-      playing.addTrack(track);
-      for (const before of playing.getTracks()) if (before !== track) playing.removeTrack(before);
-    } else {
-      this.#video.srcObject = new MediaStream([track]);
-    }
-    this.#video.dataset['trackId'] = trackId;
+    const current = this.#next ?? this.#video;
+    if (plays(current) === track) return;
+    const video = plays(this.#video) ? player() : this.#video;
+    video.srcObject = new MediaStream([track]);
+    video.dataset['trackId'] = trackId;
+    if (video === this.#video) return;
+    end(this.#next);
+    this.#next = video;
+    video.addEventListener('loadeddata', () => {
+      if (this.#next !== video) return;
+      this.#next = undefined;
+      this.#video.replaceWith(video);
+      end(this.#video);
+      this.#video = video;
+    });
   }
 
   /**
@@ -197,8 +204,28 @@ export class Tile {
   /** Leaves the stage. */
   remove(): void {
     for (const id of [...this.#audios.keys()]) this.stopAudio(id);
-    this.#video.srcObject = null;
+    end(this.#next);
+    end(this.#video);
     fill(this.element);
     this.element.remove();
   }
+}
+
+/** Where a picture is played. */
+function player(): HTMLVideoElement {
+  const video = h('video', { attr: { autoplay: true, playsinline: true } });
+  // The sound of a tile has elements of its own, so that a paused picture does not silence it.
+  video.muted = true;
+  return video;
+}
+
+/** The picture that an element plays, if it does. */
+function plays({ srcObject }: HTMLVideoElement): MediaStreamTrack | undefined {
+  return srcObject instanceof MediaStream ? srcObject.getTracks()[0] : undefined;
+}
+
+function end(video: HTMLVideoElement | undefined): void {
+  if (!video) return;
+  video.srcObject = null;
+  delete video.dataset['trackId'];
 }

@@ -11,6 +11,7 @@ mod declared;
 mod dns;
 mod feed;
 pub mod geoip;
+mod held;
 mod lead;
 mod planner;
 mod quality;

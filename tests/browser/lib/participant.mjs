@@ -125,16 +125,17 @@ export class Participant {
   }
 
   /**
-   * Watches every picture of somebody that is shown. Watching begins before this returns; the promise
-   * inside tells the longest time without a new one, in milliseconds.
+   * Watches the pictures of somebody that are shown. Watching begins before this returns; the promise
+   * inside tells the longest time without a new one, in milliseconds, and how often there was nothing at
+   * all to play.
    *
    * @param {string} name
-   * @returns {Promise<() => Promise<number>>}
+   * @returns {Promise<() => Promise<{ gapMs: number, blanks: number }>>}
    */
   async watchPicturesOf(name) {
     const { id } = await this.seesTileOf(name);
     await this.tab.evaluate(watchPictures, id);
-    return () => this.tab.evaluate((of) => window.pictureGaps[of](), id);
+    return () => this.tab.evaluate((of) => window.picturesSeen[of](), id);
   }
 
   /** The colour of somebody's picture as it stands; `undefined` when there is none. */
@@ -238,8 +239,13 @@ function watchPictures(id) {
     last = now;
   };
   let watched;
+  let blanks = 0;
+  let blank = false;
   const watch = () => {
     const video = document.querySelector(`[data-participant="${id}"] video[data-track-id]`);
+    const plays = video?.srcObject?.getTracks().some((track) => track.readyState === 'live');
+    if (!plays && !blank) blanks += 1;
+    blank = !plays;
     if (!video || video === watched) return;
     watched = video;
     const next = () =>
@@ -251,9 +257,18 @@ function watchPictures(id) {
     next();
   };
   watch();
+  // What changes in between is told too: nothing is missed while the page is busy.
+  new MutationObserver(watch).observe(document.body, {
+    subtree: true,
+    childList: true,
+    attributeFilter: ['data-track-id'],
+  });
   setInterval(watch, 10);
-  window.pictureGaps ??= {};
-  window.pictureGaps[id] = () => Math.round(Math.max(longest, performance.now() - last));
+  window.picturesSeen ??= {};
+  window.picturesSeen[id] = () => ({
+    gapMs: Math.round(Math.max(longest, performance.now() - last)),
+    blanks,
+  });
 }
 
 /**

@@ -6,10 +6,11 @@ import { join } from './guests.mjs';
 import { mesh } from './mesh.mjs';
 
 /**
- * How long a picture may stand still at a drain, in milliseconds. One comes every 67 ms, and two browsers
- * with a whole mesh share this machine; a stay that ends before the next begins costs over a second.
+ * How long a picture may stand still at a drain, in milliseconds. It is 100 to 300 where two browsers and a
+ * whole mesh have a machine for themselves, and as long as the machine is late where they do not; media
+ * that has to find its way anew takes as long again. That something plays all the time is asked besides.
  */
-const GAP_MS = 600;
+const GAP_MS = 3_000;
 
 // Runs last: the mesh is not what it was afterwards.
 test('who is at an edge that goes away goes on at another, drained or killed', async (t) => {
@@ -47,10 +48,11 @@ test('who is at an edge that goes away goes on at another, drained or killed', a
           tree.root === 'paris-1' || tree.branches.some((branch) => branch.edge === 'paris-1'),
       );
     });
-    for (const [viewer, name, longest] of gaps) {
-      const ms = await longest();
-      t.diagnostic(`${viewer} had no new picture of ${name} for at most ${ms} ms`);
-      assert.ok(ms < GAP_MS, `${viewer} had no new picture of ${name} for ${ms} ms`);
+    for (const [viewer, name, seen] of gaps) {
+      const { gapMs, blanks } = await seen();
+      t.diagnostic(`${viewer} had no new picture of ${name} for at most ${gapMs} ms`);
+      assert.equal(blanks, 0, `${viewer} had nothing of ${name} to play`);
+      assert.ok(gapMs < GAP_MS, `${viewer} had no new picture of ${name} for ${gapMs} ms`);
     }
   });
 

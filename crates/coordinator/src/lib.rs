@@ -13,6 +13,7 @@ mod feed;
 pub mod geoip;
 mod held;
 mod lead;
+mod places;
 mod planner;
 mod quality;
 mod quota;

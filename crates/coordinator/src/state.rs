@@ -20,6 +20,7 @@ use crate::dns::Names;
 use crate::feed::Feed;
 use crate::geoip::GeoIp;
 use crate::held::{self, RegistryGuard};
+use crate::places::Places;
 use crate::quality::Recorder;
 use crate::quota::Tenants;
 use crate::registry::{Plans, Registry};
@@ -47,6 +48,7 @@ pub(crate) struct Inner {
     pub(crate) tracing: Tracing,
     pub(crate) limiter: Limiter,
     pub(crate) tenants: Tenants,
+    pub(crate) places: Places,
     pub(crate) feed: Feed,
     pub(crate) audit: Audit,
     pub(crate) revocations: Revocations,
@@ -124,6 +126,7 @@ impl Shared {
             webhooks: parts.webhooks,
             limiter,
             tenants: parts.tenants,
+            places: Places::default(),
             feed: Feed::default(),
             audit: parts.audit,
             revocations: Revocations::new(parts.admission),

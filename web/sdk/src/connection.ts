@@ -1,4 +1,4 @@
-import type { Coordinator } from './coordinator.ts';
+import { signalEndpoints, type AdmissionSource } from './admissions.ts';
 import {
   EdgeError,
   EdgeUnreachable,
@@ -37,14 +37,6 @@ const OVERLAP_MS = 3_000;
 /** An edge that does not answer for this long, while others do, is gone. */
 const EDGE_ANSWER_MS = 1_500;
 
-/** Where admissions come from: the coordinator, or the caller's own back end. */
-export interface AdmissionSource {
-  next(): Promise<Admission>;
-  coordinator?: Coordinator;
-  /** URLs of which one answers when the network works. */
-  probes: string[];
-}
-
 /** What a connection tells its owner. */
 export interface ConnectionPort {
   onState(state: ConnectionState): void;
@@ -69,7 +61,8 @@ export class Connection {
   #session: Session | undefined;
   #state: ConnectionState = 'joining';
   #rejoining = false;
-  #moving = false;
+  /** The session that is being moved from. */
+  #moving: Session | undefined;
   /** At the edge that the client was sent to, until it counts. */
   #next: Session | undefined;
   /** Media flows over `#next`, or never will. */
@@ -114,6 +107,11 @@ export class Connection {
   /** The session in force, if there is one. */
   get session(): Session | undefined {
     return this.#session;
+  }
+
+  /** Whether media still comes over the session before, too. */
+  get overlaps(): boolean {
+    return this.#former !== undefined;
   }
 
   /** Enters for the first time; resolves once media flows. */
@@ -225,7 +223,11 @@ export class Connection {
       onAttemptFailed: (attempts) => void this.#lookAround(session, attempts),
       onMoved: (endpoints) => void this.#move(session, endpoints),
       onEnded: (reason) => {
-        if (session !== this.#former) this.#end('ended', reason);
+        if (session === this.#former) return;
+        // A room that must be left does not wait for long: the client is on its way elsewhere.
+        const late = reason === 'removed' && session === this.#moving;
+        if (late) void this.#rejoin([], session.endpoint);
+        else this.#end('ended', reason);
       },
       onError: (error) => {
         if (session !== this.#former) this.#port.onError(error);
@@ -262,13 +264,13 @@ export class Connection {
    */
   async #move(from: Session, moved: readonly string[]): Promise<void> {
     if (from === this.#next) this.#arrived?.(new EdgeUnreachable('that edge goes away too'));
-    if (from !== this.#session || this.#moving) return;
+    if (from !== this.#session || from === this.#moving) return;
     const { endpoint } = from;
     if (!from.connected) {
       await this.#rejoin(moved, endpoint);
       return;
     }
-    this.#moving = true;
+    this.#moving = from;
     const failed = await persist(
       this.#platform,
       (first) =>
@@ -277,7 +279,7 @@ export class Connection {
         ),
       () => from !== this.#session,
     );
-    this.#moving = false;
+    if (this.#moving === from) this.#moving = undefined;
     if (failed) this.#port.onError(failed);
   }
 
@@ -390,10 +392,4 @@ export class Connection {
     this.#port.onState(state);
     if (state === 'connected') this.#stopWaiting?.('connected');
   }
-}
-
-function signalEndpoints(admission: Admission, last?: string): string[] {
-  const others = admission.candidates.map((edge) => edge.signal_endpoint);
-  const all = [...new Set([admission.signal_endpoint, ...others])];
-  return [...all.filter((one) => one !== last), ...all.filter((one) => one === last)];
 }

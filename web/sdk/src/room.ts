@@ -1,4 +1,5 @@
-import { Connection, type AdmissionSource, type ConnectionState } from './connection.ts';
+import type { AdmissionSource } from './admissions.ts';
+import { Connection, type ConnectionState } from './connection.ts';
 import type { DataMessage, SendOptions } from './data.ts';
 import { DataChannels } from './data-channels.ts';
 import type { Encryption } from './e2ee/encryption.ts';
@@ -261,7 +262,9 @@ export class Room extends Emitter<RoomEvents> {
 
   #reportsOver(platform: Platform): QualityReports {
     return new QualityReports(platform, {
-      read: () => this.#read(this.#measured),
+      // Of two sessions at once nobody could tell what belongs to which.
+      read: () =>
+        this.#connection.overlaps ? Promise.resolve(undefined) : this.#read(this.#measured),
       clock: () => this.#connection.clock,
       send: (report) => this.#connection.session?.send({ type: 'quality.report', ...report }),
     });

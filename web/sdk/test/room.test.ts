@@ -295,6 +295,15 @@ describe('an edge that goes away', () => {
     expect(room.state).toBe('connected');
   });
 
+  test('and puts the client out before it is elsewhere means joining anew', async () => {
+    const room = await join();
+    await moved('ws://mumbai');
+    await required(platform.sockets[0]).say({ type: 'room.ended', seq: 4, reason: 'removed' });
+    expect(room.state).toBe('reconnecting');
+    await letIn('pt_a');
+    expect(room.state).toBe('connected');
+  });
+
   test('is left together with the next', async () => {
     const room = await join();
     await moved('ws://mumbai');

@@ -6,6 +6,9 @@ import { icon } from '../icons.ts';
 /** What a tile shows: a participant's camera, or its screen. */
 export type TileSource = 'camera' | 'screen';
 
+/** How long a picture stays when none comes of the one that takes its place. */
+const CHANGE_MS = 2_000;
+
 const QUALITY_WORDS: Record<Quality, string> = {
   good: 'Good connection',
   fair: 'Fair connection',
@@ -123,13 +126,15 @@ export class Tile {
     if (video === this.#video) return;
     end(this.#next);
     this.#next = video;
-    video.addEventListener('loadeddata', () => {
+    const change = (): void => {
       if (this.#next !== video) return;
       this.#next = undefined;
       this.#video.replaceWith(video);
       end(this.#video);
       this.#video = video;
-    });
+    };
+    video.addEventListener('loadeddata', change);
+    setTimeout(change, CHANGE_MS);
   }
 
   /**

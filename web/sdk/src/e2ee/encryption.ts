@@ -45,7 +45,7 @@ export class Encryption implements DataCipher {
   readonly #codec: VideoCodec;
   #participantId = '';
   #sealer: Promise<Sealer> | undefined;
-  #receivers = new Map<TransceiverLike, number>();
+  #receivers = new WeakMap<TransceiverLike, number>();
   #ids = 0;
 
   private constructor(transforms: FrameTransforms, codec: VideoCodec) {
@@ -86,7 +86,7 @@ export class Encryption implements DataCipher {
     if (participantId !== this.#participantId) this.#sealer = undefined;
     this.#participantId = participantId;
     if (beside) return;
-    this.#receivers = new Map();
+    this.#receivers = new WeakMap();
     this.#transforms.post({ type: 'forget' });
   }
 

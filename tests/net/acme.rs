@@ -14,7 +14,7 @@ use sluice_edge::config::EdgeSettings;
 use sluice_meshnet::{Identity, MeshCa};
 use sluice_tests::authority::Authority;
 use sluice_tests::client::PATIENCE;
-use sluice_tests::mesh::{free_port, loopback};
+use sluice_tests::ports::{free_port, loopback};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 
 use crate::client::PATIENCE;
-use crate::mesh::{free_port, loopback};
+use crate::ports::{free_port, loopback};
 
 /// It ends when this is dropped.
 pub struct Authority {

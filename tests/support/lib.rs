@@ -4,3 +4,4 @@ pub mod authority;
 pub mod client;
 pub mod mesh;
 pub mod participant;
+pub mod ports;

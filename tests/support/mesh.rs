@@ -1,8 +1,6 @@
 //! A whole mesh in this process: a coordinator and edges, on free ports of loopback.
 
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -15,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::PATIENCE;
+use crate::ports::{free_port, loopback};
 
 /// The API key of the mesh.
 const KEY: &str = "testkey";
@@ -56,25 +55,6 @@ pub struct Admitted {
     pub token: String,
     /// The region that was chosen.
     pub region: String,
-}
-
-/// A port that is free, and that no connection is given meanwhile: what needs it may come to it only after
-/// a while. Those that the kernel gives begin at 32768.
-pub fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    const FIRST: u16 = 20_000;
-    const COUNT: u16 = 12_000;
-    // Another run beside this one begins elsewhere.
-    let start = (std::process::id() % 12 * 1_000) as u16;
-    (0..COUNT)
-        .map(|_| FIRST + (start + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT)
-        .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok())
-        .expect("a free port")
-}
-
-/// An address of loopback.
-pub fn loopback(port: u16) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], port))
 }
 
 fn write_topology(dir: &Path) {

@@ -68,7 +68,7 @@ fn begin(shared: &Shared) -> Result<(), StoreError> {
 }
 
 fn adopt_plans(shared: &Shared) -> Result<(), StoreError> {
-    let plans = shared.store.plans()?;
+    let plans = shared.store().plans()?;
     let mut registry = shared.registry();
     for plan in plans {
         registry.adopt_plan(plan);
@@ -120,7 +120,7 @@ fn take(shared: &Shared, change: Change) -> Result<(), StoreError> {
             topology::adopt_newest(shared)?;
             adopt_signing_keys(shared)?;
             revocations::adopt(shared)?;
-            for waiting in shared.store.waiting()? {
+            for waiting in shared.store().waiting()? {
                 adopt_waiting(shared, &waiting);
             }
             if !leads {
@@ -146,7 +146,7 @@ fn adopt_waiting(shared: &Shared, waiting: &crate::store::StoredWaiting) {
 }
 
 fn adopt_signing_keys(shared: &Shared) -> Result<(), StoreError> {
-    let keys = shared.store.signing_keys()?;
+    let keys = shared.store().signing_keys()?;
     let mut keys = keys.iter().map(Vec::as_slice);
     let Some(now) = keys.next() else {
         return Ok(());

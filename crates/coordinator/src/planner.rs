@@ -108,14 +108,14 @@ fn plan_and_keep(
             .iter()
             .map(|replanned| (replanned.room.clone(), &*replanned.trees))
             .collect();
-        let epochs = shared.store.keep_plans(term, &rooms)?;
+        let epochs = shared.store().keep_plans(term, &rooms)?;
         batch.plans = planned.into_iter().zip(epochs).collect();
     }
     Ok(())
 }
 
 fn kept(shared: &Shared, room: &MeetingId, settling: bool) -> Result<Kept, StoreError> {
-    let meeting = shared.store.meeting(room)?;
+    let meeting = shared.store().meeting(room)?;
     let ended = meeting.as_ref().is_some_and(|meeting| meeting.ended);
     let settings = meeting.map(|meeting| meeting.settings).unwrap_or_default();
     // On its own, so that the registry is not held while the store is asked.
@@ -124,7 +124,7 @@ fn kept(shared: &Shared, room: &MeetingId, settling: bool) -> Result<Kept, Store
         residency,
         ended,
         // Nobody asks later.
-        planned: settling && shared.store.last_epoch(room)?.is_some(),
+        planned: settling && shared.store().last_epoch(room)?.is_some(),
     })
 }
 

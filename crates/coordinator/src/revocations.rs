@@ -88,16 +88,16 @@ pub(crate) fn revoke(
         at_s,
         until_s,
     };
-    let known = shared.store.revocations()?;
+    let known = shared.store().revocations()?;
     let (hold, over): (Vec<_>, Vec<_>) = known.into_iter().partition(|one| one.holds(at_s));
     let is_new = hold.iter().all(|one| one.what != revocation.what);
     if is_new && hold.len() >= REVOCATIONS_MAX {
         return Err(RevokeError::TooMany);
     }
     for one in &over {
-        shared.store.forget_revocation(one)?;
+        shared.store().forget_revocation(one)?;
     }
-    shared.store.keep_revocation(&revocation)?;
+    shared.store().keep_revocation(&revocation)?;
     adopt(shared)?;
     Ok(revocation)
 }
@@ -105,12 +105,12 @@ pub(crate) fn revoke(
 /// Gives something back that was taken; none when it was not. Blocks.
 pub(crate) fn lift(shared: &Shared, what: &Revoked) -> Result<Option<Revocation>, StoreError> {
     let now_s = wall_ms() / 1_000;
-    let known = shared.store.revocations()?;
+    let known = shared.store().revocations()?;
     let found = known
         .into_iter()
         .find(|one| one.what == *what && one.holds(now_s));
     if let Some(revocation) = &found {
-        shared.store.forget_revocation(revocation)?;
+        shared.store().forget_revocation(revocation)?;
         adopt(shared)?;
     }
     Ok(found)
@@ -119,7 +119,7 @@ pub(crate) fn lift(shared: &Shared, what: &Revoked) -> Result<Option<Revocation>
 /// Has what the store says hold, here and at every edge. Blocks.
 pub(crate) fn adopt(shared: &Shared) -> Result<(), StoreError> {
     let now_s = wall_ms() / 1_000;
-    let mut list = shared.store.revocations()?;
+    let mut list = shared.store().revocations()?;
     list.retain(|one| one.holds(now_s));
     shared.revocations.set(list);
     shared.tell_all(&message(shared));

@@ -27,6 +27,7 @@ use crate::control;
 use crate::declared;
 use crate::geoip::{GeoIp, GeoIpError};
 use crate::lead;
+use crate::places;
 use crate::planner;
 use crate::quality::{self, Recorder};
 use crate::quota::{self, Tenants, UsageError};
@@ -198,6 +199,7 @@ pub async fn run(
     }
     tasks.spawn(watch_geoip(geoip));
     tasks.spawn(quota::meter(shared.clone()));
+    tasks.spawn(places::give_back(shared.clone()));
     tasks.spawn(certificates::watch(config.clone(), renewals, tls.clone()));
     if let Some(acme) = acme {
         tasks.spawn(async { match acme.keep().await {} });

@@ -19,6 +19,8 @@ use crate::config::CoordinatorConfig;
 use crate::dns::Names;
 use crate::feed::Feed;
 use crate::geoip::GeoIp;
+use crate::held::{self, RegistryGuard};
+use crate::places::Places;
 use crate::quality::Recorder;
 use crate::quota::Tenants;
 use crate::registry::{Plans, Registry};
@@ -37,7 +39,7 @@ pub(crate) struct Shared(Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) config: CoordinatorConfig,
-    pub(crate) store: Arc<dyn Store>,
+    store: Arc<dyn Store>,
     pub(crate) geoip: GeoIp,
     pub(crate) names: Names,
     pub(crate) metrics: PrometheusHandle,
@@ -46,6 +48,7 @@ pub(crate) struct Inner {
     pub(crate) tracing: Tracing,
     pub(crate) limiter: Limiter,
     pub(crate) tenants: Tenants,
+    pub(crate) places: Places,
     pub(crate) feed: Feed,
     pub(crate) audit: Audit,
     pub(crate) revocations: Revocations,
@@ -123,6 +126,7 @@ impl Shared {
             webhooks: parts.webhooks,
             limiter,
             tenants: parts.tenants,
+            places: Places::default(),
             feed: Feed::default(),
             audit: parts.audit,
             revocations: Revocations::new(parts.admission),
@@ -197,9 +201,16 @@ impl Inner {
         self.registry().set_topology(topology)
     }
 
-    /// The registry; held for moments, never across an await.
-    pub(crate) fn registry(&self) -> MutexGuard<'_, Registry> {
-        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The registry; held for moments, never across an await nor while the store is asked.
+    pub(crate) fn registry(&self) -> RegistryGuard<'_> {
+        RegistryGuard::lock(&self.registry)
+    }
+
+    /// The store, whose calls block. Who holds the registry does not ask for it: with etcd everybody
+    /// else would wait for the network too, and the answer may need the registry to arrive.
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        held::assert_not_held();
+        &self.store
     }
 
     /// The plans of all rooms; held for as long as planning takes, so only where blocking is

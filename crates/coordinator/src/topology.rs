@@ -101,7 +101,7 @@ fn check_files(files: &TopologyFiles) -> Result<Topology, ApplyError> {
 /// Checks a topology and puts it in force; blocks.
 pub(crate) fn apply(shared: &Shared, wish: Wish) -> Result<Applied, ApplyError> {
     let after = check_files(&wish.files)?;
-    let newest = shared.store.topologies()?.into_iter().next();
+    let newest = shared.store().topologies()?.into_iter().next();
     let version = newest.as_ref().map_or(0, |newest| newest.version);
     let (changes, cuts) = {
         let registry = shared.registry();
@@ -131,7 +131,7 @@ pub(crate) fn apply(shared: &Shared, wish: Wish) -> Result<Applied, ApplyError> 
         files: wish.files.0,
     };
     if !wish.dry_run {
-        shared.store.keep_topology(&stored)?;
+        shared.store().keep_topology(&stored)?;
         adopt(shared, &stored, after);
     }
     Ok(Applied {
@@ -149,7 +149,7 @@ pub(crate) fn roll_back(
     force: bool,
     dry_run: bool,
 ) -> Result<Applied, ApplyError> {
-    let kept = shared.store.topologies()?;
+    let kept = shared.store().topologies()?;
     let wanted = kept.into_iter().find(|kept| kept.version == version);
     let wanted = wanted.ok_or(ApplyError::Unknown(version))?;
     let wish = Wish {
@@ -163,7 +163,7 @@ pub(crate) fn roll_back(
 
 /// Takes what another coordinator put in force; blocks.
 pub(crate) fn adopt_newest(shared: &Shared) -> Result<(), StoreError> {
-    let Some(newest) = shared.store.topologies()?.into_iter().next() else {
+    let Some(newest) = shared.store().topologies()?.into_iter().next() else {
         return Ok(());
     };
     match TopologyFiles(newest.files.clone()).parse() {

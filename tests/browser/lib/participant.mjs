@@ -124,6 +124,20 @@ export class Participant {
     return nearestColour(corners);
   }
 
+  /**
+   * Watches the pictures of somebody that are shown. Watching begins before this returns; the promise
+   * inside tells the longest time without a new one, in milliseconds, and how often there was nothing at
+   * all to play.
+   *
+   * @param {string} name
+   * @returns {Promise<() => Promise<{ gapMs: number, blanks: number }>>}
+   */
+  async watchPicturesOf(name) {
+    const { id } = await this.seesTileOf(name);
+    await this.tab.evaluate(watchPictures, id);
+    return () => this.tab.evaluate((of) => window.picturesSeen[of](), id);
+  }
+
   /** The colour of somebody's picture as it stands; `undefined` when there is none. */
   async glimpseOf(name) {
     const { id } = await this.seesTileOf(name);
@@ -209,6 +223,52 @@ function look(id) {
     }
   }
   return { hash, corners: sum.map((value) => value / count) };
+}
+
+/**
+ * Runs in the page: notes when pictures of a participant are shown, in whichever element that is.
+ *
+ * @param {string} id
+ */
+function watchPictures(id) {
+  let last = performance.now();
+  let longest = 0;
+  const note = () => {
+    const now = performance.now();
+    longest = Math.max(longest, now - last);
+    last = now;
+  };
+  let watched;
+  let blanks = 0;
+  let blank = false;
+  const watch = () => {
+    const video = document.querySelector(`[data-participant="${id}"] video[data-track-id]`);
+    const plays = video?.srcObject?.getTracks().some((track) => track.readyState === 'live');
+    if (!plays && !blank) blanks += 1;
+    blank = !plays;
+    if (!video || video === watched) return;
+    watched = video;
+    const next = () =>
+      video.requestVideoFrameCallback(() => {
+        if (video !== watched) return;
+        note();
+        next();
+      });
+    next();
+  };
+  watch();
+  // What changes in between is told too: nothing is missed while the page is busy.
+  new MutationObserver(watch).observe(document.body, {
+    subtree: true,
+    childList: true,
+    attributeFilter: ['data-track-id'],
+  });
+  setInterval(watch, 10);
+  window.picturesSeen ??= {};
+  window.picturesSeen[id] = () => ({
+    gapMs: Math.round(Math.max(longest, performance.now() - last)),
+    blanks,
+  });
 }
 
 /**

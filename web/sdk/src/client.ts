@@ -1,4 +1,4 @@
-import type { AdmissionSource } from './connection.ts';
+import type { AdmissionSource } from './admissions.ts';
 import { Coordinator, type JoinProgress, type JoinTarget } from './coordinator.ts';
 import { Encryption, encryptableCodec, type E2eeOptions } from './e2ee/encryption.ts';
 import { Aborted, type MediaError } from './errors.ts';

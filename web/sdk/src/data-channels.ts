@@ -35,7 +35,10 @@ export class DataChannels {
   readonly #cipher: DataCipher | undefined;
   readonly #port: DataPort;
   readonly #queue: DataQueue;
-  #channels = new Map<DataLabel, DataChannelLike>();
+  /** Those of each peer connection: two while the client moves from one edge to another. */
+  readonly #bound = new Set<ReadonlyMap<DataLabel, DataChannelLike>>();
+  /** Those in use: of two that are open the later. */
+  readonly #channels = new Map<DataLabel, DataChannelLike>();
   /** Sealing and opening take their time: what came first is done first. */
   #sealing: Promise<void> | undefined;
   #opening: Promise<void> = Promise.resolve();
@@ -46,29 +49,35 @@ export class DataChannels {
     this.#queue = new DataQueue(platform);
   }
 
-  /** Opens the channels over `peer`; before its first offer, so that it speaks of them. */
-  bind(peer: PeerLike): void {
-    this.unbind();
+  /**
+   * Opens the channels over `peer`; before its first offer, so that it speaks of them. Each takes the
+   * place of the one before once it is open.
+   *
+   * @returns what to call when the peer connection is gone: what is sent then waits for the next.
+   */
+  bind(peer: PeerLike): () => void {
+    const bound = new Map<DataLabel, DataChannelLike>();
     for (const [label, init] of CHANNELS) {
       const channel = peer.createDataChannel(label, init);
       channel.binaryType = 'arraybuffer';
-      channel.onopen = () => this.#queue.drain();
-      channel.onmessage = (event) => this.#receive(event.data);
-      this.#channels.set(label, channel);
+      channel.onopen = () => {
+        this.#channels.set(label, channel);
+        this.#queue.drain();
+      };
+      channel.onmessage = (event) => {
+        // The edges of two peer connections both send what comes.
+        if ((this.#channels.get(label) ?? channel) === channel) this.#receive(event.data);
+      };
+      bound.set(label, channel);
     }
+    this.#bound.add(bound);
     this.#queue.connect((label, data) => this.#put(label, data));
-  }
-
-  /** The peer connection is gone; what is sent waits for the next. */
-  unbind(): void {
-    this.#queue.connect(undefined);
-    for (const channel of this.#channels.values()) channel.onopen = channel.onmessage = null;
-    this.#channels = new Map();
+    return () => this.#unbind(bound);
   }
 
   /** Forgets what waits. */
   close(): void {
-    this.unbind();
+    this.#channels.clear();
     this.#queue.clear();
   }
 
@@ -96,6 +105,18 @@ export class DataChannels {
         );
       }
     });
+  }
+
+  #unbind(bound: ReadonlyMap<DataLabel, DataChannelLike>): void {
+    this.#bound.delete(bound);
+    for (const [label, channel] of bound) {
+      channel.onopen = channel.onmessage = null;
+      if (this.#channels.get(label) !== channel) continue;
+      const other = [...this.#bound].map((one) => one.get(label));
+      const open = other.find((one) => one?.readyState === 'open');
+      if (open) this.#channels.set(label, open);
+      else this.#channels.delete(label);
+    }
   }
 
   #put(label: DataLabel, data: Uint8Array<ArrayBuffer>): boolean {

@@ -1,14 +1,8 @@
 import { Emitter } from './emitter.ts';
-import {
-  ActiveEncodings,
-  addVideo,
-  preferCodec,
-  sendEncodings,
-  type PublishOptions,
-} from './encodings.ts';
 import { MediaError, NotAllowed, type MediaProblem } from './errors.ts';
-import type { PeerLike, Platform, TransceiverLike } from './platform.ts';
-import type { EncodingState, Presence, PublishedMid, Role, TrackSource } from './protocol.ts';
+import type { PeerLike, Platform } from './platform.ts';
+import type { Presence, Role, TrackSource } from './protocol.ts';
+import { Publication, type PublicationOptions } from './publication.ts';
 
 /** How a microphone or camera starts: off, on, on with that device, or on with that track. */
 export type DeviceChoice = boolean | { deviceId: string } | MediaStreamTrack;
@@ -46,35 +40,23 @@ interface Source {
   track: MediaStreamTrack | undefined;
   deviceId: string | undefined;
   on: boolean;
-  transceiver: TransceiverLike | undefined;
-  /** Of a camera or a screen that has an m-line. */
-  encodings: ActiveEncodings | undefined;
-  /** The height of the picture that the edge was last told. */
-  height: number | undefined;
-}
-
-/** How own tracks are sent. */
-export interface LocalMediaOptions extends PublishOptions {
-  /** Called with each m-line of an own track before it is described. */
-  onTransceiver?: (transceiver: TransceiverLike, kind: 'audio' | 'video') => void;
-  /** Keeps every codec but the preferred one from being negotiated for pictures. */
-  onlyCodec?: boolean;
 }
 
 /** The client's own microphone, camera and screen, over as many peer connections as it takes. */
 export class LocalMedia extends Emitter<LocalMediaEvents> {
   readonly #platform: Platform;
-  readonly #options: LocalMediaOptions;
+  readonly #options: PublicationOptions;
   readonly #sources: Record<TrackSource, Source> = {
     microphone: off(),
     camera: off(),
     screen: off(),
     screen_audio: off(),
   };
-  #peer: PeerLike | undefined;
+  /** One for each peer connection: two while the client moves from one edge to another. */
+  readonly #publications = new Set<Publication>();
   #handRaised = false;
 
-  constructor(platform: Platform, options: LocalMediaOptions = {}) {
+  constructor(platform: Platform, options: PublicationOptions = {}) {
     super();
     this.#platform = platform;
     this.#options = options;
@@ -198,43 +180,22 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
   }
 
   /**
-   * Publishes over `peer` from now on: one m-line for the microphone and one for the camera, also
-   * without a device, and those of a screen that is being shared.
+   * Publishes over `peer` too, until `unbind`: one m-line for the microphone and one for the camera,
+   * also without a device, and those of a screen that is being shared.
    */
-  bind(peer: PeerLike): void {
-    this.#peer = peer;
+  bind(peer: PeerLike): Publication {
+    const publication = new Publication(this.#platform, peer, this.#options);
     for (const [name, source] of this.#entries()) {
-      source.transceiver = source.encodings = undefined;
       const device = name === 'microphone' || name === 'camera';
-      if (device || source.on) this.#addTransceiver(peer, name, source);
+      if (device || source.on) publication.open(name, source.track);
     }
+    this.#publications.add(publication);
+    return publication;
   }
 
-  /** What the m-lines of the local description carry. */
-  published(): PublishedMid[] {
-    return this.#entries().flatMap(([name, source]) => {
-      const { transceiver, track } = source;
-      if (!transceiver?.mid || transceiver.direction !== 'sendonly') return [];
-      source.height = heightOf(track);
-      const height = source.height !== undefined && { height: source.height };
-      return [{ mid: transceiver.mid, source: name, ...height }];
-    });
-  }
-
-  /** Sends those encodings of an own m-line that anybody wants. */
-  async setEncodings(mid: string, encodings: readonly EncodingState[]): Promise<void> {
-    const source = this.#entries().find(([, one]) => one.transceiver?.mid === mid)?.[1];
-    await source?.encodings?.want(encodings);
-  }
-
-  /** A description is in force, and the browser may have set senders up anew. */
-  described(): void {
-    for (const [, source] of this.#entries()) void source.encodings?.apply();
-  }
-
-  /** Which source an own m-line carries. */
-  sourceOf(mid: string): TrackSource | undefined {
-    return this.published().find((one) => one.mid === mid)?.source;
+  /** That peer connection is gone. */
+  unbind(publication: Publication): void {
+    this.#publications.delete(publication);
   }
 
   /** Lets go of every device. */
@@ -275,16 +236,8 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
     if (source.track !== track) release(source.track);
     source.track = track;
     if (track) track.onended = () => void this.#ended(name, track);
-    if (!this.#peer) return;
-    if (source.transceiver) {
-      await source.transceiver.sender.replaceTrack(track ?? null);
-      if (track) source.transceiver.direction = 'sendonly';
-      void source.encodings?.apply();
-      const height = heightOf(track);
-      if (height !== undefined && height !== source.height) this.emit('negotiate', undefined);
-    } else if (track) {
-      this.#addTransceiver(this.#peer, name, source);
-    }
+    const puts = [...this.#publications].map((publication) => publication.put(name, track));
+    if ((await Promise.all(puts)).includes(true)) this.emit('negotiate', undefined);
   }
 
   /** The device was unplugged, or the user ended the share in the browser's own bar. */
@@ -308,33 +261,10 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
       const source = this.#sources[name];
       source.on = false;
       await this.#put(name, undefined);
-      if (source.transceiver) source.transceiver.direction = 'inactive';
-      // The next share is another track, of which nobody has said yet what they want.
-      void source.encodings?.reset();
+      for (const publication of this.#publications) publication.end(name);
     }
     this.emit('changed', 'screen');
     this.emit('negotiate', undefined);
-  }
-
-  #addTransceiver(peer: PeerLike, name: TrackSource, source: Source): void {
-    const { track } = source;
-    const picture = name === 'camera' || name === 'screen';
-    if (picture) {
-      const transceiver = addVideo(peer, track ?? 'video', sendEncodings(name, this.#options));
-      this.#preferCodec(transceiver);
-      source.transceiver = transceiver;
-      source.encodings = new ActiveEncodings(transceiver.sender);
-    } else {
-      source.transceiver = peer.addTransceiver(track ?? 'audio', { direction: 'sendonly' });
-    }
-    this.#options.onTransceiver?.(source.transceiver, picture ? 'video' : 'audio');
-  }
-
-  #preferCodec(transceiver: TransceiverLike): void {
-    const { codec, onlyCodec = false } = this.#options;
-    if (!codec) return;
-    const codecs = preferCodec(this.#platform.videoCodecs(), codec, onlyCodec);
-    if (codecs.length > 0) transceiver.setCodecPreferences(codecs);
   }
 
   #entries(): [TrackSource, Source][] {
@@ -343,20 +273,7 @@ export class LocalMedia extends Emitter<LocalMediaEvents> {
 }
 
 function off(): Source {
-  return {
-    track: undefined,
-    deviceId: undefined,
-    on: false,
-    transceiver: undefined,
-    encodings: undefined,
-    height: undefined,
-  };
-}
-
-/** The height of a track's picture; absent for sound, and for what does not say. */
-function heightOf(track: MediaStreamTrack | undefined): number | undefined {
-  const height = track?.kind === 'video' ? track.getSettings().height : undefined;
-  return height === undefined ? undefined : Math.round(height);
+  return { track: undefined, deviceId: undefined, on: false };
 }
 
 function release(track: MediaStreamTrack | undefined): void {

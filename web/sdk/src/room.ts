@@ -1,4 +1,5 @@
-import { Connection, type AdmissionSource, type ConnectionState } from './connection.ts';
+import type { AdmissionSource } from './admissions.ts';
+import { Connection, type ConnectionState } from './connection.ts';
 import type { DataMessage, SendOptions } from './data.ts';
 import { DataChannels } from './data-channels.ts';
 import type { Encryption } from './e2ee/encryption.ts';
@@ -87,8 +88,8 @@ export class Room extends Emitter<RoomEvents> {
         else this.#reports?.stop();
         this.emit('connectionState', state);
       },
-      onSession: () => {
-        roster.detachAll();
+      onSession: (played) => {
+        if (!played) roster.detachAll();
         this.#stats.reset();
         this.#measured.reset();
         this.#reports?.reset();
@@ -111,7 +112,7 @@ export class Room extends Emitter<RoomEvents> {
       this.#connection.session?.send({ type: 'presence.update', ...local.presence });
       this.emit('localMediaChanged', name);
     });
-    local.on('negotiate', () => this.#connection.session?.negotiate());
+    local.on('negotiate', () => this.#connection.negotiate());
     local.on('error', (error) => this.emit('error', error));
   }
 
@@ -261,7 +262,9 @@ export class Room extends Emitter<RoomEvents> {
 
   #reportsOver(platform: Platform): QualityReports {
     return new QualityReports(platform, {
-      read: () => this.#read(this.#measured),
+      // Of two sessions at once nobody could tell what belongs to which.
+      read: () =>
+        this.#connection.overlaps ? Promise.resolve(undefined) : this.#read(this.#measured),
       clock: () => this.#connection.clock,
       send: (report) => this.#connection.session?.send({ type: 'quality.report', ...report }),
     });

@@ -1,13 +1,14 @@
 import { Emitter } from './emitter.ts';
+import type { Feed } from './feed.ts';
 import { Participant, type RemoteTrack } from './participant.ts';
 import type { TransceiverLike } from './platform.ts';
 import type {
   LeaveReason,
   ParticipantView,
   Presence,
-  ReceivedTrack,
   ServerEvent,
   SpeakerLevel,
+  TrackSource,
 } from './protocol.ts';
 
 /** What changes among the participants. */
@@ -18,7 +19,10 @@ export interface RosterEvents {
   presenceChanged: Participant;
   trackPublished: { participant: Participant; track: RemoteTrack };
   trackUnpublished: { participant: Participant; track: RemoteTrack };
-  /** A track can be played. */
+  /**
+   * A track can be played, or comes from elsewhere than before. When a later track of the same source
+   * takes its place, a track is unsubscribed only after the later one is subscribed.
+   */
   trackSubscribed: {
     participant: Participant;
     track: RemoteTrack;
@@ -47,13 +51,23 @@ export const ROSTER_EVENTS: readonly (keyof RosterEvents)[] = [
   'trackPaused',
 ];
 
+/** Where a track should come from. */
+interface Place {
+  participant: Participant;
+  track: RemoteTrack;
+  line: TransceiverLike | undefined;
+  /** A later track of the same source plays. */
+  replaced: boolean;
+}
+
 /** Who is in the room, what they publish, and which of it comes in. */
 export class Roster extends Emitter<RosterEvents> {
   readonly #participants = new Map<string, Participant>();
   #local: Participant | undefined;
-  /** All that comes in, also of participants that are not known yet. */
-  #received: ReceivedTrack[] = [];
-  #transceivers: () => TransceiverLike[] = () => [];
+  /** Brings all that comes in, also of participants that are not known yet. */
+  #feed: Feed | undefined;
+  /** Plays on, track by track, until the one that counts flows. */
+  #former: Feed | undefined;
   #speakers: Participant[] = [];
 
   /** The others, in order of joining. */
@@ -113,16 +127,32 @@ export class Roster extends Emitter<RosterEvents> {
     }
   }
 
-  /** All tracks that come in now, and where to find their m-lines. */
-  receive(tracks: ReceivedTrack[], transceivers: () => TransceiverLike[]): void {
-    this.#received = tracks;
-    this.#transceivers = transceivers;
+  /**
+   * Tracks come from this feed from now on. Each of the one before plays on until it flows here, or
+   * that one is dropped.
+   */
+  play(feed: Feed): void {
+    this.#former = this.#feed;
+    this.#feed = feed;
+    this.#match();
+  }
+
+  /** Something is new about what comes in. */
+  refresh(): void {
+    this.#match();
+  }
+
+  /** Nothing comes from a feed any more. */
+  drop(feed: Feed): void {
+    if (this.#feed === feed) this.#feed = undefined;
+    if (this.#former === feed) this.#former = undefined;
     this.#match();
   }
 
   /** Nothing comes in any more, since the peer connection is gone. */
   detachAll(): void {
-    this.receive([], () => []);
+    this.#feed = this.#former = undefined;
+    this.#match();
     this.#speak([]);
     for (const { tracks } of this.#participants.values()) {
       for (const id of tracks.keys()) this.#pause(id, false);
@@ -216,27 +246,61 @@ export class Roster extends Emitter<RosterEvents> {
     this.#detach(participant, track);
     participant.removeTrack(trackId);
     this.emit('trackUnpublished', { participant, track });
+    // Another may have waited to take its place.
+    this.#match();
   }
 
   /** Brings what comes in and what is published together, whichever was heard of first. */
   #match(): void {
-    const byMid = new Map(this.#transceivers().map((one) => [one.mid, one]));
-    const byTrack = new Map(this.#received.map((one) => [one.track_id, byMid.get(one.mid)]));
-    for (const participant of this.#participants.values()) {
-      for (const track of participant.tracks.values()) {
-        if (track.transceiver !== byTrack.get(track.id)) this.#detach(participant, track);
-      }
-    }
+    const places = this.#places();
+    const taken = new Set(places.map(({ line }) => line));
+    const leaves = ({ track, line, replaced }: Place): boolean => {
+      const { transceiver } = track;
+      if (!transceiver || transceiver === line) return false;
+      // It plays until what takes its place does.
+      return taken.has(transceiver) || !(line ?? replaced);
+    };
     // An m-line may pass from one track to another: all leave theirs before any takes one.
-    for (const { participant_id, track_id } of this.#received) {
-      const participant = this.#participants.get(participant_id);
-      const track = participant?.tracks.get(track_id);
-      const transceiver = byTrack.get(track_id);
-      if (!participant || !track || !transceiver || track.transceiver === transceiver) continue;
-      track.attach(transceiver);
-      const mediaStreamTrack = transceiver.receiver.track;
+    for (const place of places) if (leaves(place)) this.#detach(place.participant, place.track);
+    for (const { participant, track, line } of places) {
+      if (!line || track.transceiver === line) continue;
+      if (track.transceiver) this.#pause(track.id, false);
+      track.attach(line);
+      const mediaStreamTrack = line.receiver.track;
       this.emit('trackSubscribed', { participant, track, mediaStreamTrack });
     }
+    for (const { participant, track, replaced } of places) {
+      if (replaced) this.#detach(participant, track);
+    }
+  }
+
+  /** Where each track should come from. */
+  #places(): Place[] {
+    const lines = this.#feed?.lines() ?? new Map<string, TransceiverLike>();
+    const former = this.#former?.lines() ?? new Map<string, TransceiverLike>();
+    const places: Place[] = [];
+    for (const participant of this.#participants.values()) {
+      const own: Place[] = [];
+      const played = new Set<TrackSource>();
+      const tracks = [...participant.tracks.values()];
+      // Who moves to another edge publishes each source twice for a while: the later one stays.
+      for (const [index, track] of [...tracks.entries()].reverse()) {
+        const replaced = played.has(track.source);
+        let line = replaced ? undefined : lines.get(track.id);
+        if (!replaced && line !== track.transceiver) {
+          const before = former.get(track.id);
+          const others = tracks.slice(0, index).filter((one) => one.source === track.source);
+          const plays = ({ id, transceiver }: RemoteTrack): boolean =>
+            transceiver !== undefined && (lines.has(id) || former.has(id));
+          const waits = !line || before !== undefined || others.some(plays);
+          if (waits && !(line && this.#feed?.flows(track.id))) line = before;
+        }
+        if (line) played.add(track.source);
+        own.unshift({ participant, track, line, replaced });
+      }
+      places.push(...own);
+    }
+    return places;
   }
 
   #detach(participant: Participant, track: RemoteTrack): void {

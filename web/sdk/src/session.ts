@@ -1,6 +1,7 @@
 import type { DataChannels } from './data-channels.ts';
 import type { Encryption } from './e2ee/encryption.ts';
 import { EdgeError, type SluiceError } from './errors.ts';
+import { Feed } from './feed.ts';
 import { IceGuard } from './ice-guard.ts';
 import type { JoinClock } from './join-clock.ts';
 import { Link } from './link.ts';
@@ -15,6 +16,7 @@ import type {
   ReceivedTrack,
   ServerEvent,
 } from './protocol.ts';
+import type { Publication } from './publication.ts';
 import type { Roster } from './roster.ts';
 import type { Subscriptions } from './subscriptions.ts';
 
@@ -44,6 +46,15 @@ export interface SessionParts {
   encryption: Encryption | undefined;
 }
 
+/** The most events that are held while the session before is still the one that counts. */
+const HELD_MAX = 512;
+
+/**
+ * Whether a session is `beside` the one that counts, is that one `now`, or came `before` it and only
+ * plays on.
+ */
+type Standing = 'beside' | 'now' | 'before';
+
 /** One stay at one edge: a signalling link and a peer connection that belong together. */
 export class Session {
   readonly #platform: Platform;
@@ -57,17 +68,26 @@ export class Session {
   readonly #peer: PeerLike;
   readonly #negotiator: Negotiator;
   readonly #guard: IceGuard;
+  readonly #feed: Feed;
+  readonly #say = (message: ClientMessage): void => this.#link.send(message);
   readonly #stopListening: (() => void)[] = [];
   #published: PublishedTrack[] = [];
+  #publication: Publication | undefined;
+  #closeData: () => void = () => {};
+  #standing: Standing;
+  /** What happened in the room while the session is `beside` another. */
+  #held: ServerEvent[] = [];
   #linked = false;
   #answered = false;
   #closed = false;
 
+  /** A session that is `beside` another takes part in nothing but media until `takeOver`. */
   constructor(
     platform: Platform,
     admission: Admission,
     parts: SessionParts,
     clock: JoinClock,
+    beside: boolean,
     port: SessionPort,
   ) {
     const { local, roster, subscriptions, data, encryption } = parts;
@@ -85,10 +105,12 @@ export class Session {
       rtcpMuxPolicy: 'require',
       ...encryption?.configuration,
     });
-    encryption?.begin(admission.participant_id);
+    this.#standing = beside ? 'beside' : 'now';
+    this.#feed = new Feed(platform, this.#peer, () => this.#refresh());
+    encryption?.begin(admission.participant_id, beside);
     this.#negotiator = new Negotiator(this.#peer, {
-      send: (message) => this.#link.send(message),
-      published: () => local.published(),
+      send: this.#say,
+      published: () => this.#publication?.published() ?? [],
       onPublished: (tracks) => this.#onPublished(tracks),
       onOffered: (tracks) => this.#decrypt(encryption, tracks),
       onReceived: (tracks) => this.#receive(tracks),
@@ -135,20 +157,36 @@ export class Session {
    * @throws EdgeUnreachable, EdgeError, NegotiationFailed
    */
   async enter(endpoints: readonly string[], token: string): Promise<void> {
-    this.#local.bind(this.#peer);
-    this.#data.bind(this.#peer);
+    this.#publication = this.#local.bind(this.#peer);
+    this.#closeData = this.#data.bind(this.#peer);
+    if (this.#standing === 'now') this.#roster.play(this.#feed);
     const offer = await this.#negotiator.firstOffer();
     this.#listen();
     await this.#link.open(endpoints, token, {
       type: 'participant.hello',
       sdp_offer: offer,
-      tracks: this.#local.published(),
+      tracks: this.#publication.published(),
       presence: this.#local.presence,
     });
     this.#clock.mark('signalling_ms');
     this.#linked = true;
-    this.#subscriptions.linkUp((message) => this.#link.send(message));
+    if (this.#standing === 'now') this.#subscriptions.linkUp(this.#say);
     this.#port.onStatus();
+  }
+
+  /** Counts from now on, in place of the session before, which has been told to `stepBack`. */
+  takeOver(): void {
+    this.#standing = 'now';
+    this.#roster.play(this.#feed);
+    for (const event of this.#held.splice(0)) this.#roster.handle(event);
+    if (!this.#linked) return;
+    this.#link.send({ type: 'presence.update', ...this.#local.presence });
+    this.#subscriptions.linkUp(this.#say);
+  }
+
+  /** Another session counts from now on; this one's media goes on until it is closed. */
+  stepBack(): void {
+    this.#standing = 'before';
   }
 
   /** Sends a message; while the link is down only what `#linkUp` says again is not lost. */
@@ -167,11 +205,14 @@ export class Session {
     this.#closed = true;
     if (leave) this.#link.send({ type: 'participant.leave' });
     for (const stop of this.#stopListening) stop();
-    this.#subscriptions.linkDown();
-    this.#data.unbind();
+    this.#subscriptions.linkDown(this.#say);
+    this.#closeData();
+    if (this.#publication) this.#local.unbind(this.#publication);
     this.#link.close();
     this.#negotiator.close();
     this.#guard.close();
+    this.#feed.close();
+    this.#roster.drop(this.#feed);
     this.#peer.close();
     this.#linked = false;
   }
@@ -191,7 +232,6 @@ export class Session {
   }
 
   #handle(event: ServerEvent): void {
-    if (this.#roster.handle(event)) return;
     switch (event.type) {
       case 'sfu.answer':
         this.#negotiator.answered(event.sdp_answer, event.tracks);
@@ -200,7 +240,7 @@ export class Session {
         this.#negotiator.offered(event);
         return;
       case 'publish.encodings':
-        void this.#local.setEncodings(event.mid, event.encodings);
+        void this.#publication?.setEncodings(event.mid, event.encodings);
         return;
       case 'room.ended':
         this.#port.onEnded(event.reason);
@@ -213,12 +253,25 @@ export class Session {
         this.#port.onError(new EdgeError(event.code, event.message, event.fatal));
         return;
       default:
+        this.#hear(event);
     }
+  }
+
+  /** Takes an event about the room. */
+  #hear(event: ServerEvent): void {
+    if (this.#standing === 'now') this.#roster.handle(event);
+    if (this.#standing !== 'beside') return;
+    this.#held.push(event);
+    if (this.#held.length > HELD_MAX) this.#port.onLost(undefined);
+  }
+
+  #refresh(): void {
+    if (this.#standing !== 'beside') this.#roster.refresh();
   }
 
   #onPublished(tracks: PublishedTrack[]): void {
     this.#published = tracks;
-    this.#local.described();
+    this.#publication?.described();
     if (this.#answered) return;
     this.#answered = true;
     this.#clock.mark('answered_ms');
@@ -227,7 +280,8 @@ export class Session {
   }
 
   #receive(tracks: ReceivedTrack[]): void {
-    this.#roster.receive(tracks, () => this.#peer.getTransceivers());
+    this.#feed.receive(tracks);
+    this.#refresh();
     const mids = new Set(tracks.map((track) => track.mid));
     for (const { mid, receiver } of this.#peer.getTransceivers()) {
       if (mid !== null && mids.has(mid)) this.#clock.watch(receiver.track);
@@ -245,7 +299,7 @@ export class Session {
 
   #linkDown(): void {
     this.#linked = false;
-    this.#subscriptions.linkDown();
+    this.#subscriptions.linkDown(this.#say);
     this.#negotiator.linkDown();
     this.#port.onStatus();
     this.#port.onAttemptFailed(0);
@@ -253,8 +307,10 @@ export class Session {
 
   #linkUp(): void {
     this.#linked = true;
-    this.#link.send({ type: 'presence.update', ...this.#local.presence });
-    this.#subscriptions.linkUp((message) => this.#link.send(message));
+    if (this.#standing === 'now') {
+      this.#link.send({ type: 'presence.update', ...this.#local.presence });
+      this.#subscriptions.linkUp(this.#say);
+    }
     this.#negotiator.resend();
     this.#negotiator.linkUp();
     this.#port.onStatus();

@@ -66,8 +66,9 @@ export class Subscriptions {
     this.#schedule();
   }
 
-  /** Messages no longer reach the edge. */
-  linkDown(): void {
+  /** Messages no longer reach the edge that `send` leads to. */
+  linkDown(send: (message: ClientMessage) => void): void {
+    if (this.#send !== send) return;
     this.#send = undefined;
     this.#cancel?.();
     this.#cancel = undefined;

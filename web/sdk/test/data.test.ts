@@ -5,6 +5,7 @@ import { FakeDataChannel, FakePeer, FakePlatform, required, settle } from './fak
 
 let platform: FakePlatform;
 let peer: FakePeer;
+let unbind: () => void;
 let received: DataMessage[];
 let unreadable: string[];
 let errors: string[];
@@ -23,7 +24,7 @@ function channels(cipher?: DataCipher): DataChannels {
     onUnreadable: (from) => unreadable.push(from),
     onError: (error) => errors.push(error.problem),
   });
-  data.bind(peer);
+  unbind = data.bind(peer);
   return data;
 }
 
@@ -128,19 +129,51 @@ describe('limits', () => {
 test('messages wait for another peer connection, and end with the room', async () => {
   const data = channels();
   await channel('reliable').open();
-  data.unbind();
+  unbind();
   data.send('later', {});
   peer = new FakePeer();
-  data.bind(peer);
+  unbind = data.bind(peer);
   await channel('reliable').open();
   expect(read(channel('reliable').sent[0])[1]).toBe('later');
-  data.unbind();
+  unbind();
   data.send('never', {});
   data.close();
   peer = new FakePeer();
   data.bind(peer);
   await channel('reliable').open();
   expect(channel('reliable').sent).toEqual([]);
+});
+
+test('another peer connection takes over when its channels are open, and not before', async () => {
+  const data = channels();
+  const old = channel('reliable');
+  await old.open();
+  const endOld = unbind;
+  peer = new FakePeer();
+  data.bind(peer);
+  data.send('first', {});
+  await old.say(frameMessage({ from: 'pt_a' }, new Uint8Array(1)));
+  await channel('reliable').open();
+  data.send('second', {});
+  await old.say(frameMessage({ from: 'pt_a' }, new Uint8Array(1)));
+  await channel('reliable').say(frameMessage({ from: 'pt_b' }, new Uint8Array(1)));
+  endOld();
+  data.send('third', {});
+  expect(old.sent.map((one) => read(one)[1])).toEqual(['first']);
+  expect(channel('reliable').sent.map((one) => read(one)[1])).toEqual(['second', 'third']);
+  expect(received.map(({ from }) => from)).toEqual(['pt_a', 'pt_b']);
+});
+
+test('when the peer connection that took over is gone first, the one before goes on', async () => {
+  const data = channels();
+  const old = channel('reliable');
+  await old.open();
+  peer = new FakePeer();
+  const endNew = data.bind(peer);
+  await channel('reliable').open();
+  endNew();
+  data.send('still here', {});
+  expect(old.sent.map((one) => read(one)[1])).toEqual(['still here']);
 });
 
 describe('encrypted payloads', () => {

@@ -161,6 +161,8 @@ export class FakePeer implements PeerLike {
   /** What was called, in order. */
   readonly calls: string[] = [];
   closed = false;
+  /** What the statistics say of what comes in, by m-line. */
+  readonly inbound = new Map<string, { kind: string; framesDecoded?: number; packetsReceived?: number }>();
   #offers = 0;
 
   addTransceiver(
@@ -226,7 +228,10 @@ export class FakePeer implements PeerLike {
   }
 
   getStats(): Promise<RTCStatsReport> {
-    return Promise.resolve(new Map() as unknown as RTCStatsReport);
+    const entries = [...this.inbound].map(
+      ([mid, counts]) => [mid, { type: 'inbound-rtp', mid, ssrc: 1, ...counts }] as const,
+    );
+    return Promise.resolve(new Map(entries) as unknown as RTCStatsReport);
   }
 
   close(): void {

@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { MediaError, NotAllowed } from '../src/errors.ts';
 import { LocalMedia } from '../src/local-media.ts';
-import { FakePeer, FakePlatform, required } from './fakes.ts';
+import type { Publication } from '../src/publication.ts';
+import { FakePeer, FakePlatform, required, settle } from './fakes.ts';
 
 class FakeTrack {
   enabled = true;
@@ -28,6 +29,7 @@ class FakeTrack {
 let platform: FakePlatform;
 let media: LocalMedia;
 let peer: FakePeer;
+let sent: Publication;
 /** What was asked of `getUserMedia`, and what it gave. */
 let asked: MediaStreamConstraints[];
 let given: FakeTrack[];
@@ -54,13 +56,13 @@ beforeEach(() => {
   platform.displayMedia = () => Promise.resolve(stream(new FakeTrack('video')));
   media = new LocalMedia(platform);
   peer = new FakePeer();
-  media.bind(peer);
+  sent = media.bind(peer);
   media.on('changed', (source) => told.push(source));
   media.on('negotiate', () => told.push('negotiate'));
 });
 
 test('there are two m-lines without any device', () => {
-  expect(media.published()).toEqual([
+  expect(sent.published()).toEqual([
     { mid: '0', source: 'microphone' },
     { mid: '1', source: 'camera' },
   ]);
@@ -112,8 +114,7 @@ test('a device that is unplugged is off, and said to be', async () => {
   media.on('error', (error) => errors.push(error.problem));
   await media.set('camera', true);
   required(given[0]).onended?.();
-  await Promise.resolve();
-  await Promise.resolve();
+  await settle();
   expect(media.isOn('camera')).toBe(false);
   expect(errors).toEqual(['missing']);
 });
@@ -121,12 +122,12 @@ test('a device that is unplugged is off, and said to be', async () => {
 describe('a shared screen', () => {
   test('has an m-line of its own, which the next share reuses', async () => {
     await media.shareScreen(true, 'speaker');
-    expect(media.published()).toContainEqual({ mid: '2', source: 'screen' });
+    expect(sent.published()).toContainEqual({ mid: '2', source: 'screen' });
     expect(media.presence.screen_sharing).toBe(true);
     await media.shareScreen(false, 'speaker');
-    expect(media.published()).toHaveLength(2);
+    expect(sent.published()).toHaveLength(2);
     await media.shareScreen(true, 'speaker');
-    expect(media.published()).toContainEqual({ mid: '2', source: 'screen' });
+    expect(sent.published()).toContainEqual({ mid: '2', source: 'screen' });
     expect(told.filter((one) => one === 'negotiate')).toHaveLength(3);
   });
 
@@ -146,7 +147,7 @@ describe('a shared screen', () => {
   test('goes on over another peer connection', async () => {
     await media.set('microphone', true);
     await media.shareScreen(true, 'speaker');
-    media.bind(new FakePeer());
-    expect(media.published().map((one) => one.source)).toEqual(['microphone', 'camera', 'screen']);
+    const other = media.bind(new FakePeer());
+    expect(other.published().map((one) => one.source)).toEqual(['microphone', 'camera', 'screen']);
   });
 });

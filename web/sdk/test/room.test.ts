@@ -227,21 +227,94 @@ describe('media that breaks', () => {
   });
 });
 
-test('an edge that goes away sends the client to the next', async () => {
-  const room = await join();
-  await platform.lastSocket.say({ type: 'session.moved', seq: 3, candidates: ['ws://mumbai'] });
-  expect(platform.lastSocket.url).toBe('ws://mumbai');
-  await letIn('pt_a');
-  expect(room.state).toBe('connected');
-  expect(required(platform.peers[0]).closed).toBe(true);
-});
+describe('an edge that goes away', () => {
+  const moved = (...candidates: string[]): Promise<void> =>
+    required(platform.sockets[0]).say({ type: 'session.moved', seq: 3, candidates });
 
-test('an edge that names no other sends the client to the next of its admission', async () => {
-  const room = await join();
-  await platform.lastSocket.say({ type: 'session.moved', seq: 3, candidates: [] });
-  expect(platform.lastSocket.url).toBe('ws://frankfurt');
-  await letIn('pt_a');
-  expect(room.state).toBe('connected');
+  test('sends the client to the next, and plays on until everybody has gone over', async () => {
+    const room = await join();
+    const states: string[] = [];
+    room.on('connectionState', (state) => states.push(state));
+    const [socket, peer] = [platform.lastSocket, platform.lastPeer];
+    await moved('ws://mumbai');
+    expect(platform.lastSocket.url).toBe('ws://mumbai');
+    expect(room.participants.size).toBe(1);
+    await letIn('pt_a', 'pt_b');
+    expect([...room.participants.keys()]).toEqual(['pt_a', 'pt_b']);
+    await platform.advance(2_999);
+    expect([peer.closed, socket.closed]).toEqual([false, false]);
+    await platform.advance(1);
+    expect([peer.closed, socket.closed]).toEqual([true, true]);
+    expect(socket.types().at(-1)).toBe('participant.leave');
+    expect(platform.lastPeer.closed).toBe(false);
+    expect(states).toEqual([]);
+  });
+
+  test('and names no other sends the client to the next of its admission', async () => {
+    const room = await join();
+    await moved();
+    expect(platform.lastSocket.url).toBe('ws://frankfurt');
+    await letIn('pt_a');
+    expect(room.state).toBe('connected');
+  });
+
+  test('serves on while the next lets no media through', async () => {
+    const room = await join();
+    const peer = platform.lastPeer;
+    await moved('ws://mumbai');
+    await platform.lastSocket.open();
+    await platform.lastSocket.say(snapshot([view('pt_c')]));
+    await platform.advance(10_000);
+    expect(platform.sockets[1]?.types().at(-1)).toBe('participant.leave');
+    expect([...room.participants.keys()]).toEqual(['pt_a']);
+    await platform.sockets[0]?.say({ type: 'room.participant_joined', seq: 4, participant: view('pt_d') });
+    expect([...room.participants.keys()]).toEqual(['pt_a', 'pt_d']);
+    expect([room.state, peer.closed]).toEqual(['connected', false]);
+    await letIn('pt_a');
+    expect(platform.sockets.length).toBeGreaterThan(2);
+    expect(room.state).toBe('connected');
+  });
+
+  test('is not heard any more once the next is there', async () => {
+    const room = await join();
+    await moved('ws://mumbai');
+    await letIn('pt_a');
+    const old = required(platform.sockets[0]);
+    await old.say({ type: 'room.participant_left', seq: 4, participant_id: 'pt_a', reason: 'left' });
+    await old.say({ type: 'room.ended', seq: 5, reason: 'removed' });
+    expect(room.state).toBe('connected');
+    expect([...room.participants.keys()]).toEqual(['pt_a']);
+  });
+
+  test('and dies meanwhile means joining anew', async () => {
+    const room = await join();
+    await moved('ws://mumbai');
+    await required(platform.sockets[0]).say({ type: 'error', code: 'resume_expired', message: 'gone', fatal: true });
+    expect(room.state).toBe('reconnecting');
+    await letIn('pt_a');
+    expect(room.state).toBe('connected');
+  });
+
+  test('and puts the client out before it is elsewhere means joining anew', async () => {
+    const room = await join();
+    await moved('ws://mumbai');
+    await required(platform.sockets[0]).say({ type: 'room.ended', seq: 4, reason: 'removed' });
+    expect(room.state).toBe('reconnecting');
+    await letIn('pt_a');
+    expect(room.state).toBe('connected');
+  });
+
+  test('is left together with the next', async () => {
+    const room = await join();
+    await moved('ws://mumbai');
+    await letIn('pt_a');
+    room.leave();
+    expect(platform.sockets.map((one) => one.types().at(-1))).toEqual([
+      'participant.leave',
+      'participant.leave',
+    ]);
+    expect(platform.peers.every((peer) => peer.closed)).toBe(true);
+  });
 });
 
 test('the end of the meeting ends the room', async () => {

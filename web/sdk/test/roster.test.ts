@@ -1,17 +1,23 @@
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { Feed } from '../src/feed.ts';
 import type { ReceivedTrack, TrackInfo } from '../src/protocol.ts';
 import { Roster } from '../src/roster.ts';
-import { FakePeer, required, snapshot, view } from './fakes.ts';
+import { FakePeer, FakePlatform, required, snapshot, view } from './fakes.ts';
 
 const CAMERA: TrackInfo = { track_id: 'tr_1', kind: 'video', source: 'camera' };
 
 let roster: Roster;
+let platform: FakePlatform;
 let peer: FakePeer;
+let feed: Feed;
 let told: string[];
 
 beforeEach(() => {
   roster = new Roster();
+  platform = new FakePlatform();
   peer = new FakePeer();
+  feed = new Feed(platform, peer, () => roster.refresh());
+  roster.play(feed);
   told = [];
   roster.on('participantJoined', ({ id }) => told.push(`joined ${id}`));
   roster.on('participantLeft', ({ participant }) => told.push(`left ${participant.id}`));
@@ -28,7 +34,14 @@ function received(trackId: string, mid: string, participant = 'pt_a'): ReceivedT
 }
 
 function receive(...tracks: ReceivedTrack[]): void {
-  roster.receive(tracks, () => peer.getTransceivers());
+  feed.receive(tracks);
+  roster.refresh();
+}
+
+/** So many pictures have been decoded of what comes over an m-line. */
+async function decode(of: FakePeer, mid: string, frames: number): Promise<void> {
+  of.inbound.set(mid, { kind: 'video', framesDecoded: frames });
+  await platform.advance(100);
 }
 
 test('media that comes before its participant is matched when that is heard of', () => {
@@ -151,4 +164,84 @@ test('a picture that the network cannot carry is paused until it can', () => {
   say('paused_by_bandwidth');
   roster.detachAll();
   expect(paused).toEqual([true, false, true, false]);
+});
+
+describe('somebody who moves to another edge', () => {
+  const NEW = { ...CAMERA, track_id: 'tr_2' };
+
+  /** Its camera plays, and comes a second time from its new edge. */
+  function moves(): void {
+    peer.receive('5');
+    peer.receive('6');
+    roster.handle(snapshot([view('pt_a', { tracks: [CAMERA] })]));
+    receive(received('tr_1', '5'));
+    const again = view('pt_a', { edge: 'tokyo-1', region: 'tokyo', tracks: [CAMERA, NEW] });
+    roster.handle({ type: 'room.participant_joined', participant: again });
+    told.length = 0;
+    receive(received('tr_1', '5'), received('tr_2', '6'));
+  }
+
+  test('is the same participant, elsewhere', () => {
+    moves();
+    const { region, edge } = required(roster.participants.get('pt_a'));
+    expect([region, edge]).toEqual(['tokyo', 'tokyo-1']);
+  });
+
+  test('is seen from the old edge until a picture came from the new', async () => {
+    moves();
+    await decode(peer, '6', 0);
+    expect(told).toEqual([]);
+    await decode(peer, '6', 1);
+    expect(told).toEqual(['subscribed tr_2 media-6', 'unsubscribed tr_1']);
+    roster.handle({ type: 'room.track_unpublished', participant_id: 'pt_a', track_id: 'tr_1' });
+    expect(told.slice(2)).toEqual(['unpublished tr_1']);
+  });
+
+  test('is not waited for when the old edge has nothing more', () => {
+    moves();
+    roster.handle({ type: 'room.track_unpublished', participant_id: 'pt_a', track_id: 'tr_1' });
+    expect(told).toEqual(['unsubscribed tr_1', 'unpublished tr_1', 'subscribed tr_2 media-6']);
+  });
+});
+
+describe('another peer connection that takes over', () => {
+  const next = (): { other: FakePeer; late: Feed } => {
+    const other = new FakePeer();
+    const late = new Feed(platform, other, () => roster.refresh());
+    return { other, late };
+  };
+
+  test('plays each track once that flows, and the former until then', async () => {
+    roster.handle(snapshot([view('pt_a', { tracks: [CAMERA] })]));
+    peer.receive('5');
+    receive(received('tr_1', '5'));
+    told.length = 0;
+    const { other, late } = next();
+    roster.play(late);
+    other.receive('s0');
+    late.receive([received('tr_1', 's0')]);
+    roster.refresh();
+    await decode(other, 's0', 0);
+    expect(told).toEqual([]);
+    await decode(other, 's0', 1);
+    expect(told).toEqual(['subscribed tr_1 media-s0']);
+    roster.drop(feed);
+    expect(told).toHaveLength(1);
+  });
+
+  test('plays what never flowed when the former ends, and lets go of what does not come', () => {
+    const other_track = { ...CAMERA, track_id: 'tr_2' };
+    roster.handle(snapshot([view('pt_a', { tracks: [CAMERA] }), view('pt_b', { tracks: [other_track] })]));
+    peer.receive('5');
+    peer.receive('6');
+    receive(received('tr_1', '5'), received('tr_2', '6', 'pt_b'));
+    told.length = 0;
+    const { other, late } = next();
+    other.receive('s0');
+    late.receive([received('tr_1', 's0')]);
+    roster.play(late);
+    expect(told).toEqual([]);
+    roster.drop(feed);
+    expect(told).toEqual(['unsubscribed tr_2', 'subscribed tr_1 media-s0']);
+  });
 });

@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest';
+import { Feed } from '../src/feed.ts';
 import { Roster } from '../src/roster.ts';
 import { StatsReader, quality, type TrackStats } from '../src/stats.ts';
 import { sumTracks } from '../src/stats-sums.ts';
-import { FakePeer, snapshot, view } from './fakes.ts';
+import { FakePeer, FakePlatform, snapshot, view } from './fakes.ts';
 
 type Entry = Record<string, unknown> & { id: string };
 
@@ -34,7 +35,9 @@ function someoneReceived(): Roster {
   peer.receive('5');
   const track = { track_id: 'tr_1', kind: 'video', source: 'camera' } as const;
   roster.handle(snapshot([view('pt_a', { tracks: [track], path: ['mumbai', 'paris'] })]));
-  roster.receive([{ ...track, mid: '5', participant_id: 'pt_a' }], () => peer.getTransceivers());
+  const feed = new Feed(new FakePlatform(), peer, () => {});
+  feed.receive([{ ...track, mid: '5', participant_id: 'pt_a' }]);
+  roster.play(feed);
   return roster;
 }
 

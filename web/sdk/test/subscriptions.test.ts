@@ -53,7 +53,7 @@ test('every wish is said to another edge, and none of a track that is gone', asy
   subscriptions.set('tr_2', { subscribed: false });
   subscriptions.set('tr_3', { height: 90 });
   await settle();
-  subscriptions.linkDown();
+  subscriptions.linkDown(send);
   subscriptions.set('tr_1', undefined);
   subscriptions.forget('tr_3');
   await platform.advance(500);

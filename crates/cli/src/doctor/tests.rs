@@ -1,6 +1,9 @@
 //! The checks against real sockets on loopback: a mesh endpoint for the coordinator and a peer, a
 //! small HTTP server, a name server, and coturn where it is installed.
 
+#[path = "../../../../tests/support/ports.rs"]
+#[expect(unreachable_pub, reason = "elsewhere it is part of a library")]
+mod ports;
 mod services;
 
 use std::net::{Ipv4Addr, UdpSocket};
@@ -11,6 +14,7 @@ use sluice_types::mesh::{backbone, control};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+use self::ports::{free_port, loopback};
 use super::report::Finding;
 use super::*;
 
@@ -27,12 +31,6 @@ fn edge(name: &str) -> Identity {
     Identity::Edge(name.parse().expect("an edge"))
 }
 
-/// A port that nobody has: UDP and TCP ones are told apart by the kernel.
-fn free_port() -> u16 {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    socket.local_addr().expect("bound").port()
-}
-
 impl Hospital {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
@@ -41,18 +39,17 @@ impl Hospital {
         ca.issue(&edge("paris-1"), 90 * DAY)
             .and_then(|issued| issued.save(&mesh_dir))
             .expect("a certificate");
-        let loopback = Ipv4Addr::LOCALHOST.into();
         let settings = EdgeSettings {
             edge: Some("paris-1".parse().expect("an edge")),
             region: Some("paris".parse().expect("a region")),
             coordinator: Some(vec!["127.0.0.1:9".to_owned()]),
             mesh_dir: Some(mesh_dir),
-            http_listen: Some(SocketAddr::new(loopback, free_port())),
-            media_listen: Some(loopback),
+            http_listen: Some(loopback(free_port())),
+            media_listen: Some(Ipv4Addr::LOCALHOST.into()),
             media_port: Some(free_port()),
             workers: Some(1),
             ice_tcp_port: Some(free_port()),
-            backbone_listen: Some(SocketAddr::new(loopback, free_port())),
+            backbone_listen: Some(loopback(free_port())),
             backbone_endpoint: Some("127.0.0.1:7409".to_owned()),
             sfu_endpoint: Some("http://127.0.0.1:9".to_owned()),
             ..EdgeSettings::default()

@@ -69,7 +69,7 @@ fn explain_foreign(
     shared: &Shared,
     id: &MeetingId,
 ) -> Option<Vec<(EdgeId, Bitrate, Vec<Explanation>)>> {
-    let settings = shared.store.meeting(id).ok()??.settings;
+    let settings = shared.store().meeting(id).ok()??.settings;
     let registry = shared.registry();
     let outlook = registry.outlooks(&BTreeSet::from([id.clone()])).pop()?;
     let (topology, mesh) = (registry.topology(), registry.mesh());

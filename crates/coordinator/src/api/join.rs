@@ -23,6 +23,7 @@ use super::meetings::{blocking, random};
 use super::problem::{Problem, field};
 use super::waiting;
 use crate::feed::Happening;
+use crate::places;
 use crate::registry::{Forbidden, Word, residency};
 use crate::state::{Shared, wall_ms};
 use crate::store::StoredMeeting;
@@ -280,7 +281,7 @@ async fn admit(
         };
     }
     trace.step("admission");
-    let seated = seat(shared, &meeting, asked);
+    let seated = seat(shared, &meeting, asked).await;
     trace.step("edge_pick");
     let edges = seated?;
     shared.tenants.admit(&id, &meeting.tenant);
@@ -314,10 +315,38 @@ fn bear(shared: &Shared, tenant: &str, asked: &Asked) -> Result<(), Problem> {
     })
 }
 
-/// Takes a seat at the best edge; gives it and the next best. Others who join at the same time are
-/// held up for as long, so that each sees where the one before was sent: a room's participants of a
-/// region share an edge until it is full.
-fn seat(shared: &Shared, meeting: &StoredMeeting, asked: &Asked) -> Result<Vec<EdgeId>, Problem> {
+/// Takes a seat at the best edge; gives it and the next best.
+async fn seat(
+    shared: &Shared,
+    meeting: &StoredMeeting,
+    asked: &Asked,
+) -> Result<Vec<EdgeId>, Problem> {
+    let max = meeting.settings.max_participants;
+    loop {
+        if let Some(edges) = try_seat(shared, meeting, asked)? {
+            return Ok(edges);
+        }
+        if !places::reserve(shared, &meeting.id, max).await? {
+            return Err(full(max));
+        }
+    }
+}
+
+fn full(max: u32) -> Problem {
+    Problem::conflict(
+        "meeting-full",
+        format!("all {max} places of the meeting are taken"),
+    )
+}
+
+/// As [`seat`]; none when no place is reserved. Others who join at the same time are held up for as
+/// long, so that each sees where the one before was sent: a room's participants of a region share an edge
+/// until it is full.
+fn try_seat(
+    shared: &Shared,
+    meeting: &StoredMeeting,
+    asked: &Asked,
+) -> Result<Option<Vec<EdgeId>>, Problem> {
     let found = position(shared, asked.from, &asked.headers, &asked.query);
     let now = shared.now();
     let mut registry = shared.registry();
@@ -334,19 +363,19 @@ fn seat(shared: &Shared, meeting: &StoredMeeting, asked: &Asked) -> Result<Vec<E
     let (candidates, forbidden) = registry.allowed(&meeting.id, candidates, &residency);
     let mut edges = rank_within(&candidates, &preference, &residency);
     edges.truncate(most);
-    let full = !candidates.is_empty();
-    let first = edges.first().ok_or_else(|| match full {
+    let crowded = !candidates.is_empty();
+    let first = edges.first().ok_or_else(|| match crowded {
         true => no_edge(),
         false => no_edge_for(&forbidden),
     })?;
     let max = meeting.settings.max_participants;
-    if !registry.take_seat(now, &meeting.id, first, max) {
-        return Err(Problem::conflict(
-            "meeting-full",
-            format!("all {max} places of the meeting are taken"),
-        ));
+    if !shared.places.take(&meeting.id) {
+        return Ok(None);
     }
-    Ok(edges)
+    if !registry.take_seat(now, &meeting.id, first, max) {
+        return Err(full(max));
+    }
+    Ok(Some(edges))
 }
 
 fn no_edge_for(forbidden: &[Forbidden]) -> Problem {

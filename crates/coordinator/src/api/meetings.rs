@@ -39,7 +39,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     shared: &Shared,
     call: impl FnOnce(&dyn crate::store::Store) -> Result<T, crate::store::StoreError> + Send + 'static,
 ) -> Result<T, Problem> {
-    let store = shared.store.clone();
+    let store = shared.store().clone();
     tokio::task::spawn_blocking(move || call(&*store))
         .await
         .map_err(|error| Problem::internal(&error))?

@@ -234,7 +234,7 @@ fn count(shared: &Shared, lasted: Duration) {
     };
     let unknown = shared.tenants.usage().unknown(&rooms);
     for room in unknown {
-        match shared.store.meeting(&room) {
+        match shared.store().meeting(&room) {
             Ok(Some(meeting)) => shared.tenants.usage().learn(room, meeting.tenant),
             // An edge made it up, or the meeting is gone: nobody's.
             Ok(None) => {}

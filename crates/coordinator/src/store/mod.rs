@@ -73,6 +73,18 @@ pub struct StoredWaiting {
     pub admitted: Option<bool>,
 }
 
+/// Places of a meeting that a coordinator wants to give away by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlacesWanted {
+    /// How many it has given to people who are on their way, as far as others can know: these stay its
+    /// own.
+    pub held: u32,
+    /// How many nobody has, by what it knows of the people in the meeting and of those that it let in.
+    pub free: u32,
+    /// The most that it wants of these.
+    pub wanted: u32,
+}
+
 /// What is new in a store that several share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -257,6 +269,14 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When they cannot be read.
     fn waiting(&self) -> Result<Vec<StoredWaiting>, StoreError>;
+
+    /// Reserves places of a meeting for this coordinator, beside those that it holds: as many as it
+    /// wants of the free ones that no other has reserved. Those that it had before and does not hold are
+    /// given back. What is reserved lasts a minute at least, and not much longer than this process.
+    ///
+    /// # Errors
+    /// When it can be neither read nor written.
+    fn reserve_places(&self, room: &MeetingId, wanted: PlacesWanted) -> Result<u32, StoreError>;
 
     /// Lets another lead at once, because this process is about to end.
     fn resign(&self);

@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::etcd::Etcd;
-use crate::support::{SECRET, free_port, token, write_topology};
+use crate::support::{SECRET, free_address, token, write_topology};
 
 /// How long anything may take: leases end, members elect, edges dial again with backoff.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -93,7 +93,7 @@ impl Cluster {
             work,
         };
         for index in 0..3 {
-            let (http, control) = (free_port(), free_port());
+            let (http, control) = (free_address(), free_address());
             let settings = cluster
                 .work
                 .path()

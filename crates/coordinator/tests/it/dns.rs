@@ -1,6 +1,6 @@
 //! Edges that are given by name, asked of a real name server.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use sluice_types::mesh::control::CoordinatorMessage;
 use tokio::time::timeout;
 
+use crate::ports::{free_port, loopback};
 use crate::support::{FakeEdge, TestCoordinator};
 
 /// Longer than a record's time to live, and than the shortest time between two questions.
@@ -22,9 +23,7 @@ struct NameServer {
 
 impl NameServer {
     fn start(dir: &Path, hosts: &str) -> Self {
-        let free = UdpSocket::bind("127.0.0.1:0").expect("a free port");
-        let address = free.local_addr().expect("bound");
-        drop(free);
+        let address = loopback(free_port());
         let file = dir.join("hosts");
         std::fs::write(&file, hosts).expect("written");
         let process = Command::new("dnsmasq")

@@ -1,11 +1,12 @@
 //! Real members of etcd on loopback.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use sluice_coordinator::store::{EtcdSettings, EtcdStore};
 use tokio::time::{sleep, timeout};
+
+use crate::ports::free_port;
 
 /// How long members may take to agree on a leader.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -17,21 +18,11 @@ pub(crate) struct Etcd {
     _work: tempfile::TempDir,
 }
 
-fn free_ports(count: usize) -> Vec<u16> {
-    // All are held at once, so that none is given twice.
-    let held: Vec<_> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
-        .collect();
-    held.iter()
-        .map(|held| held.local_addr().expect("bound").port())
-        .collect()
-}
-
 impl Etcd {
     /// Starts so many members, and waits until they answer.
     pub(crate) async fn start(count: usize) -> Self {
         let work = tempfile::tempdir().expect("a directory");
-        let ports = free_ports(2 * count);
+        let ports: Vec<_> = (0..2 * count).map(|_| free_port()).collect();
         let url = |index: usize| format!("http://127.0.0.1:{}", ports[index]);
         let cluster: Vec<_> = (0..count)
             .map(|member| format!("m{member}={}", url(count + member)))

@@ -7,6 +7,10 @@ mod edges;
 mod etcd;
 mod join;
 mod meetings;
+mod places;
+#[path = "../../../../tests/support/ports.rs"]
+#[expect(unreachable_pub, reason = "elsewhere it is part of a library")]
+mod ports;
 mod quality;
 mod quotas;
 mod residency;

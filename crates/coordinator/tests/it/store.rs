@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sluice_coordinator::store::{
-    Change, EtcdStore, RedbStore, Store, StoreError, StoredMeeting, StoredTopology, StoredWaiting,
-    TOPOLOGIES_MAX,
+    Change, EtcdStore, PlacesWanted, RedbStore, Store, StoreError, StoredMeeting, StoredTopology,
+    StoredWaiting, TOPOLOGIES_MAX,
 };
 use sluice_types::ids::{Epoch, Invite, MeetingId, ParticipantId, Term};
 use sluice_types::mesh::control::{RelayTree, RoomPlan};
@@ -376,4 +376,58 @@ async fn etcd_that_does_not_answer_is_said_to_be_so() {
     let opened = timeout(PATIENCE, EtcdStore::open(&settings, "one".to_owned())).await;
     let error = opened.expect("in time").err().expect("refused");
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
+}
+
+const fn places(held: u32, free: u32, wanted: u32) -> PlacesWanted {
+    PlacesWanted { held, free, wanted }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_places_are_reserved_than_are_free() {
+    on_both(|store, _| {
+        let room = meeting(1, "t", 1).id;
+        let reserve = |wanted| store.reserve_places(&room, wanted).expect("reserved");
+        assert_eq!(reserve(places(0, 10, 4)), 4);
+        assert_eq!(reserve(places(4, 6, 8)), 6, "its own are no hindrance");
+        assert_eq!(reserve(places(10, 0, 1)), 0);
+        assert_eq!(reserve(places(0, 0, 0)), 0, "all go back");
+        assert_eq!(reserve(places(0, 10, 10)), 10);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_has_reserved_another_does_not_get() {
+    let etcd = Etcd::start(1).await;
+    let (one, other) = (open(&etcd, "one").await, open(&etcd, "other").await);
+    let (small, large) = (meeting(1, "t", 1).id, meeting(2, "t", 1).id);
+    let reserve = async |store: &Arc<dyn Store>, room: &MeetingId, wanted: PlacesWanted| {
+        let room = room.clone();
+        blocking(store, move |store| store.reserve_places(&room, wanted))
+            .await
+            .expect("reserved")
+    };
+    assert_eq!(reserve(&one, &small, places(0, 10, 7)).await, 7);
+    assert_eq!(reserve(&other, &small, places(0, 10, 7)).await, 3);
+    assert_eq!(
+        reserve(&other, &large, places(0, 10, 7)).await,
+        7,
+        "another meeting"
+    );
+    // Four of the seven have come, and are counted by both now; the rest goes back.
+    assert_eq!(reserve(&one, &small, places(0, 0, 0)).await, 0);
+    assert_eq!(reserve(&other, &small, places(3, 3, 9)).await, 3);
+
+    // Both at once, again and again: never more than there are.
+    let racing = |store: Arc<dyn Store>| async move {
+        let room = meeting(3, "t", 1).id;
+        let mut got = 0;
+        for _ in 0..20 {
+            let free = 30 - got;
+            got += reserve(&store, &room, places(got, free, 1)).await;
+        }
+        got
+    };
+    let (a, b) = tokio::join!(racing(one.clone()), racing(other.clone()));
+    assert_eq!(a + b, 30);
 }

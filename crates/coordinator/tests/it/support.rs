@@ -1,6 +1,6 @@
 //! A coordinator in this process, and edges that speak the control protocol by hand.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ use sluice_types::room::LeaveReason;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+use crate::ports::{free_port, loopback};
 
 /// How long anything may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -73,9 +75,9 @@ pub(crate) struct TestCoordinator {
     work: tempfile::TempDir,
 }
 
-pub(crate) fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound")
+/// See [`ports::free_port`](crate::ports::free_port).
+pub(crate) fn free_address() -> SocketAddr {
+    loopback(free_port())
 }
 
 pub(crate) fn write_topology(dir: &Path, lines: &str) {
@@ -127,8 +129,8 @@ impl TestCoordinator {
         let key = |text: String| text.parse().expect("a key");
         let mut settings = CoordinatorSettings {
             topology: Some(work.path().to_owned()),
-            http_listen: Some(free_port()),
-            control_listen: Some(free_port()),
+            http_listen: Some(free_address()),
+            control_listen: Some(free_address()),
             mesh_dir: Some(mesh_dir),
             store: Some(work.path().join("store.redb")),
             geoip: Some(vec![geoip]),

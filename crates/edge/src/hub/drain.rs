@@ -1,7 +1,6 @@
 //! The edge's own end.
 
 use sluice_types::room::LeaveReason;
-use sluice_types::signal::ServerEvent;
 
 use super::Hub;
 
@@ -15,10 +14,7 @@ impl Hub {
         for (id, state) in &mut self.rooms {
             let all: Vec<_> = state.members.keys().cloned().collect();
             for participant in all {
-                let candidates = Vec::new();
-                state
-                    .room
-                    .tell(&participant, ServerEvent::Moved { candidates });
+                state.room.send_away(&participant, Vec::new());
             }
             self.touched.insert(id.clone());
         }

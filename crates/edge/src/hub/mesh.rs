@@ -144,8 +144,9 @@ impl Hub {
                 upserts,
                 left,
             } => {
+                let now = self.now();
                 let state = self.room(&room);
-                state.room.roster_changed(&root, path, upserts, left);
+                state.room.roster_changed(now, &root, path, upserts, left);
                 self.touched.insert(room);
             }
             Output::OpenTrack { room, owner, track } => {

@@ -191,7 +191,10 @@ impl Hub {
         let Some(state) = self.rooms.get(room) else {
             return;
         };
-        let present = state.room.locals().map(|record| {
+        let here = state.room.locals();
+        // Who has moved on is told of by the edge where it is now.
+        let here = here.filter(|record| !state.room.has_moved_on(&record.participant_id));
+        let present = here.map(|record| {
             AttendanceChange::Joined(Attendee {
                 participant: record.participant_id.clone(),
                 name: record.name.clone(),

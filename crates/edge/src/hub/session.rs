@@ -195,6 +195,7 @@ impl Hub {
         let resume_digest = digest(&resume_token);
         self.sessions
             .insert(resume_digest, (id.clone(), participant.clone()));
+        let now = self.now();
         let state = self.room(id);
         state.members.insert(
             participant.clone(),
@@ -207,11 +208,11 @@ impl Hub {
                 measured: Measured::answered(since, trace),
             },
         );
-        let now = SystemTime::now()
+        let wall = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        let at_ms = now.as_millis() as u64;
-        state.room.join(Joining {
+        let at_ms = wall.as_millis() as u64;
+        let joining = Joining {
             participant: participant.clone(),
             name: claims.name.clone(),
             role: claims.role,
@@ -219,7 +220,8 @@ impl Hub {
             presence: hello.presence,
             at_ms,
             resume_token: resume_token.clone(),
-        });
+        };
+        state.room.join(now, joining);
         self.touched.insert(id.clone());
         let attendee = Attendee {
             participant: participant.clone(),

@@ -39,9 +39,7 @@ impl Hub {
                 fatal: false,
             };
             state.room.tell(&participant, why);
-            let candidates = candidates.to_vec();
-            let moved = ServerEvent::Moved { candidates };
-            state.room.tell(&participant, moved);
+            state.room.send_away(&participant, candidates.to_vec());
         }
         self.touched.insert(room.clone());
         self.vacated.insert(room, Vacated { reason, until });

@@ -1,6 +1,6 @@
 //! An edge on loopback ports of its own, and the coordinator's end of its line.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::ports::{free_port, loopback};
 use crate::token::Signer;
 
 /// How long anything may take before a test fails.
@@ -75,10 +76,7 @@ impl Edge {
             MeshEndpoint::bind(anywhere(), own, &TransportSettings::control(), &[ALPN])
                 .expect("an endpoint");
         let line = coordinator.local_address().expect("bound");
-        // Another process may take the port before the edge does, but none here does.
-        let http = TcpListener::bind(anywhere())
-            .and_then(|reserved| reserved.local_addr())
-            .expect("a port");
+        let http = loopback(free_port());
         let mut settings = EdgeSettings {
             edge: Some(paris()),
             region: Some("paris".parse().expect("a region")),

@@ -7,6 +7,9 @@ mod coordinator;
 mod edge;
 mod floods;
 mod http;
+#[path = "../../../../tests/support/ports.rs"]
+#[expect(unreachable_pub, reason = "elsewhere it is part of a library")]
+mod ports;
 mod resume;
 mod revoked;
 mod room;

@@ -372,6 +372,15 @@ impl Registry {
         self.rooms.get(id).map_or(0, RoomState::participants)
     }
 
+    /// How many were let in and are still on their way.
+    pub fn coming(&mut self, now: Time, id: &MeetingId) -> u32 {
+        let Some(room) = self.rooms.get_mut(id) else {
+            return 0;
+        };
+        room.forget_old(now);
+        room.coming()
+    }
+
     /// Takes a seat for somebody who is about to join at an edge; `false` when all of `max` are
     /// taken.
     pub fn take_seat(&mut self, now: Time, id: &MeetingId, edge: &EdgeId, max: u32) -> bool {

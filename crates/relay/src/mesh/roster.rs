@@ -82,16 +82,17 @@ impl Mesh {
         }
     }
 
-    /// A host here removes a participant of another edge: says so up the tree.
+    /// A host here removes a participant of another edge: says so up the tree. Who moves is at two.
     pub fn remove_participant(&mut self, room: &MeetingId, participant: &ParticipantId) {
-        let root = self.rooms.get(room).and_then(|state| {
-            state
-                .trees
-                .iter()
-                .find(|(_, tree)| tree.roster.contains_key(participant))
-                .map(|(root, _)| root.clone())
-        });
-        if let Some(root) = root {
+        let Some(state) = self.rooms.get(room) else {
+            return;
+        };
+        let trees = state.trees.iter();
+        let roots: Vec<_> = trees
+            .filter(|(root, tree)| **root != self.edge && tree.roster.contains_key(participant))
+            .map(|(root, _)| root.clone())
+            .collect();
+        for root in roots {
             self.pass_removal(room, &root, participant);
         }
     }

@@ -1,26 +1,30 @@
 //! Participants of this edge.
 
-use sluice_types::ids::{ParticipantId, TrackId};
+use sluice_types::ids::ParticipantId;
 use sluice_types::mesh::backbone::Departure;
 use sluice_types::room::{LeaveReason, ParticipantRecord, PresenceChange, TrackInfo};
-use sluice_types::signal::{RESUME_WINDOW_MS, ServerEvent, ServerMessage};
+use sluice_types::signal::{ParticipantView, RESUME_WINDOW_MS, ServerEvent, ServerMessage};
 use sluice_types::units::Time;
 
 use super::{EventLog, Joining, Local, Output, Room, RoomError};
 
 impl Room {
-    /// Somebody joins, in place of itself if it is in already, here or elsewhere.
-    pub fn join(&mut self, joining: Joining) {
+    /// Somebody joins, in place of itself if it is in already. Its stay at another edge is shown until
+    /// that edge ends it, or for [`OVERLAP`](super::OVERLAP).
+    pub fn join(&mut self, now: Time, joining: Joining) {
         let id = joining.participant.clone();
         if self.locals.contains_key(&id) {
             self.leave(&id, LeaveReason::Replaced);
         }
+        let before = self.view(&id);
         // Of two stays the later one counts everywhere, whatever the edges' clocks say.
         let joined_at_ms = match self.stay_elsewhere(&id) {
             Some((earlier_ms, _)) => joining.at_ms.max(earlier_ms + 1),
             None => joining.at_ms,
         };
-        self.leave_elsewhere(&id);
+        if let Some(edge) = self.whereabouts.remove(&id) {
+            self.outlive(now, &id, edge);
+        }
         // The clock tells stays apart even if the room was forgotten meanwhile; it may be set back.
         let version = joining.at_ms.max(self.version + 1);
         self.version = version;
@@ -35,7 +39,6 @@ impl Room {
             presence: joining.presence,
             tracks: Vec::new(),
         };
-        let view = self.local_view(&record);
         self.locals.insert(
             id.clone(),
             Local {
@@ -43,78 +46,47 @@ impl Room {
                 grants: joining.grants,
                 log: EventLog::default(),
                 away: None,
+                sent_away: false,
                 wanted: Vec::new(),
                 wishes: std::collections::BTreeMap::new(),
             },
         );
         let participants = self.others(&id);
+        let you = ParticipantView::new(&record, vec![self.region.clone()]);
         self.tell(
             &id,
             ServerEvent::Snapshot {
                 meeting_id: self.id.clone(),
-                you: view.clone(),
+                you,
                 participants,
                 resume_token: joining.resume_token,
                 resume_window_ms: RESUME_WINDOW_MS,
                 edge: self.edge.clone(),
             },
         );
-        self.tell_others(&id, &ServerEvent::ParticipantJoined { participant: view });
+        self.tell_difference(&id, before, LeaveReason::Replaced);
         self.outputs.push_back(Output::LocalChanged(record));
         self.refresh_wanted();
     }
 
     /// A participant publishes exactly these tracks from now on.
     pub fn publish(&mut self, participant: &ParticipantId, tracks: Vec<TrackInfo>) {
+        let before = self.view(participant);
         let Some(local) = self.locals.get_mut(participant) else {
             return;
         };
         if local.record.tracks == tracks {
             return;
         }
-        let before = std::mem::replace(&mut local.record.tracks, tracks.clone());
+        local.record.tracks = tracks;
         self.changed(participant);
-        self.tell_track_changes(participant, &before, &tracks);
+        self.tell_difference(participant, before, LeaveReason::Left);
         self.refresh_wanted();
-    }
-
-    /// Tells the others which tracks came and went.
-    pub(super) fn tell_track_changes(
-        &mut self,
-        participant: &ParticipantId,
-        before: &[TrackInfo],
-        after: &[TrackInfo],
-    ) {
-        let missing_in =
-            |tracks: &[TrackInfo], id: &TrackId| tracks.iter().all(|track| track.track_id != *id);
-        for track in before
-            .iter()
-            .filter(|track| missing_in(after, &track.track_id))
-        {
-            self.tell_others(
-                participant,
-                &ServerEvent::TrackUnpublished {
-                    participant_id: participant.clone(),
-                    track_id: track.track_id.clone(),
-                },
-            );
-        }
-        for track in after
-            .iter()
-            .filter(|track| missing_in(before, &track.track_id))
-        {
-            self.tell_others(
-                participant,
-                &ServerEvent::TrackPublished {
-                    participant_id: participant.clone(),
-                    track: track.clone(),
-                },
-            );
-        }
     }
 
     /// A participant shows something else of itself. It is told too, so that its own log is whole.
     pub fn change_presence(&mut self, participant: &ParticipantId, change: PresenceChange) {
+        let before = self.view(participant);
         let Some(local) = self.locals.get_mut(participant) else {
             return;
         };
@@ -124,11 +96,11 @@ impl Room {
         }
         local.record.presence = presence;
         self.changed(participant);
+        self.tell_difference(participant, before, LeaveReason::Left);
         let event = ServerEvent::PresenceChanged {
             participant_id: participant.clone(),
             presence,
         };
-        self.tell_others(participant, &event);
         self.tell(participant, event);
     }
 
@@ -143,11 +115,32 @@ impl Room {
         }
     }
 
+    /// A participant should go to another edge: to the first of these signalling endpoints that answers,
+    /// or to where the coordinator says when there are none. Until it is there its stay here goes on,
+    /// and then for as long as it likes, up to [`OVERLAP`](super::OVERLAP).
+    pub fn send_away(&mut self, participant: &ParticipantId, candidates: Vec<String>) {
+        if let Some(local) = self.locals.get_mut(participant) {
+            local.sent_away = true;
+            self.tell(participant, ServerEvent::Moved { candidates });
+        }
+    }
+
     /// A participant leaves for good.
     pub fn leave(&mut self, participant: &ParticipantId, reason: LeaveReason) {
-        if self.locals.remove(participant).is_none() {
-            return;
+        let before = self.view(participant);
+        if self.end_local(participant, reason) {
+            self.tell_difference(participant, before, reason);
+            self.refresh_wanted();
         }
+    }
+
+    /// Ends a stay here; says whether there was one.
+    pub(super) fn end_local(&mut self, participant: &ParticipantId, reason: LeaveReason) -> bool {
+        if self.locals.remove(participant).is_none() {
+            return false;
+        }
+        let own = self.edge.clone();
+        self.stay_ended(&own, participant);
         self.outputs.push_back(Output::Close {
             participant: participant.clone(),
             reason,
@@ -158,14 +151,7 @@ impl Room {
             version: self.version,
             reason,
         }));
-        self.tell_others(
-            participant,
-            &ServerEvent::ParticipantLeft {
-                participant_id: participant.clone(),
-                reason,
-            },
-        );
-        self.refresh_wanted();
+        true
     }
 
     /// A participant's socket is gone; it may come back.
@@ -227,20 +213,30 @@ impl Room {
         if !moderates {
             return Err(RoomError::Forbidden { needed: "host" });
         }
-        if self.locals.contains_key(whom) {
-            self.remove_local(whom);
-        } else if self.whereabouts.contains_key(whom) {
+        let (here, elsewhere) = (
+            self.locals.contains_key(whom),
+            self.whereabouts.contains_key(whom),
+        );
+        if elsewhere || self.formers.contains_key(whom) {
             self.outputs.push_back(Output::RemoveRemote {
                 participant: whom.clone(),
             });
-        } else {
+        }
+        if here {
+            self.remove_local(whom);
+        } else if !elsewhere {
             return Err(RoomError::NoParticipant);
         }
         Ok(())
     }
 
-    /// A host, here or elsewhere, removed a local participant.
+    /// A host, here or elsewhere, removed a local participant. Who has moved on is told at the edge
+    /// where it is now.
     pub fn remove_local(&mut self, participant: &ParticipantId) {
+        if self.has_moved_on(participant) {
+            self.leave(participant, LeaveReason::Replaced);
+            return;
+        }
         let reason = LeaveReason::Removed;
         self.tell(participant, ServerEvent::Ended { reason });
         self.leave(participant, reason);

@@ -4,10 +4,14 @@
 //! Participants of this edge are *local*; the others come with the rosters of their own edges. Each
 //! local participant has a session: a numbered log of events that outlives its socket for
 //! [`RESUME_WINDOW`].
+//!
+//! Who moves to another edge has two *stays* for a while: the later one counts, and the tracks of the
+//! one before are shown beside its own for at most [`OVERLAP`], so that nobody loses the picture.
 
 mod local;
 mod log;
 mod remote;
+mod stays;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -20,17 +24,20 @@ use sluice_types::ids::{EdgeId, MeetingId, ParticipantId, RegionName, ResumeToke
 use sluice_types::mesh::backbone::Departure;
 use sluice_types::room::{LeaveReason, ParticipantRecord, Presence, TrackInfo};
 use sluice_types::signal::{
-    ErrorCode, ParticipantView, RESUME_WINDOW_MS, SUBSCRIPTIONS_MAX, ServerEvent, ServerMessage,
-    Speaker, Wish,
+    ErrorCode, RESUME_WINDOW_MS, SUBSCRIPTIONS_MAX, ServerEvent, ServerMessage, Speaker, Wish,
 };
 use sluice_types::units::Time;
 
 pub use self::log::EVENTS_KEPT_MAX;
 use self::log::EventLog;
+use self::stays::{Former, Present};
 use self::subscriptions::wanted_by;
 
 /// How long a session outlives its socket.
 pub const RESUME_WINDOW: Duration = Duration::from_millis(RESUME_WINDOW_MS as u64);
+
+/// How long the stay before is shown beside the one that counts, unless its own edge ends it first.
+pub const OVERLAP: Duration = Duration::from_secs(5);
 
 /// The most tracks that one participant is sent, by kind. Those that it subscribed to come first, then
 /// screens, then who spoke last, then who joined first.
@@ -151,6 +158,8 @@ struct Local {
     log: EventLog,
     /// Since when its socket is gone.
     away: Option<Time>,
+    /// It was asked to join at another edge, and may be at both meanwhile.
+    sent_away: bool,
     wanted: Vec<TrackId>,
     wishes: BTreeMap<TrackId, Wish>,
 }
@@ -161,13 +170,6 @@ struct Remote {
     roster: BTreeMap<ParticipantId, ParticipantRecord>,
 }
 
-/// Somebody in the room, wherever it is.
-struct Present<'a> {
-    record: &'a ParticipantRecord,
-    path: &'a [RegionName],
-    remote: bool,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Room {
@@ -176,8 +178,11 @@ pub struct Room {
     region: RegionName,
     locals: BTreeMap<ParticipantId, Local>,
     remotes: BTreeMap<EdgeId, Remote>,
-    /// Which other edge a participant is at: the one that it joined last. Never one of `locals`.
+    /// Which other edge a participant is at: the one that it joined last. Of `locals` only those whose
+    /// stay here is one of `formers`.
     whereabouts: BTreeMap<ParticipantId, EdgeId>,
+    /// Stays before those that count, which are still shown; at most one each.
+    formers: BTreeMap<ParticipantId, Former>,
     /// The highest version that any record or departure of this edge had.
     version: u64,
     interest: BTreeSet<TrackId>,
@@ -198,6 +203,7 @@ impl Room {
             locals: BTreeMap::new(),
             remotes: BTreeMap::new(),
             whereabouts: BTreeMap::new(),
+            formers: BTreeMap::new(),
             version: 0,
             interest: BTreeSet::new(),
             spoke: Vec::new(),
@@ -231,14 +237,13 @@ impl Room {
     /// When [`Self::handle_timeout`] is next wanted.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.locals
-            .values()
-            .filter_map(|local| local.away)
-            .map(|since| since + RESUME_WINDOW)
+        let away = self.locals.values().filter_map(|local| local.away);
+        away.map(|since| since + RESUME_WINDOW)
+            .chain(self.formers.values().map(|former| former.until))
             .min()
     }
 
-    /// Lets go of those who were away too long.
+    /// Lets go of those who were away too long, and of stays that were shown long enough.
     pub fn handle_timeout(&mut self, now: Time) {
         let gone: Vec<_> = self
             .locals
@@ -253,6 +258,7 @@ impl Room {
         for participant in gone {
             self.leave(&participant, LeaveReason::TimedOut);
         }
+        self.end_formers(now);
     }
 
     /// The meeting is over for all.
@@ -288,52 +294,10 @@ impl Room {
         }
     }
 
-    fn local_view(&self, record: &ParticipantRecord) -> ParticipantView {
-        ParticipantView::new(record, vec![self.region.clone()])
-    }
-
-    /// Everybody, in order of joining.
-    fn everybody(&self) -> Vec<Present<'_>> {
-        let locals = self.locals.values().map(|local| Present {
-            record: &local.record,
-            path: std::slice::from_ref(&self.region),
-            remote: false,
-        });
-        let remotes = self.whereabouts.iter().filter_map(|(id, edge)| {
-            let remote = self.remotes.get(edge)?;
-            Some(Present {
-                record: remote.roster.get(id)?,
-                path: &remote.path,
-                remote: true,
-            })
-        });
-        let mut all: Vec<_> = locals.chain(remotes).collect();
-        all.sort_by_key(|present| (present.record.joined_at_ms, &present.record.participant_id));
-        all
-    }
-
-    /// Everybody else, in order of joining.
-    fn others(&self, than: &ParticipantId) -> Vec<ParticipantView> {
-        self.everybody()
-            .into_iter()
-            .filter(|present| present.record.participant_id != *than)
-            .map(|present| ParticipantView::new(present.record, present.path.to_vec()))
-            .collect()
-    }
-
     /// Says what everybody should receive, where that changed.
     fn refresh_wanted(&mut self) {
         let everybody = self.everybody();
-        let tracks: Vec<_> = everybody
-            .iter()
-            .flat_map(|present| {
-                present
-                    .record
-                    .tracks
-                    .iter()
-                    .map(move |track| (present, track))
-            })
-            .collect();
+        let tracks: Vec<_> = everybody.iter().flat_map(Present::tracks).collect();
         let mut anybody_wants = vec![false; tracks.len()];
         let mut changes = Vec::new();
         for (id, local) in &self.locals {
@@ -341,11 +305,11 @@ impl Room {
             for &index in &wanted {
                 anybody_wants[index] = true;
             }
-            let ids = wanted.iter().map(|&index| &tracks[index].1.track_id);
+            let ids = wanted.iter().map(|&index| &tracks[index].info.track_id);
             if !ids.clone().eq(&local.wanted) {
                 let whole = wanted.iter().map(|&index| {
-                    let (publisher, track) = tracks[index];
-                    (publisher.record.participant_id.clone(), track.clone())
+                    let track = &tracks[index];
+                    (track.publisher.clone(), track.info.clone())
                 });
                 changes.push((id.clone(), ids.cloned().collect(), whole.collect()));
             }
@@ -353,8 +317,8 @@ impl Room {
         let interest: BTreeSet<_> = tracks
             .iter()
             .zip(anybody_wants)
-            .filter(|((publisher, _), wanted)| *wanted && publisher.remote)
-            .map(|((_, track), _)| track.track_id.clone())
+            .filter(|(track, wanted)| *wanted && track.remote)
+            .map(|(track, _)| track.info.track_id.clone())
             .collect();
         for (participant, ids, tracks) in changes {
             if let Some(local) = self.locals.get_mut(&participant) {

@@ -3,14 +3,16 @@
 use sluice_types::ids::{EdgeId, ParticipantId, RegionName};
 use sluice_types::mesh::backbone::Departure;
 use sluice_types::room::{LeaveReason, ParticipantRecord};
-use sluice_types::signal::{ParticipantView, ServerEvent};
+use sluice_types::signal::ServerEvent;
+use sluice_types::units::Time;
 
-use super::Room;
+use super::{Remote, Room};
 
 impl Room {
     /// Another edge's roster changed, or the way that it comes.
     pub fn roster_changed(
         &mut self,
+        now: Time,
         edge: &EdgeId,
         path: Vec<RegionName>,
         upserts: Vec<ParticipantRecord>,
@@ -26,8 +28,11 @@ impl Room {
             let there: Vec<_> = self
                 .remotes
                 .get(edge)
-                .map(|remote| remote.roster.keys().cloned().collect())
-                .unwrap_or_default();
+                .map(|remote| remote.roster.keys().cloned())
+                .into_iter()
+                .flatten()
+                .filter(|id| self.whereabouts.get(id) == Some(edge))
+                .collect();
             for participant_id in there {
                 let path = path.clone();
                 let event = ServerEvent::PathChanged {
@@ -38,71 +43,55 @@ impl Room {
             }
         }
         for record in upserts {
-            self.remote_upsert(edge, record, &path);
+            self.remote_upsert(now, edge, record);
         }
-        if self
-            .remotes
-            .get(edge)
-            .is_some_and(|remote| remote.roster.is_empty())
-        {
-            self.remotes.remove(edge);
-        }
+        self.drop_empty(edge);
         self.refresh_wanted();
     }
 
-    fn remote_upsert(&mut self, edge: &EdgeId, record: ParticipantRecord, path: &[RegionName]) {
+    /// Forgets the way from an edge at which nobody is any more.
+    pub(super) fn drop_empty(&mut self, edge: &EdgeId) {
+        let empty = |remote: &Remote| remote.roster.is_empty();
+        if self.remotes.get(edge).is_some_and(empty) {
+            self.remotes.remove(edge);
+        }
+    }
+
+    fn remote_upsert(&mut self, now: Time, edge: &EdgeId, record: ParticipantRecord) {
         let id = record.participant_id.clone();
-        // The same participant may have joined at several edges: the latest stay counts, here as
-        // everywhere.
-        let stay = (record.joined_at_ms, edge);
-        let here = self.locals.get(&id);
-        let known = here
-            .map(|local| (local.record.joined_at_ms, &self.edge))
-            .or_else(|| self.stay_elsewhere(&id));
-        if known.is_some_and(|known| known.1 != edge && known > stay) {
-            return;
+        let before = self.view(&id);
+        if !self.is_shown_as_former(&id, edge, record.joined_at_ms) {
+            // The same participant may have joined at several edges: the latest stay counts, here as
+            // everywhere.
+            let stay = (record.joined_at_ms, edge);
+            let known = self.stay_elsewhere(&id).or_else(|| {
+                let local = self.locals.get(&id)?;
+                Some((local.record.joined_at_ms, &self.edge))
+            });
+            if known.is_some_and(|known| known.1 != edge && known > stay) {
+                return;
+            }
+            let earlier = known
+                .map(|(_, earlier)| earlier.clone())
+                .filter(|earlier| earlier != edge);
+            self.whereabouts.insert(id.clone(), edge.clone());
+            if let Some(earlier) = earlier {
+                self.outlive(now, &id, earlier);
+            }
         }
-        if known.is_some_and(|known| known != stay) {
-            self.leave(&id, LeaveReason::Replaced);
-            self.leave_elsewhere(&id);
-        }
-        self.whereabouts.insert(id.clone(), edge.clone());
-        let before = self
-            .remotes
-            .entry(edge.clone())
-            .or_default()
-            .roster
-            .insert(id.clone(), record.clone());
-        let Some(before) = before else {
-            let participant = ParticipantView::new(&record, path.to_vec());
-            self.tell_others(&id, &ServerEvent::ParticipantJoined { participant });
-            return;
-        };
-        if before.presence != record.presence {
-            let event = ServerEvent::PresenceChanged {
-                participant_id: id.clone(),
-                presence: record.presence,
-            };
-            self.tell_others(&id, &event);
-        }
-        self.tell_track_changes(&id, &before.tracks, &record.tracks);
+        let remote = self.remotes.entry(edge.clone()).or_default();
+        remote.roster.insert(id.clone(), record);
+        self.tell_difference(&id, before, LeaveReason::Replaced);
     }
 
     fn remote_left(&mut self, edge: &EdgeId, departure: &Departure) {
         let id = &departure.participant;
+        let before = self.view(id);
         if let Some(remote) = self.remotes.get_mut(edge) {
             remote.roster.remove(id);
         }
-        if self.whereabouts.get(id) == Some(edge) {
-            self.whereabouts.remove(id);
-            self.tell_others(
-                id,
-                &ServerEvent::ParticipantLeft {
-                    participant_id: id.clone(),
-                    reason: departure.reason,
-                },
-            );
-        }
+        self.stay_ended(edge, id);
+        self.tell_difference(id, before, departure.reason);
     }
 
     /// Since when, and at which other edge, a participant is in.
@@ -110,17 +99,5 @@ impl Room {
         let edge = self.whereabouts.get(participant)?;
         let record = self.remotes.get(edge)?.roster.get(participant)?;
         Some((record.joined_at_ms, edge))
-    }
-
-    /// Somebody's stay at another edge, if there is one, is over, since it joined again.
-    pub(super) fn leave_elsewhere(&mut self, participant: &ParticipantId) {
-        if let Some(edge) = self.whereabouts.get(participant).cloned() {
-            let departure = Departure {
-                participant: participant.clone(),
-                version: u64::MAX,
-                reason: LeaveReason::Replaced,
-            };
-            self.remote_left(&edge, &departure);
-        }
     }
 }

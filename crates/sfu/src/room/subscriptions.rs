@@ -2,10 +2,11 @@
 //! otherwise.
 
 use sluice_types::ids::{ParticipantId, TrackId};
-use sluice_types::room::{MediaKind, TrackInfo, TrackSource};
+use sluice_types::room::{MediaKind, TrackSource};
 use sluice_types::signal::{SUBSCRIPTIONS_MAX, ServerEvent, ServerMessage, Speaker, Subscription};
 
-use super::{Local, Output, Present, RECEIVED_AUDIO_MAX, RECEIVED_VIDEO_MAX, Room, RoomError};
+use super::stays::{Present, Shown};
+use super::{Local, Output, RECEIVED_AUDIO_MAX, RECEIVED_VIDEO_MAX, Room, RoomError};
 
 /// How many past speakers are remembered: as many as can be seen.
 const SPOKE_MAX: usize = RECEIVED_VIDEO_MAX;
@@ -23,8 +24,8 @@ impl Room {
         let known: Vec<_> = self
             .everybody()
             .iter()
-            .flat_map(|present| present.record.tracks.iter())
-            .map(|track| track.track_id.clone())
+            .flat_map(Present::tracks)
+            .map(|track| track.info.track_id.clone())
             .collect();
         let Some(local) = self.locals.get_mut(participant) else {
             return Ok(());
@@ -62,7 +63,7 @@ impl Room {
         let owner = |track: &TrackId| {
             everybody
                 .iter()
-                .find(|present| present.record.tracks.iter().any(|t| t.track_id == *track))
+                .find(|present| present.tracks().any(|one| one.info.track_id == *track))
                 .map(|present| present.record.participant_id.clone())
         };
         let mut speakers: Vec<Speaker> = Vec::new();
@@ -104,7 +105,7 @@ impl Room {
 pub(super) fn wanted_by(
     participant: &ParticipantId,
     local: &Local,
-    tracks: &[(&Present<'_>, &TrackInfo)],
+    tracks: &[Shown<'_>],
     spoke: &[ParticipantId],
 ) -> Vec<usize> {
     if !local.grants.subscribe {
@@ -115,24 +116,26 @@ pub(super) fn wanted_by(
         (MediaKind::Audio, RECEIVED_AUDIO_MAX),
         (MediaKind::Video, RECEIVED_VIDEO_MAX),
     ] {
-        let wish = |index: usize| local.wishes.get(&tracks[index].1.track_id);
+        let wish = |index: usize| local.wishes.get(&tracks[index].info.track_id);
         let mut of_kind: Vec<_> = (0..tracks.len())
             .filter(|&index| {
-                let (publisher, track) = tracks[index];
-                track.kind == kind
-                    && publisher.record.participant_id != *participant
+                tracks[index].info.kind == kind
+                    && tracks[index].publisher != participant
                     && wish(index).is_none_or(|wish| wish.subscribed)
             })
             .collect();
         if of_kind.len() > most {
             of_kind.sort_by_cached_key(|&index| {
-                let (publisher, track) = tracks[index];
-                let shown = matches!(track.source, TrackSource::Screen | TrackSource::ScreenAudio);
+                let track = &tracks[index];
+                let screen = matches!(
+                    track.info.source,
+                    TrackSource::Screen | TrackSource::ScreenAudio
+                );
                 let spoke_last = spoke
                     .iter()
-                    .position(|who| *who == publisher.record.participant_id)
+                    .position(|who| who == track.publisher)
                     .unwrap_or(usize::MAX);
-                (wish(index).is_none(), !shown, spoke_last, index)
+                (wish(index).is_none(), !screen, spoke_last, index)
             });
             of_kind.truncate(most);
         }

@@ -6,7 +6,7 @@ use sluice_sfu::codec::{Codec, PayloadTypes};
 use sluice_sfu::forward::{AnnouncedEncoding, Formats, Origin, PeerId};
 use sluice_sfu::layer::Counters;
 use sluice_sfu::rtp::{ExtensionBlock, ExtensionIds, Outgoing};
-use sluice_types::ids::{MeetingId, ParticipantId, TrackId};
+use sluice_types::ids::{EdgeId, MeetingId, ParticipantId, TrackId};
 use sluice_types::layers::LayerSet;
 use sluice_types::room::{Presence, TrackInfo, TrackSource};
 use sluice_types::signal::{ParticipantView, ServerEvent, ServerMessage, Wish};
@@ -215,6 +215,8 @@ pub(super) struct Client {
     pub(super) presence: Presence,
     pub(super) wishes: BTreeMap<TrackId, Wish>,
     pub(super) view: BTreeMap<ParticipantId, Seen>,
+    /// Where the others are, and since when.
+    stays: BTreeMap<ParticipantId, (EdgeId, u64)>,
     pub(super) messages: u64,
     next_track: u32,
 }
@@ -233,6 +235,7 @@ impl Client {
             presence: Presence::default(),
             wishes: BTreeMap::new(),
             view: BTreeMap::new(),
+            stays: BTreeMap::new(),
             messages: 0,
             next_track: client as u32 * 10_000,
         }
@@ -256,6 +259,7 @@ impl Client {
         self.presence = Presence::default();
         self.wishes.clear();
         self.view.clear();
+        self.stays.clear();
     }
 
     pub(super) fn publish(&mut self, source: TrackSource) {
@@ -337,18 +341,21 @@ impl Client {
                 self.view = others
                     .map(|other| (other.participant_id.clone(), Seen::of(other)))
                     .collect();
+                let stays = participants.into_iter();
+                self.stays = stays
+                    .map(|other| (other.participant_id, (other.edge, other.joined_at_ms)))
+                    .collect();
             }
             ServerEvent::ParticipantJoined { participant } => {
                 let id = participant.participant_id.clone();
-                if self
-                    .view
-                    .insert(id.clone(), Seen::of(&participant))
-                    .is_some()
-                {
+                self.view.insert(id.clone(), Seen::of(&participant));
+                let stay = (participant.edge, participant.joined_at_ms);
+                if self.stays.insert(id.clone(), stay.clone()) == Some(stay) {
                     return Err(format!("{id} joined twice"));
                 }
             }
             ServerEvent::ParticipantLeft { participant_id, .. } => {
+                self.stays.remove(&participant_id);
                 let known = self.view.remove(&participant_id);
                 known.ok_or_else(|| format!("{participant_id} left without having been there"))?;
             }

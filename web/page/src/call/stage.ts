@@ -121,9 +121,12 @@ export class Stage {
 
   #stop(participant: Participant, trackId: string, source: TrackSource): void {
     this.#wishes.unwatch(trackId);
-    if (source === 'screen') this.#drop(participant.id, 'screen');
-    else if (source === 'camera') this.#tile(participant.id, 'camera')?.showVideo(undefined, '');
-    else this.#tile(participant.id, 'camera')?.stopAudio(trackId);
+    const tile = this.#tile(participant.id, source === 'screen' ? 'screen' : 'camera');
+    if (!isPicture(source)) tile?.stopAudio(trackId);
+    // Another picture may have taken its place.
+    else if (tile?.trackId !== trackId) return;
+    else if (source === 'screen') this.#drop(participant.id, 'screen');
+    else tile.showVideo(undefined, '');
   }
 
   /** The own tile shows what is on here, whatever the edge knows of it yet. */

@@ -6,6 +6,9 @@ import { icon } from '../icons.ts';
 /** What a tile shows: a participant's camera, or its screen. */
 export type TileSource = 'camera' | 'screen';
 
+/** How long a picture stays when none comes of the one that takes its place. */
+const CHANGE_MS = 2_000;
+
 const QUALITY_WORDS: Record<Quality, string> = {
   good: 'Good connection',
   fair: 'Fair connection',
@@ -20,7 +23,9 @@ export class Tile {
   readonly participantId: string;
   /** Whether it shows the user itself. */
   readonly self: boolean;
-  readonly #video: HTMLVideoElement;
+  #video: HTMLVideoElement;
+  /** Takes the place of `#video` once it has a picture. */
+  #next: HTMLVideoElement | undefined;
   readonly #avatar: HTMLElement;
   readonly #name: HTMLElement;
   readonly #region: HTMLElement;
@@ -36,9 +41,7 @@ export class Tile {
     this.source = source;
     this.participantId = participant.id;
     this.self = self;
-    this.#video = h('video', { attr: { autoplay: true, playsinline: true } });
-    // The sound of a tile has elements of its own, so that a paused picture does not silence it.
-    this.#video.muted = true;
+    this.#video = player();
     this.#avatar = h('span', { class: 'avatar', attr: { 'aria-hidden': true } });
     this.#name = h('span', { class: 'tile-name' });
     this.#region = h('span', { class: 'badge', data: { testid: 'region' } });
@@ -102,17 +105,36 @@ export class Tile {
     this.element.setAttribute('aria-label', `${screen ? `Screen of ${name}` : name}, ${region}`);
   }
 
-  /** Plays a picture, or none. */
+  /** Of which track it shows the picture; absent when of none. */
+  get trackId(): string | undefined {
+    return (this.#next ?? this.#video).dataset['trackId'];
+  }
+
+  /** Plays a picture, or none. One that takes another's place does so without a gap. */
   showVideo(track: MediaStreamTrack | undefined, trackId: string): void {
     if (!track) {
-      this.#video.srcObject = null;
-      delete this.#video.dataset['trackId'];
+      end(this.#next);
+      end(this.#video);
+      this.#next = undefined;
       return;
     }
-    const playing = this.#video.srcObject instanceof MediaStream && this.#video.srcObject;
-    if (playing && playing.getTracks()[0] === track) return;
-    this.#video.srcObject = new MediaStream([track]);
-    this.#video.dataset['trackId'] = trackId;
+    const current = this.#next ?? this.#video;
+    if (plays(current) === track) return;
+    const video = plays(this.#video) ? player() : this.#video;
+    video.srcObject = new MediaStream([track]);
+    video.dataset['trackId'] = trackId;
+    if (video === this.#video) return;
+    end(this.#next);
+    this.#next = video;
+    const change = (): void => {
+      if (this.#next !== video) return;
+      this.#next = undefined;
+      this.#video.replaceWith(video);
+      end(this.#video);
+      this.#video = video;
+    };
+    video.addEventListener('loadeddata', change);
+    setTimeout(change, CHANGE_MS);
   }
 
   /**
@@ -187,8 +209,28 @@ export class Tile {
   /** Leaves the stage. */
   remove(): void {
     for (const id of [...this.#audios.keys()]) this.stopAudio(id);
-    this.#video.srcObject = null;
+    end(this.#next);
+    end(this.#video);
     fill(this.element);
     this.element.remove();
   }
+}
+
+/** Where a picture is played. */
+function player(): HTMLVideoElement {
+  const video = h('video', { attr: { autoplay: true, playsinline: true } });
+  // The sound of a tile has elements of its own, so that a paused picture does not silence it.
+  video.muted = true;
+  return video;
+}
+
+/** The picture that an element plays, if it does. */
+function plays({ srcObject }: HTMLVideoElement): MediaStreamTrack | undefined {
+  return srcObject instanceof MediaStream ? srcObject.getTracks()[0] : undefined;
+}
+
+function end(video: HTMLVideoElement | undefined): void {
+  if (!video) return;
+  video.srcObject = null;
+  delete video.dataset['trackId'];
 }

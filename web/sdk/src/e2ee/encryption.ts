@@ -45,7 +45,7 @@ export class Encryption implements DataCipher {
   readonly #codec: VideoCodec;
   #participantId = '';
   #sealer: Promise<Sealer> | undefined;
-  #receivers = new Map<TransceiverLike, number>();
+  #receivers = new WeakMap<TransceiverLike, number>();
   #ids = 0;
 
   private constructor(transforms: FrameTransforms, codec: VideoCodec) {
@@ -81,11 +81,12 @@ export class Encryption implements DataCipher {
     this.#add(checkedKeyId(keyId), await importSecret(key));
   }
 
-  /** Begins a session, as this participant. */
-  begin(participantId: string): void {
+  /** Begins a session, as this participant; in place of the one before unless it is `beside` it. */
+  begin(participantId: string, beside: boolean): void {
     if (participantId !== this.#participantId) this.#sealer = undefined;
     this.#participantId = participantId;
-    this.#receivers = new Map();
+    if (beside) return;
+    this.#receivers = new WeakMap();
     this.#transforms.post({ type: 'forget' });
   }
 

@@ -119,6 +119,11 @@ impl Keys {
         self.key(format_args!("waiting/{room}/{participant}"))
     }
 
+    /// The places of a room that coordinators have reserved, one key each.
+    pub(super) fn places(&self, room: &MeetingId) -> String {
+        self.key(format_args!("places/{room}/"))
+    }
+
     pub(super) fn kind(&self, key: &[u8]) -> Kind {
         let rest = std::str::from_utf8(key)
             .ok()
@@ -173,6 +178,7 @@ mod tests {
             ),
             (keys.term(), Kind::Other),
             (keys.epoch(&room), Kind::Other),
+            (keys.places(&room), Kind::Other),
             ("other/leader".to_owned(), Kind::Other),
         ] {
             assert_eq!(keys.kind(key.as_bytes()), kind, "{key}");

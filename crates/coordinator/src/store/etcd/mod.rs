@@ -3,8 +3,10 @@
 
 mod changes;
 mod keys;
+mod lease;
 mod meetings;
 mod members;
+mod places;
 mod plans;
 mod session;
 mod shared;
@@ -12,24 +14,31 @@ mod shared;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use etcd_client::{GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse, TxnResponse};
 use sluice_types::ids::{Epoch, MeetingId, Term};
 use sluice_types::mesh::control::{RelayTree, RoomPlan};
 use sluice_types::revocation::Revocation;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::changes::{CHANGES, Watching};
 use self::keys::Keys;
+use self::lease::PassingLease;
 use self::members::Members;
 pub use self::members::{EtcdSettings, EtcdTls};
 use self::session::{Lead, Session};
-use super::{Change, Page, Store, StoreError, StoredMeeting, StoredTopology, StoredWaiting};
+use super::{
+    Change, Page, PlacesWanted, Store, StoreError, StoredMeeting, StoredTopology, StoredWaiting,
+};
 
 /// How many keys are asked for or written at once; etcd takes 128 operations in a transaction.
 const BATCH: usize = 60;
+
+/// How long those who wait are kept at least, in seconds.
+const WAITING_KEPT_S: i64 = 300;
 
 /// The shared store.
 pub struct EtcdStore {
@@ -40,7 +49,12 @@ pub struct EtcdStore {
     leading: watch::Receiver<Option<Term>>,
     resigned: Arc<AtomicBool>,
     changes: Mutex<Option<mpsc::Receiver<Change>>>,
-    waiting_lease: tokio::sync::Mutex<Option<(i64, Instant)>>,
+    /// For those who wait.
+    waiting_lease: PassingLease,
+    /// For places.
+    places_lease: PassingLease,
+    /// Tells this process's places from those of others.
+    own: String,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -53,6 +67,13 @@ fn gets(response: &TxnResponse) -> Vec<Option<KeyValue>> {
             _ => None,
         })
         .collect()
+}
+
+/// A name that no other process has.
+fn own_name() -> Result<String, StoreError> {
+    let mut bytes = [0; 12];
+    getrandom::fill(&mut bytes).map_err(|error| StoreError::Database(error.to_string()))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 /// A number that is kept as text.
@@ -120,7 +141,9 @@ impl EtcdStore {
             leading,
             resigned: Arc::default(),
             changes: Mutex::new(None),
-            waiting_lease: tokio::sync::Mutex::new(None),
+            waiting_lease: PassingLease::new(WAITING_KEPT_S),
+            places_lease: PassingLease::new(places::KEPT_S),
+            own: own_name()?,
             _tasks: Vec::new(),
             members,
             keys,
@@ -355,6 +378,10 @@ impl Store for EtcdStore {
             .map(|pair| serde_json::from_slice(pair.value()))
             .collect();
         Ok(waiting?)
+    }
+
+    fn reserve_places(&self, room: &MeetingId, wanted: PlacesWanted) -> Result<u32, StoreError> {
+        self.wait(self.put_places(room, wanted))
     }
 
     fn resign(&self) {

@@ -1,16 +1,9 @@
 //! What coordinators share besides meetings and plans: signing keys, the topology, and who waits.
 
-use std::time::Duration;
-
 use etcd_client::{Compare, CompareOp, KeyValue, PutOptions, Txn, TxnOp};
-use tokio::time::Instant;
 
 use super::super::{StoreError, StoredTopology, StoredWaiting, TOPOLOGIES_MAX};
 use super::{EtcdStore, gets};
-
-/// How long those who wait are kept at least, and for how long one lease is used for new ones.
-const WAITING_KEPT_S: i64 = 300;
-const WAITING_LEASE_USED: Duration = Duration::from_secs(120);
 
 impl EtcdStore {
     pub(super) async fn make_signing_key(
@@ -73,21 +66,7 @@ impl EtcdStore {
     pub(super) async fn put_waiting(&self, waiting: &StoredWaiting) -> Result<(), StoreError> {
         let value = serde_json::to_vec(waiting)?;
         let key = self.keys.waiting(&waiting.meeting, &waiting.participant);
-        let lease = {
-            let mut used = self.waiting_lease.lock().await;
-            match *used {
-                Some((lease, since)) if since.elapsed() < WAITING_LEASE_USED => lease,
-                _ => {
-                    let seconds = WAITING_KEPT_S + WAITING_LEASE_USED.as_secs() as i64;
-                    let granted = self
-                        .members
-                        .call(|mut client| async move { client.lease_grant(seconds, None).await })
-                        .await?;
-                    *used = Some((granted.id(), Instant::now()));
-                    granted.id()
-                }
-            }
-        };
+        let lease = self.waiting_lease.current(&self.members).await?;
         let put = self.members.call(|mut client| {
             let (key, value) = (key.clone(), value.clone());
             let options = PutOptions::new().with_lease(lease);

@@ -31,7 +31,7 @@ proptest! {
     #[test]
     fn events_lead_to_the_snapshot(steps in proptest::collection::vec(step(), 0..60)) {
         let mut room = room();
-        room.join(joining(1, Role::Host, 0));
+        room.join(NOW, joining(1, Role::Host, 0));
         let (mut picture, mut seq, mut version) = (BTreeMap::new(), 0, 1);
         let mut wanted: Vec<TrackId> = Vec::new();
         let mut run = |room: &mut Room, version: u64| {
@@ -58,7 +58,7 @@ proptest! {
             version += 1;
             let tracks = |n: u8, count: u8| (0..count).map(|t| track(n * 8 + t, TrackSource::Camera)).collect::<Vec<_>>();
             match step {
-                Step::Join(n) => room.join(joining(n, Role::Speaker, version)),
+                Step::Join(n) => room.join(NOW, joining(n, Role::Speaker, version)),
                 Step::Leave(n) => room.leave(&participant(n), LeaveReason::Left),
                 Step::Publish(n, count) => room.publish(&participant(n), tracks(n, count)),
                 Step::Hand(n, up) => {
@@ -66,11 +66,11 @@ proptest! {
                     room.change_presence(&participant(n), change);
                 }
                 Step::Remote(n, count) => {
-                    room.roster_changed(&elsewhere(), path(), vec![record(n, version, tracks(n, count))], vec![]);
+                    room.roster_changed(NOW, &elsewhere(), path(), vec![record(n, version, tracks(n, count))], vec![]);
                 }
                 Step::RemoteLeft(n) => {
                     let left = Departure { participant: participant(n), version, reason: LeaveReason::Left };
-                    room.roster_changed(&elsewhere(), path(), vec![], vec![left]);
+                    room.roster_changed(NOW, &elsewhere(), path(), vec![], vec![left]);
                 }
             }
             run(&mut room, version);

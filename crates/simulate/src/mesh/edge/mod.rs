@@ -241,7 +241,9 @@ impl EdgeHost {
                 left,
             } => {
                 let state = self.room(&room);
-                state.room.roster_changed(&root, path, upserts, left);
+                state
+                    .room
+                    .roster_changed(scene.now, &root, path, upserts, left);
                 self.touched.insert(room);
             }
             Output::Data { room, message } => self.deliver_data(scene, &room, &message),

@@ -122,15 +122,19 @@ impl EdgeHost {
         let at_ms = scene.wall_ms(self.me.host);
         let state = self.room(id);
         state.members.insert(participant.clone(), member);
-        state.room.join(Joining {
-            participant: participant.clone(),
-            name: participant.to_string(),
-            role: Role::Host,
-            grants: Role::Host.grants(),
-            presence: Presence::default(),
-            at_ms,
-            resume_token: ResumeToken::from_random([0; ResumeToken::RANDOM_BYTES]),
-        });
+        let now = scene.now;
+        state.room.join(
+            now,
+            Joining {
+                participant: participant.clone(),
+                name: participant.to_string(),
+                role: Role::Host,
+                grants: Role::Host.grants(),
+                presence: Presence::default(),
+                at_ms,
+                resume_token: ResumeToken::from_random([0; ResumeToken::RANDOM_BYTES]),
+            },
+        );
         self.touched.insert(id.clone());
         self.publish(stay, &hello);
         self.settle(scene);

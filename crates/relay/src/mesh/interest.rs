@@ -7,7 +7,7 @@ use sluice_types::layers::LayerSet;
 use sluice_types::mesh::backbone::BackboneMessage;
 use sluice_types::units::Time;
 
-use super::{Ingress, Mesh, OVERLAP, Output, RelayUse, Tree};
+use super::{Ingress, LINGER, Mesh, OVERLAP, Output, RelayUse, Tree};
 use crate::datagram::RELAY_ID_MAX;
 
 impl Tree {
@@ -271,8 +271,10 @@ impl Mesh {
         }
     }
 
-    /// The first packet of a relay came: the one that it takes over from ends.
-    pub fn first_packet(&mut self, peer: &EdgeId, relay: RelayId) {
+    /// The first packet of a relay came: the one that it takes over from ends soon, and at once when
+    /// nothing more can come over it. Ways differ in length, so that what the new relay begins with may
+    /// be ahead of what is still under way over the other, or is being repaired there.
+    pub fn first_packet(&mut self, now: Time, peer: &EdgeId, relay: RelayId) {
         let Some(of) = self
             .peers
             .get(peer)
@@ -281,12 +283,23 @@ impl Mesh {
         else {
             return;
         };
-        let former = self
+        let Some(ingress) = self
             .tree_mut(&of.room, &of.root)
             .and_then(|tree| tree.ingress.get_mut(&of.track))
             .filter(|ingress| ingress.peer == *peer && ingress.relay == relay)
-            .and_then(|ingress| ingress.former.take());
-        if let Some((peer, relay, _)) = former {
+        else {
+            return;
+        };
+        if let Some((_, _, until)) = &mut ingress.former {
+            *until = (*until).min(now + LINGER);
+        }
+        let former = ingress.former.clone();
+        if let Some((peer, relay, _)) = former.filter(|(peer, ..)| !self.is_there(peer)) {
+            if let Some(tree) = self.tree_mut(&of.room, &of.root)
+                && let Some(ingress) = tree.ingress.get_mut(&of.track)
+            {
+                ingress.former = None;
+            }
             self.unsubscribe(&peer, relay);
             self.release_former(&of.room, &of.root);
         }

@@ -38,6 +38,10 @@ const DEPARTED_MAX: usize = 4_096;
 /// track has no packets at all.
 const OVERLAP: Duration = Duration::from_secs(2);
 
+/// How long a relay from a former parent is kept once the new one's packets come: longer than one way
+/// may be than another, or a repair may take.
+const LINGER: Duration = Duration::from_millis(500);
+
 /// Something to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
@@ -166,7 +170,7 @@ pub enum Output {
 struct Ingress {
     peer: EdgeId,
     relay: RelayId,
-    /// The relay that it takes over from, until its own first packet or this time.
+    /// The relay that it takes over from, until this time.
     former: Option<(EdgeId, RelayId, Time)>,
 }
 

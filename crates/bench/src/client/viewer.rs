@@ -46,6 +46,10 @@ pub struct StreamReport {
     /// The longest time without anything that can be decoded: of pictures, after a loss, until the
     /// next key frame.
     pub blind: Duration,
+    /// The longest stretch of the media itself, by its timestamps, of which nothing can be decoded.
+    pub hole: Duration,
+    /// Packets of sound, or of pictures, that can be decoded.
+    pub good: u64,
     /// Delays from the publisher's system call to the viewer's, in microseconds.
     pub delays: Vec<u32>,
 }
@@ -61,13 +65,13 @@ struct Stream {
     usual: Duration,
     last_packet: Option<Time>,
     /// The last that could be decoded, and whether the next needs a key frame first.
-    last_good: Option<Time>,
+    last_good: Option<(Time, u32)>,
     broken: bool,
 }
 
 impl Stream {
-    /// Notes when a packet came that was not there before.
-    fn note(&mut self, now: Time, follows: bool, is_key: impl FnOnce() -> bool) {
+    /// Notes when a packet came that is later than all before.
+    fn note(&mut self, now: Time, timestamp: u32, follows: bool, is_key: impl FnOnce() -> bool) {
         if let Some(before) = self.last_packet.replace(now) {
             self.report.gap = self.report.gap.max(now.since(before));
         }
@@ -78,8 +82,12 @@ impl Stream {
         if self.broken {
             return;
         }
-        if let Some(before) = self.last_good.replace(now) {
+        self.report.good += 1;
+        if let Some((before, at)) = self.last_good.replace((now, timestamp)) {
+            let per_ms = if self.report.audio { 48 } else { 90 };
+            let hole = u64::from(timestamp.wrapping_sub(at)) / per_ms;
             self.report.blind = self.report.blind.max(now.since(before));
+            self.report.hole = self.report.hole.max(Duration::from_millis(hole));
         }
     }
 }
@@ -160,7 +168,7 @@ impl Viewer {
         let mut opened = false;
         if number >= stream.highest {
             let follows = number <= stream.highest + 1;
-            stream.note(now, follows, || {
+            stream.note(now, header.timestamp, follows, || {
                 opened = true;
                 begins_key_frame(packet, srtp)
             });
@@ -267,6 +275,8 @@ fn empty(ssrc: u32, audio: bool) -> StreamReport {
         frozen: Duration::ZERO,
         gap: Duration::ZERO,
         blind: Duration::ZERO,
+        hole: Duration::ZERO,
+        good: 0,
         delays: Vec::new(),
     }
 }

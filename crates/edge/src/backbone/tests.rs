@@ -13,6 +13,7 @@ use std::time::Duration;
 use sluice_meshnet::impair::{ImpairmentRelay, LinkFigures, LossModel, RelaySettings};
 use sluice_meshnet::{Identity, MeshCa, MeshEndpoint, TransportSettings};
 use sluice_types::mesh::backbone::ALPNS;
+use sluice_types::mesh::version::NEWEST;
 use sluice_types::room::MediaKind;
 use tokio::time::timeout;
 
@@ -54,6 +55,7 @@ fn edge_of_versions(ca: &MeshCa, name: &str, alpns: &[&[u8]]) -> Edge {
         edge: id(name),
         region: "paris".parse().expect("a region"),
         silence: Duration::from_millis(400),
+        protocol_max: NEWEST,
     };
     let (backbone, events) = Backbone::start(endpoint, settings, shutdown.clone());
     Edge {

@@ -2,7 +2,9 @@
 
 mod acme;
 mod coordinator;
+mod faults;
 mod floods;
 mod media;
 mod mesh;
+mod processes;
 mod traces;

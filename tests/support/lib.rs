@@ -2,5 +2,7 @@
 
 pub mod authority;
 pub mod client;
+pub mod fleet;
 pub mod mesh;
 pub mod participant;
+pub mod rest;

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::client::{Client, PATIENCE, Published, ReceivedPacket};
-use crate::mesh::Admitted;
+use crate::rest::Admitted;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 

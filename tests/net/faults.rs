@@ -7,7 +7,7 @@ use serde_json::Value;
 use sluice_bench::faults::{Call, Endured, in_the_middle};
 use sluice_bench::load::Api;
 use sluice_tests::client::PATIENCE;
-use sluice_tests::fleet::{Fleet, FleetOrder, edge_of, repository};
+use sluice_tests::fleet::{Fleet, FleetOrder, edge_of};
 use sluice_tests::rest::Rest;
 use sluice_types::ids::EdgeId;
 use tokio::sync::Mutex;
@@ -25,12 +25,9 @@ const VIEWERS: [&str; 2] = ["sydney", "tokyo"];
 static TURN: Mutex<()> = Mutex::const_new(());
 
 fn order() -> FleetOrder {
-    // What links lose by themselves is another matter.
-    let path = repository().join("topology.toml");
-    let text = std::fs::read_to_string(path).expect("the topology");
-    let lines = text.lines().filter(|line| !line.starts_with("loss ="));
     FleetOrder {
-        topology: Some(lines.map(|line| format!("{line}\n")).collect()),
+        // What they lose by themselves is another matter.
+        lossless: true,
         regions: vec![
             HOME,
             "sydney",

@@ -71,8 +71,8 @@ pub async fn run_child() {
 /// Which mesh to start.
 #[derive(Debug, Clone, Default)]
 pub struct FleetOrder {
-    /// The text of topology.toml; the repository's when empty. Its regions are the repository's.
-    pub topology: Option<String>,
+    /// Links lose nothing by themselves.
+    pub lossless: bool,
     /// Regions to run an edge in.
     pub regions: Vec<&'static str>,
     /// How many coordinators; more than one share etcd.
@@ -100,20 +100,15 @@ pub struct Fleet {
     work: tempfile::TempDir,
 }
 
-/// The repository's topology.
-pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn write_topology(dir: &Path, text: Option<&str>) {
-    let from = repository();
-    match text {
-        Some(text) => std::fs::write(dir.join("topology.toml"), text).expect("written"),
-        None => {
-            let copied = std::fs::copy(from.join("topology.toml"), dir.join("topology.toml"));
-            copied.expect("copied");
-        }
-    }
+/// Copies the repository's topology.
+fn write_topology(dir: &Path, lossless: bool) {
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = std::fs::read_to_string(from.join("topology.toml")).expect("the topology");
+    let kept = text
+        .lines()
+        .filter(|line| !(lossless && line.starts_with("loss =")))
+        .map(|line| format!("{line}\n"));
+    std::fs::write(dir.join("topology.toml"), kept.collect::<String>()).expect("written");
     std::fs::create_dir(dir.join("regions")).expect("made");
     for file in std::fs::read_dir(from.join("regions")).expect("regions") {
         let file = file.expect("a region");
@@ -130,7 +125,7 @@ impl Fleet {
     /// Starts it and waits until every coordinator knows every edge.
     pub async fn start(order: &FleetOrder) -> Self {
         let work = tempfile::tempdir().expect("a directory");
-        write_topology(work.path(), order.topology.as_deref());
+        write_topology(work.path(), order.lossless);
         let topology = load_dir(work.path()).expect("a good topology");
         let ca = MeshCa::generate("test").expect("a CA");
         let base = work.path().to_owned();

@@ -11,3 +11,4 @@ mod mesh;
 mod processes;
 mod takeover;
 mod traces;
+mod versions;

@@ -28,6 +28,9 @@ const KIND: &str = "SLUICE_TEST_PROCESS";
 /// The test that [`run_child`] is called from.
 const ENTRY: &str = "processes::runs_until_it_is_ended";
 
+/// The setting of the version that is spoken.
+const PROTOCOL: &str = "protocol_max";
+
 /// What a process is, if this is one of a fleet: runs it until it is asked to end, or killed, or its parent
 /// is gone.
 pub async fn run_child() {
@@ -84,6 +87,7 @@ pub struct FleetOrder {
 }
 
 struct Process {
+    kind: &'static str,
     child: Child,
     /// Its end would tell the process that this one is gone.
     _stdin: Option<ChildStdin>,
@@ -225,7 +229,17 @@ impl Fleet {
         )
     }
 
-    fn launch(&mut self, name: &str, kind: &str, settings: &str) {
+    /// Starts a process anew that has ended, which speaks the newest version from now on.
+    pub fn upgrade(&mut self, process: &str) {
+        let file = self.work.path().join(format!("{process}.toml"));
+        let text = std::fs::read_to_string(file).expect("its settings");
+        let kept = text.lines().filter(|line| !line.starts_with(PROTOCOL));
+        let kept = kept.map(|line| format!("{line}\n")).collect::<String>();
+        let kind = self.processes[process].kind;
+        self.launch(process, kind, &kept);
+    }
+
+    fn launch(&mut self, name: &str, kind: &'static str, settings: &str) {
         let file = self.work.path().join(format!("{name}.toml"));
         std::fs::write(&file, settings).expect("written");
         let path = self.work.path().join(format!("{name}.log"));
@@ -240,6 +254,7 @@ impl Fleet {
             .spawn()
             .expect("a process");
         let process = Process {
+            kind,
             _stdin: child.stdin.take(),
             child,
             log: path,
@@ -275,7 +290,7 @@ impl Fleet {
 
 fn protocol(order: &FleetOrder, name: &str) -> String {
     let most = order.protocol_max.get(name);
-    most.map_or_else(String::new, |most| format!("protocol_max = {most}\n"))
+    most.map_or_else(String::new, |most| format!("{PROTOCOL} = {most}\n"))
 }
 
 impl Drop for Fleet {

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::client::{Client, PATIENCE, Published, ReceivedPacket};
+use crate::client::{Channel, Client, PATIENCE, Published, ReceivedPacket};
 use crate::rest::Admitted;
 
 /// The payload of a packet of sound.
@@ -33,6 +33,8 @@ pub struct Participant {
     pub events: mpsc::Receiver<ServerEvent>,
     /// What it received, in order.
     pub packets: mpsc::Receiver<ReceivedPacket>,
+    /// Its way for messages.
+    pub channel: Option<Channel>,
     /// What it says.
     pub say: mpsc::Sender<ClientMessage>,
 }
@@ -133,6 +135,7 @@ impl Participant {
         let (say, mut said) = mpsc::channel(16);
         let (_, closed) = mpsc::channel(1);
         let packets = std::mem::replace(&mut client.packets, closed);
+        let channel = client.channel.take();
         tokio::spawn(async move {
             loop {
                 tokio::select! {
@@ -159,6 +162,7 @@ impl Participant {
             video,
             events,
             packets,
+            channel,
             say,
         }
     }

@@ -33,8 +33,9 @@ use crate::signal::Keyring;
 const GRACE: Duration = Duration::from_secs(2);
 
 /// How long the edge goes on for others that receive through it: by then they have had a plan without it,
-/// and every packet of the way before.
-const RELIEF: Duration = Duration::from_secs(3);
+/// also from a coordinator that has just started and leaves rooms alone for six seconds, and every packet
+/// of the way before.
+const RELIEF: Duration = Duration::from_secs(7);
 
 /// The most addresses of which is remembered how often they began sessions.
 const ADDRESSES_REMEMBERED_MAX: usize = 100_000;

@@ -8,11 +8,13 @@
 //! Feed a [`Mesh`] what happens and take what is to be done from [`Mesh::poll_output`].
 
 mod data;
+mod handover;
 mod interest;
 mod peers;
 mod plan;
 mod reroute;
 mod roster;
+mod serving;
 #[cfg(test)]
 mod tests;
 

@@ -43,8 +43,8 @@ pub struct StreamReport {
     pub frozen: Duration,
     /// The longest time without a packet.
     pub gap: Duration,
-    /// The longest time without anything that can be decoded: of pictures, after a loss, until the
-    /// next key frame.
+    /// The longest time without anything that can be decoded: of pictures, after a loss, until what is
+    /// missing has come, or the next key frame.
     pub blind: Duration,
     /// The longest stretch of the media itself, by its timestamps, of which nothing can be decoded.
     pub hole: Duration,
@@ -64,20 +64,29 @@ struct Stream {
     last_frame: Option<Time>,
     usual: Duration,
     last_packet: Option<Time>,
-    /// The last that could be decoded, and whether the next needs a key frame first.
+    /// When the last came that could be decoded, and its timestamp; and whether the next cannot.
     last_good: Option<(Time, u32)>,
     broken: bool,
+    /// How many are missing since it cannot.
+    missing: u64,
+    /// The latest packet's timestamp.
+    timestamp: u32,
 }
 
 impl Stream {
     /// Notes when a packet came that is later than all before.
-    fn note(&mut self, now: Time, timestamp: u32, follows: bool, is_key: impl FnOnce() -> bool) {
+    fn note(&mut self, now: Time, timestamp: u32, missing: u64, is_key: impl FnOnce() -> bool) {
+        self.timestamp = timestamp;
         if let Some(before) = self.last_packet.replace(now) {
             self.report.gap = self.report.gap.max(now.since(before));
         }
-        self.broken |= !follows && !self.report.audio;
+        if missing > 0 && !self.report.audio {
+            self.broken = true;
+            self.missing += missing;
+        }
         if self.broken && is_key() {
             self.broken = false;
+            self.missing = 0;
         }
         if self.broken {
             return;
@@ -88,6 +97,17 @@ impl Stream {
             let hole = u64::from(timestamp.wrapping_sub(at)) / per_ms;
             self.report.blind = self.report.blind.max(now.since(before));
             self.report.hole = self.report.hole.max(Duration::from_millis(hole));
+        }
+    }
+
+    /// Notes a packet that is not later than all before: perhaps the last one that was missing.
+    fn note_late(&mut self, now: Time) {
+        self.missing = self.missing.saturating_sub(1);
+        if self.broken && self.missing == 0 {
+            self.broken = false;
+            if let Some((before, _)) = self.last_good.replace((now, self.timestamp)) {
+                self.report.blind = self.report.blind.max(now.since(before));
+            }
         }
     }
 }
@@ -167,11 +187,13 @@ impl Viewer {
         }
         let mut opened = false;
         if number >= stream.highest {
-            let follows = number <= stream.highest + 1;
-            stream.note(now, header.timestamp, follows, || {
+            let missing = number.saturating_sub(stream.highest + 1);
+            stream.note(now, header.timestamp, missing, || {
                 opened = true;
                 begins_key_frame(packet, srtp)
             });
+        } else {
+            stream.note_late(now);
         }
         stream.highest = stream.highest.max(number);
         if number < stream.first {
@@ -233,6 +255,8 @@ impl Viewer {
                     last_packet: None,
                     last_good: None,
                     broken: false,
+                    missing: 0,
+                    timestamp: 0,
                 });
                 self.streams.len() - 1
             }

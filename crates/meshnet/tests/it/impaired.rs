@@ -181,7 +181,7 @@ async fn random_loss_on_a_long_link_does_not_throttle_datagrams() {
         ..RelaySettings::default()
     };
     let Linked {
-        relay,
+        relay: _relay,
         dialled,
         accepted,
         _endpoints,

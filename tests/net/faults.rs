@@ -179,28 +179,46 @@ fn is_out(state: &Value, edge: &EdgeId) -> bool {
     !trees.any(|branch| branch["edge"] == edge.as_str())
 }
 
+/// What viewers go through while an edge in the middle ends, drained before or not.
+async fn ends(drained: bool) -> Vec<Endured> {
+    let mut watched = Watched::start(false).await;
+    let middle = watched.middle.to_string();
+    let rest = watched.fleet.rest[0].clone();
+    if drained {
+        let path = format!("/v1/ops/edges/{middle}/drain");
+        let (status, _) = rest.call(reqwest::Method::POST, &path, &Value::Null).await;
+        assert_eq!(status, 202);
+        let out = |state: &Value| is_out(state, &watched.middle);
+        rest.until("it is in no plan", out).await;
+    }
+    // As soon as it is said to be empty, or without a word before.
+    watched.fleet.signal(&middle, "TERM");
+    watched.fleet.ended(&middle).await;
+    let so_far = watched.call.endured().await.expect("clients run");
+    let pictures = so_far.iter().map(|one| one.pictures).max();
+    watched.until_seen(pictures.unwrap_or_default() + 120).await
+}
+
+/// A viewer got all at once what it should have got over a while. After that an edge takes a viewer's
+/// network for a slow one, and leaves out what does not fit.
+fn machine_stalled(endured: &[Endured]) -> bool {
+    let stalled = |one: &Endured| {
+        one.sound_gap >= Duration::from_millis(200) && one.sound_hole < one.sound_gap / 2
+    };
+    endured.iter().any(stalled)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drained_edge_and_one_that_is_told_to_end_lose_no_packet() {
     let _turn = TURN.lock().await;
     for drained in [true, false] {
-        let mut watched = Watched::start(false).await;
-        let middle = watched.middle.to_string();
-        let rest = watched.fleet.rest[0].clone();
-        if drained {
-            let path = format!("/v1/ops/edges/{middle}/drain");
-            let (status, _) = rest.call(reqwest::Method::POST, &path, &Value::Null).await;
-            assert_eq!(status, 202);
-            let out = |state: &Value| is_out(state, &watched.middle);
-            rest.until("it is in no plan", out).await;
+        let mut endured = ends(drained).await;
+        for _ in 1..TRIES {
+            if !machine_stalled(&endured) {
+                break;
+            }
+            endured = ends(drained).await;
         }
-        // As soon as it is said to be empty, or without a word before.
-        watched.fleet.signal(&middle, "TERM");
-        watched.fleet.ended(&middle).await;
-        let pictures = |endured: Vec<Endured>| endured.iter().map(|one| one.pictures).max();
-        let so_far = watched.call.endured().await.expect("clients run");
-        let endured = watched
-            .until_seen(pictures(so_far).unwrap_or_default() + 120)
-            .await;
         let lost: Vec<_> = endured.iter().map(|one| one.lost).collect();
         assert_eq!(lost, [0, 0], "drained: {drained}; {endured:#?}");
     }

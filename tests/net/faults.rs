@@ -10,7 +10,6 @@ use sluice_tests::client::PATIENCE;
 use sluice_tests::fleet::{Fleet, FleetOrder, edge_of};
 use sluice_tests::rest::Rest;
 use sluice_types::ids::EdgeId;
-use tokio::sync::Mutex;
 
 /// The longest gap that is promised: 300 ms beside half a second until the fault is noticed.
 const GAP: Duration = Duration::from_millis(300 + 500);
@@ -18,11 +17,11 @@ const GAP: Duration = Duration::from_millis(300 + 500);
 /// A machine that stalls makes gaps longer, never shorter: one try of so many has to hold the promise.
 const TRIES: usize = 3;
 
+/// How many packets of pictures are looked at: four seconds of them.
+const SEEN: u64 = 240;
+
 const HOME: &str = "paris";
 const VIEWERS: [&str; 2] = ["sydney", "tokyo"];
-
-/// One at a time: each is more processes than the machine has cores.
-static TURN: Mutex<()> = Mutex::const_new(());
 
 fn order() -> FleetOrder {
     FleetOrder {
@@ -108,15 +107,16 @@ impl Watched {
         watched
     }
 
-    /// Waits until each viewer had so many good packets of pictures, and gives what they went through.
+    /// Waits, but not for ever, until each viewer had so many good packets of pictures, and gives what they
+    /// went through.
     async fn until_seen(&self, pictures: u64) -> Vec<Endured> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             let endured = self.call.endured().await.expect("clients run");
-            if endured.iter().all(|one| one.pictures >= pictures) {
+            let seen = endured.iter().all(|one| one.pictures >= pictures);
+            if seen || tokio::time::Instant::now() >= deadline {
                 return endured;
             }
-            assert!(tokio::time::Instant::now() < deadline, "{endured:#?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -124,18 +124,18 @@ impl Watched {
 
 /// Has something fail under a call until nobody misses more than is promised.
 async fn endured_within(fault: impl Fn(&Watched)) {
-    let _turn = TURN.lock().await;
     let mut tries = Vec::new();
     while tries.len() < TRIES {
         let watched = Watched::start(true).await;
         fault(&watched);
-        // Four seconds of pictures.
-        let endured = watched.until_seen(240).await;
+        let endured = watched.until_seen(SEEN).await;
         assert!(
             endured.iter().any(|one| one.lost > 0),
             "nothing failed: {endured:#?}"
         );
-        let is_short = |one: &Endured| one.sound_hole <= GAP && one.picture_hole <= GAP;
+        let is_short = |one: &Endured| {
+            one.pictures >= SEEN && one.sound_hole <= GAP && one.picture_hole <= GAP
+        };
         if endured.iter().all(is_short) {
             return;
         }
@@ -210,7 +210,6 @@ fn machine_stalled(endured: &[Endured]) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drained_edge_and_one_that_is_told_to_end_lose_no_packet() {
-    let _turn = TURN.lock().await;
     for drained in [true, false] {
         let mut endured = ends(drained).await;
         for _ in 1..TRIES {

@@ -14,6 +14,7 @@ use sluice_meshnet::impair::{Wan, WanEnd};
 use sluice_meshnet::{Identity, MeshCa};
 use sluice_types::ids::EdgeId;
 use sluice_types::topology::load_dir;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -102,7 +103,11 @@ pub struct Fleet {
     pub wan: Wan,
     processes: BTreeMap<String, Process>,
     work: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
 }
+
+/// One fleet at a time: each is more processes than a machine for tests has cores.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Copies the repository's topology.
 fn write_topology(dir: &Path, lossless: bool) {
@@ -128,6 +133,7 @@ pub fn edge_of(region: &str) -> EdgeId {
 impl Fleet {
     /// Starts it and waits until every coordinator knows every edge.
     pub async fn start(order: &FleetOrder) -> Self {
+        let turn = TURN.lock().await;
         let work = tempfile::tempdir().expect("a directory");
         write_topology(work.path(), order.lossless);
         let topology = load_dir(work.path()).expect("a good topology");
@@ -158,6 +164,7 @@ impl Fleet {
             wan,
             processes: BTreeMap::new(),
             work,
+            _turn: turn,
         };
         let mesh_dir = issue(Identity::Coordinator, "coordinator");
         for (index, &(http, control)) in controls.iter().enumerate() {

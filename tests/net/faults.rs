@@ -14,7 +14,8 @@ use sluice_types::ids::EdgeId;
 /// The longest gap that is promised: 300 ms beside half a second until the fault is noticed.
 const GAP: Duration = Duration::from_millis(300 + 500);
 
-/// A machine that stalls makes gaps longer, never shorter: one try of so many has to hold the promise.
+/// A machine that stalls makes gaps longer, never shorter: one try of so many has to hold the promise. Those
+/// in which it plainly stood still do not count, but there are no more of them than of the others.
 const TRIES: usize = 3;
 
 /// How many packets of pictures are looked at: four seconds of them.
@@ -124,8 +125,8 @@ impl Watched {
 
 /// Has something fail under a call until nobody misses more than is promised.
 async fn endured_within(fault: impl Fn(&Watched)) {
-    let mut tries = Vec::new();
-    while tries.len() < TRIES {
+    let (mut tries, mut stalled) = (Vec::new(), 0);
+    while tries.len() < TRIES && stalled <= TRIES {
         let watched = Watched::start(true).await;
         fault(&watched);
         let endured = watched.until_seen(SEEN).await;
@@ -139,9 +140,15 @@ async fn endured_within(fault: impl Fn(&Watched)) {
         if endured.iter().all(is_short) {
             return;
         }
-        tries.push(endured);
+        if machine_stalled(&endured) {
+            stalled += 1;
+        } else {
+            tries.push(endured);
+        }
     }
-    panic!("more than {GAP:?} is missing each time: {tries:#?}");
+    panic!(
+        "more than {GAP:?} is missing each time; {stalled} times the machine stood still: {tries:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -202,9 +209,8 @@ async fn ends(drained: bool) -> Vec<Endured> {
 /// A viewer got all at once what it should have got over a while. After that an edge takes a viewer's
 /// network for a slow one, and leaves out what does not fit.
 fn machine_stalled(endured: &[Endured]) -> bool {
-    let stalled = |one: &Endured| {
-        one.sound_gap >= Duration::from_millis(200) && one.sound_hole < one.sound_gap / 2
-    };
+    let much = Duration::from_millis(200);
+    let stalled = |one: &Endured| one.sound_gap >= one.sound_hole + much;
     endured.iter().any(stalled)
 }
 

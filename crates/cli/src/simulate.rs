@@ -94,7 +94,15 @@ struct Report {
     invariants_broken: BTreeMap<Invariant, u64>,
     broken: Vec<Outcome>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    worlds: Vec<WorldReport>,
+    worlds: Vec<TimedWorld>,
+}
+
+/// What one seed of a world showed, and how long it took until everybody had come.
+#[derive(Debug, Serialize)]
+struct TimedWorld {
+    #[serde(flatten)]
+    report: WorldReport,
+    joining_seconds: f64,
 }
 
 pub(crate) fn run(args: SimulateArgs) -> ExitCode {
@@ -116,7 +124,8 @@ fn simulate(args: &SimulateArgs) -> Result<bool, String> {
         Level::Mesh => (meshes(args, from, count)?, Vec::new()),
         Level::World => {
             let worlds = worlds(args, from, count);
-            (worlds.iter().map(|w| w.outcome.clone()).collect(), worlds)
+            let outcomes = worlds.iter().map(|world| world.report.outcome.clone());
+            (outcomes.collect(), worlds)
         }
     };
     let level = if args.level == Level::Mesh {
@@ -177,7 +186,7 @@ fn meshes(args: &SimulateArgs, from: u64, count: u64) -> Result<Vec<Outcome>, St
     Ok(outcomes)
 }
 
-fn worlds(args: &SimulateArgs, from: u64, count: u64) -> Vec<WorldReport> {
+fn worlds(args: &SimulateArgs, from: u64, count: u64) -> Vec<TimedWorld> {
     let world = World {
         regions: args.regions as usize,
         edges_each: args.edges,
@@ -186,9 +195,20 @@ fn worlds(args: &SimulateArgs, from: u64, count: u64) -> Vec<WorldReport> {
         ..World::FULL
     };
     let seeds = from..from + count;
-    seeds
-        .map(|seed| world.run(seed, &mut |done, of| progress("event", done, of)))
-        .collect()
+    let run = |seed| {
+        let (started, mut joining_seconds) = (Instant::now(), 0.0);
+        let report = world.run(seed, &mut |done, of| {
+            if done <= args.people {
+                joining_seconds = started.elapsed().as_secs_f64();
+            }
+            progress("event", done, of);
+        });
+        TimedWorld {
+            report,
+            joining_seconds,
+        }
+    };
+    seeds.map(run).collect()
 }
 
 fn summed(outcomes: Vec<Outcome>, wall_seconds: f64) -> Report {
@@ -255,9 +275,19 @@ fn say(report: &Report, args: &SimulateArgs) {
         faults.datagrams_reordered,
     ));
     for world in &report.worlds {
+        let (found, seconds) = (&world.report, world.joining_seconds);
         line(format!(
-            "seed {}: {} participants placed, {} rooms planned, {} plans changed, {} beyond a limit",
-            world.outcome.seed, world.placed, world.planned, world.changed, world.beyond_limits,
+            "seed {}: {} people came to {} rooms at {} edges in {seconds:.1} s ({:.0} a second); {} participants \
+             placed, {} rooms planned, {} plans changed, {} beyond a limit",
+            found.outcome.seed,
+            args.people,
+            found.rooms,
+            found.edges,
+            args.people as f64 / seconds.max(1e-9),
+            found.placed,
+            found.planned,
+            found.changed,
+            found.beyond_limits,
         ));
     }
     if report.level == "mesh" {

@@ -19,6 +19,8 @@ pub(crate) struct Around<'a> {
     pub(crate) ways: &'a Ways,
     /// What all other trees put on links.
     pub(crate) load: &'a Load,
+    /// Whether every link has room for the stream.
+    pub(crate) is_roomy: bool,
     pub(crate) bps: u64,
 }
 
@@ -62,7 +64,17 @@ impl Assessed {
     }
 }
 
-impl Around<'_> {
+impl<'a> Around<'a> {
+    pub(crate) fn new(net: &'a Net, ways: &'a Ways, load: &'a Load, bps: u64) -> Self {
+        Self {
+            net,
+            ways,
+            load,
+            is_roomy: load.is_roomy(net, bps),
+            bps,
+        }
+    }
+
     /// The round trip between two edges that are up and may talk.
     pub(crate) fn step_us(&self, from: &EdgeId, to: &EdgeId) -> Option<u64> {
         let (from, to) = (self.net.region_of(from)?, self.net.region_of(to)?);
@@ -101,7 +113,7 @@ impl Around<'_> {
         for edge in stream.wanted_by.iter().filter(|edge| **edge != tree.root) {
             let region = self.net.region_of(edge);
             let is_refused =
-                region.is_some_and(|region| residency.check(&self.net.names[region]).is_err());
+                region.is_some_and(|region| residency.check(self.net.name(region)).is_err());
             if is_refused {
                 // Said once for the room.
                 continue;
@@ -154,8 +166,8 @@ impl Around<'_> {
             if load > hop.capacity_bps {
                 assessed.broken.push(Broken::Capacity {
                     root: tree.root.clone(),
-                    from: self.net.names[from].clone(),
-                    to: self.net.names[to].clone(),
+                    from: self.net.name(from).clone(),
+                    to: self.net.name(to).clone(),
                     load: Bitrate::bps(load),
                     capacity: Bitrate::bps(hop.capacity_bps),
                 });

@@ -81,14 +81,12 @@ pub(crate) enum Failure {
 /// way: first the parent itself, then the link, then as few edges and links as can be; then the
 /// sooner is better.
 pub(crate) fn add_backups(net: &Net, tree: &mut RelayTree) {
-    let numbered = Numbered::new(net, tree);
-    let backups: Vec<_> = (1..numbered.edges.len())
-        .map(|at| {
-            numbered
-                .backup(net, at)
-                .map(|backup| numbered.edges[backup].clone())
-        })
-        .collect();
+    let backups = Numbered::new(net, tree).backups(net);
+    set_backups(tree, backups);
+}
+
+/// Sets the backup of each branch.
+pub(crate) fn set_backups(tree: &mut RelayTree, backups: Vec<Option<EdgeId>>) {
     for (branch, backup) in tree.branches.iter_mut().zip(backups) {
         branch.backup = backup;
     }
@@ -115,6 +113,15 @@ impl<'a> Numbered<'a> {
             numbered.delays[at] = numbered.delays[parent] + step;
         }
         numbered
+    }
+
+    /// The backup of each edge but the root.
+    pub(crate) fn backups(&self, net: &Net) -> Vec<Option<EdgeId>> {
+        let backups = (1..self.edges.len()).map(|at| {
+            let backup = self.backup(net, at)?;
+            Some(self.edges[backup].clone())
+        });
+        backups.collect()
     }
 
     fn step(&self, net: &Net, from: usize, to: usize) -> Option<u64> {

@@ -7,7 +7,7 @@ use sluice_types::ids::{EdgeId, RegionName};
 use sluice_types::topology::{Link, Price, Topology};
 use sluice_types::units::Bitrate;
 
-use crate::net::Net;
+use crate::net::{Net, Terrain};
 
 /// The round trip between two edges of one region, in microseconds.
 pub(crate) const WITHIN_REGION_US: u64 = 1_000;
@@ -16,6 +16,9 @@ pub(crate) const WITHIN_REGION_US: u64 = 1_000;
 /// a link's jitter is no reason to plan anything anew.
 const JITTER_PERMILLE: u64 = 100;
 const JITTER_US: u64 = 1_000;
+
+/// How many terrains are kept that may come back, each with what was found over it.
+const TERRAINS_MAX: usize = 4;
 
 /// Regions with the edges that are up, joined by links with round trip, price and capacity.
 ///
@@ -28,6 +31,10 @@ pub struct Graph {
     links: BTreeMap<RegionName, BTreeMap<RegionName, Sending>>,
     version: u64,
     net: OnceLock<Arc<Net>>,
+    /// The version since which no plan may have become dearer than it need be.
+    improved: u64,
+    /// The last terrains, the latest last: a change may not have changed it, and what failed comes back.
+    terrains: Vec<Arc<Terrain>>,
 }
 
 /// What a link takes, costs and carries.
@@ -109,7 +116,7 @@ impl Graph {
         let links = self.links.entry(a.clone()).or_default();
         links.insert(b.clone(), from_a);
         self.links.entry(b).or_default().insert(a, from_b);
-        self.change();
+        self.improve();
     }
 
     /// Has the links of this topology and no others. What was measured of one that stays is kept.
@@ -129,25 +136,36 @@ impl Graph {
                 }
             }
         }
-        self.change();
+        self.improve();
+        // What was found may have been found by other rules.
+        self.terrains.clear();
     }
 
     /// A link fails or comes back; says whether that is news.
     pub fn set_link_up(&mut self, a: &RegionName, b: &RegionName, up: bool) -> bool {
-        self.change_link(a, b, |sending| std::mem::replace(&mut sending.up, up) != up)
+        let is_news =
+            self.change_link(a, b, |sending| std::mem::replace(&mut sending.up, up) != up);
+        if is_news && up {
+            self.improve();
+        }
+        is_news
     }
 
     /// A link's round trip was measured; says whether it is so far from the one in use that it
     /// takes its place.
     pub fn measure(&mut self, a: &RegionName, b: &RegionName, round_trip_us: u64) -> bool {
-        self.change_link(a, b, |sending| {
+        let is_news = self.change_link(a, b, |sending| {
             let in_use = sending.round_trip_us();
             let apart = in_use.abs_diff(round_trip_us);
             let news = apart > JITTER_US && apart > in_use * JITTER_PERMILLE / 1_000;
             // What is near the one in use confirms it.
             sending.measured_us = Some(if news { round_trip_us } else { in_use });
             news
-        })
+        });
+        if is_news {
+            self.improve();
+        }
+        is_news
     }
 
     fn change_link(
@@ -178,7 +196,7 @@ impl Graph {
             edges.insert(place, edge.clone());
         }
         self.region_of.insert(edge, region);
-        self.change();
+        self.improve();
     }
 
     /// An edge is down; says whether it was up.
@@ -197,6 +215,12 @@ impl Graph {
     #[must_use]
     pub const fn version(&self) -> u64 {
         self.version
+    }
+
+    /// The version since which nothing came up, or moved nearer: what was planned on it or later is as
+    /// good as can be had.
+    pub(crate) const fn improved(&self) -> u64 {
+        self.improved
     }
 
     /// The region of an edge that is up.
@@ -261,11 +285,25 @@ impl Graph {
 
     /// The graph by numbers, made once for each version.
     pub(crate) fn net(&self) -> &Arc<Net> {
-        self.net.get_or_init(|| Arc::new(Net::new(self)))
+        let make = || Arc::new(Net::new(self, &self.terrains));
+        self.net.get_or_init(make)
+    }
+
+    /// Something is there that was not, or takes less time.
+    fn improve(&mut self) {
+        self.change();
+        self.improved = self.version;
     }
 
     fn change(&mut self) {
         self.version += 1;
-        self.net = OnceLock::new();
+        if let Some(net) = self.net.take() {
+            self.terrains
+                .retain(|known| !Arc::ptr_eq(known, &net.terrain));
+            if self.terrains.len() >= TERRAINS_MAX {
+                self.terrains.remove(0);
+            }
+            self.terrains.push(Arc::clone(&net.terrain));
+        }
     }
 }

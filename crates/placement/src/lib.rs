@@ -8,6 +8,7 @@ mod backup;
 mod demand;
 mod explain;
 pub mod forecast;
+mod found;
 mod graph;
 mod limits;
 mod load;

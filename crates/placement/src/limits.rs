@@ -9,7 +9,7 @@ use crate::graph::WITHIN_REGION_US;
 use crate::residency::Rule;
 
 /// What every tree of a room keeps to, if it can.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// The most hops from the root to any edge.
     pub hops_max: u32,

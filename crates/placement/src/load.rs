@@ -34,6 +34,22 @@ impl Load {
         self.used(from, hop.to).saturating_add(bps) <= hop.capacity_bps
     }
 
+    /// Whether every link carries so much more.
+    pub(crate) fn is_roomy(&self, net: &Net, bps: u64) -> bool {
+        (0..self.regions).all(|from| {
+            let mut hops = net.hops_from(from).iter();
+            hops.all(|hop| self.takes(from, hop, bps))
+        })
+    }
+
+    /// Whether none of these links carries more than it can.
+    pub(crate) fn holds(&self, net: &Net, links: &[(Region, Region)]) -> bool {
+        links.iter().all(|&(from, to)| {
+            let hop = net.hop(from, to);
+            hop.is_some_and(|hop| self.takes(from, hop, 0))
+        })
+    }
+
     pub(crate) fn add(&mut self, links: &[(Region, Region)], bps: u64) {
         for &(from, to) in links {
             let used = &mut self.used[from * self.regions + to];

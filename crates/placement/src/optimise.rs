@@ -53,15 +53,26 @@ pub(crate) fn optimise(task: &Task<'_>, search: &mut Search) -> (Sketch, Score) 
     search.left = SEARCHES_MAX;
     // The cheapest way to one region is the cheapest tree.
     let rounds = if task.wants.len() > 1 { ROUNDS_MAX } else { 0 };
+    let mut tried = Tried::default();
     for _ in 0..rounds {
         let before = score;
-        cut_and_join(task, search, &mut best, &mut score);
-        detour(task, search, &mut best, &mut score);
+        cut_and_join(task, search, &mut best, &mut score, &mut tried);
+        detour(task, search, &mut best, &mut score, &mut tried);
         if score == before {
             break;
         }
     }
     (best, score)
+}
+
+/// What need not be tried again, since the outcome would be the same.
+#[derive(Default)]
+struct Tried {
+    /// Parts that were cut off from the best tree, and when that was the score.
+    parts: Vec<Region>,
+    score: Score,
+    /// Regions through which a tree was led.
+    detours: Vec<Region>,
 }
 
 /// Joins the wanted regions in each order until one keeps to the limits: when an edge feeds few
@@ -92,13 +103,27 @@ fn in_all_orders(task: &Task<'_>, search: &mut Search, best: &mut Sketch, score:
 }
 
 /// Cuts off each part in turn and joins it anew, where that is better.
-fn cut_and_join(task: &Task<'_>, search: &mut Search, best: &mut Sketch, score: &mut Score) {
+fn cut_and_join(
+    task: &Task<'_>,
+    search: &mut Search,
+    best: &mut Sketch,
+    score: &mut Score,
+    tried: &mut Tried,
+) {
     let mut parts: Vec<_> = best.members.clone();
     parts.sort_unstable();
     for part in parts {
         if part == best.root || !best.has(part) || search.left == 0 {
             continue;
         }
+        if tried.score != *score {
+            tried.parts.clear();
+            tried.score = *score;
+        }
+        if tried.parts.contains(&part) {
+            continue;
+        }
+        tried.parts.push(part);
         let mut rest = best.clone();
         rest.cut(part);
         keep_better(task, search, best, score, rest);
@@ -107,7 +132,13 @@ fn cut_and_join(task: &Task<'_>, search: &mut Search, best: &mut Sketch, score: 
 
 /// Leads the tree through regions that it does not have yet, where that is better: two ways may be
 /// cheaper when they share one that is dearer for each alone.
-fn detour(task: &Task<'_>, search: &mut Search, best: &mut Sketch, score: &mut Score) {
+fn detour(
+    task: &Task<'_>,
+    search: &mut Search,
+    best: &mut Sketch,
+    score: &mut Score,
+    tried: &mut Tried,
+) {
     let Some(delay_max) = task.wants.iter().map(|want| want.delay_max).max() else {
         return;
     };
@@ -120,6 +151,10 @@ fn detour(task: &Task<'_>, search: &mut Search, best: &mut Sketch, score: &mut S
         if search.left == 0 {
             return;
         }
+        if tried.detours.contains(&through) {
+            continue;
+        }
+        tried.detours.push(through);
         let want = Want {
             region: through,
             delay_max,
@@ -181,11 +216,7 @@ fn join_missing(
     mut trial: Sketch,
 ) {
     let missing = missing(task, &trial);
-    let onward = missing.iter().map(|want| {
-        let from_members =
-            (trial.members.iter()).map(|&member| task.ways.price(member, want.region));
-        from_members.min().unwrap_or_default()
-    });
+    let onward = missing.iter().map(|want| least_price(task, &trial, want));
     let onward = onward.max().unwrap_or_default();
     let so_far = trial_price(task, &trial);
     if is_settled(task, score, so_far.saturating_add(onward)) {
@@ -242,11 +273,19 @@ fn join_all(
         } else {
             missing.len()
         };
-        let ways = missing[..compared].iter().enumerate();
-        let mut limit = budget.unwrap_or(u64::MAX);
-        let next = ways
+        let mut ways: Vec<_> = (missing[..compared].iter().enumerate())
             .filter(|(_, want)| !sketch.meets(want))
-            .filter_map(|(index, want)| {
+            .map(|(index, want)| (least_price(task, sketch, want), index))
+            .collect();
+        // What may be cheapest first: with its price most of the others need no search.
+        ways.sort_unstable();
+        let mut limit = budget.unwrap_or(u64::MAX);
+        let next = (ways.into_iter())
+            .filter_map(|(least, index)| {
+                if least > limit {
+                    return None;
+                }
+                let want = missing[index];
                 let way = search.way(task, sketch, want, Strictness::FULL, true, limit)?;
                 limit = limit.min(way.price);
                 Some((way.price, way.delay, index, way))
@@ -272,6 +311,16 @@ fn join_all(
         }
     }
     true
+}
+
+/// What joining a wanted region costs at least.
+fn least_price(task: &Task<'_>, sketch: &Sketch, want: &Want) -> u64 {
+    if !task.warm.is_empty() {
+        return 0;
+    }
+    let ahead = task.ways.ahead(want.region);
+    let prices = sketch.members.iter().map(|&member| ahead[member].price);
+    prices.min().unwrap_or_default()
 }
 
 /// Joins a way, unless what it takes over would have too many hops then.

@@ -12,7 +12,7 @@ use crate::explain::{Explanation, explain};
 use crate::graph::Graph;
 use crate::load::{Load, all_crossings, crossings};
 use crate::net::Net;
-use crate::planned::{Planned, Room, Used};
+use crate::planned::{Planned, Room, Used, Which};
 use crate::standby::with_standbys;
 use crate::tree::{Job, PlannedTrees, Rules, refused};
 use crate::way::Search;
@@ -27,7 +27,7 @@ pub struct Planner {
     graph: Graph,
     rules: Rules,
     rooms: BTreeMap<MeetingId, Room>,
-    /// The rooms by the version of the graph that they were last planned on.
+    /// The rooms by the version of the graph on which all their trees were last looked at.
     by_version: BTreeSet<(u64, MeetingId)>,
     load: Load,
     search: Search,
@@ -136,8 +136,9 @@ impl Planner {
     /// A room needs something, or something else than before; `None` when its plan stays.
     pub fn set_demand(&mut self, room: &MeetingId, demand: Demand) -> Option<Changed> {
         let known = self.rooms.entry(room.clone()).or_default();
-        known.demand = demand;
-        self.plan(&BTreeSet::from([room.clone()]), None).pop()
+        let before = std::mem::replace(&mut known.demand, demand);
+        let rooms = BTreeSet::from([room.clone()]);
+        self.plan(&rooms, &Which::Demand(&before)).pop()
     }
 
     /// A room is over.
@@ -155,7 +156,7 @@ impl Planner {
     pub fn set_link_up(&mut self, a: &RegionName, b: &RegionName, up: bool) -> Vec<Changed> {
         let is_news = self.graph.set_link_up(a, b, up);
         match self.link(a, b) {
-            Some(link) if is_news && !up => self.plan(&self.users(&link), Some(&link)),
+            Some(link) if is_news && !up => self.plan(&self.users(&link), &Which::Using(link)),
             _ => Vec::new(),
         }
     }
@@ -164,7 +165,7 @@ impl Planner {
     pub fn measure(&mut self, a: &RegionName, b: &RegionName, us: u64) -> Vec<Changed> {
         let is_news = self.graph.measure(a, b, us);
         match self.link(a, b) {
-            Some(link) if is_news => self.plan(&self.users(&link), Some(&link)),
+            Some(link) if is_news => self.plan(&self.users(&link), &Which::Using(link)),
             _ => Vec::new(),
         }
     }
@@ -203,74 +204,47 @@ impl Planner {
             return Vec::new();
         }
         let used = Used::Edge(edge);
-        self.plan(&self.users(&used), Some(&used))
+        self.plan(&self.users(&used), &Which::Using(used))
     }
 
-    /// Looks at the rooms again that were planned on an older version of the graph, at most
-    /// `rooms_max` of them, the oldest first; gives those whose plans change. Nothing is left to do
-    /// when [`Self::stale`] is 0.
+    /// Looks at rooms again that were planned before the graph last got better, at most `rooms_max` of
+    /// them, the oldest first; gives those whose plans change. Nothing is left to do when
+    /// [`Self::stale`] is 0.
     pub fn refresh(&mut self, rooms_max: usize) -> Vec<Changed> {
-        let version = self.graph.version();
-        let stale = self.by_version.iter().take_while(|(of, _)| *of < version);
+        let improved = self.graph.improved();
+        let stale = (self.by_version.iter()).take_while(|(of, _)| *of < improved);
         let rooms = stale
             .take(rooms_max)
             .map(|(_, room)| room.clone())
             .collect();
-        self.plan(&rooms, None)
+        self.plan(&rooms, &Which::All)
     }
 
-    /// How many rooms were planned on an older version of the graph.
+    /// How many rooms were planned before the graph last got better.
     #[must_use]
     pub fn stale(&self) -> usize {
-        let version = self.graph.version();
+        let improved = self.graph.improved();
         (self.by_version.iter())
-            .take_while(|(of, _)| *of < version)
+            .take_while(|(of, _)| *of < improved)
             .count()
     }
 
-    /// Plans rooms; of each only the trees that use something, if that is given.
-    fn plan(&mut self, rooms: &BTreeSet<MeetingId>, only: Option<&Used<'_>>) -> Vec<Changed> {
+    /// Plans these trees of rooms.
+    fn plan(&mut self, rooms: &BTreeSet<MeetingId>, which: &Which<'_>) -> Vec<Changed> {
         let net = self.graph.net().clone();
+        let version = self.graph.version();
         // None of them keeps what another could have.
         let mut former = Vec::new();
         for id in rooms {
-            let Some(room) = self.rooms.get_mut(id) else {
-                continue;
-            };
-            // An edge that wants the stream and came up since is no standby: it would receive all.
-            let lacks = |root: &EdgeId, planned: &Planned| {
-                let stream = room.demand.streams.get(root);
-                let wanted_by = stream.map(|stream| &stream.wanted_by);
-                let mut wanting = wanted_by.into_iter().flatten();
-                wanting.any(|edge| planned.lacks(edge) && net.region_of(edge).is_some())
-            };
-            let is_taken = |root: &EdgeId, planned: &Planned| {
-                only.is_none_or(|used| {
-                    planned.uses(used) || planned.leans_on(used) && lacks(root, planned)
-                })
-            };
-            let all = std::mem::take(&mut room.trees).into_iter();
-            let (taken, kept) = all.partition(|(root, planned)| is_taken(root, planned));
-            room.trees = kept;
-            let mut is_new = false;
-            for planned in room.trees.values_mut() {
-                if only.is_some_and(|used| planned.leans_on(used)) {
-                    let ways = net.ways(&room.demand.residency);
-                    let full = with_standbys(&net, &ways, &planned.tree);
-                    let before = std::mem::replace(&mut planned.full, full);
-                    planned.renew_links(&net);
-                    is_new |= planned.full != before;
-                }
+            if let Some(room) = self.rooms.get_mut(id) {
+                let (taken, is_new) = room.part(which, &net, version, &mut self.load);
+                former.push((id, taken, is_new));
             }
-            let taken: BTreeMap<_, _> = taken;
-            for planned in taken.values() {
-                self.load.remove(&planned.links, planned.bps);
-            }
-            former.push((id, taken, is_new));
         }
         let mut changed = Vec::new();
         for (id, taken, has_news) in former {
-            if self.plan_room(&net, id, &taken, only.is_some()) || has_news {
+            let only_taken = matches!(which, Which::Using(_));
+            if self.plan_room(&net, id, &taken, only_taken) || has_news {
                 let planned = self.rooms.get(id).map(Room::planned).unwrap_or_default();
                 changed.push(Changed {
                     room: id.clone(),
@@ -281,7 +255,8 @@ impl Planner {
         changed
     }
 
-    /// Plans what was taken, or everything; says whether anything is new.
+    /// Plans what was taken, and unless it is that alone, what has no tree yet; says whether anything
+    /// is new.
     fn plan_room(
         &mut self,
         net: &Net,
@@ -292,23 +267,21 @@ impl Planner {
         let Some(room) = self.rooms.get_mut(id) else {
             return false;
         };
+        let version = self.graph.version();
         let ways = net.ways(&room.demand.residency);
         let refused = refused(net, &room.demand);
         let mut is_new = refused != room.refused;
         room.refused = refused;
         let roots = room.demand.streams.keys().chain(taken.keys());
         let roots: BTreeSet<_> = roots
-            .filter(|root| !only_taken || taken.contains_key(*root))
+            .filter(|root| {
+                taken.contains_key(*root) || !only_taken && !room.trees.contains_key(*root)
+            })
             .collect();
         for root in roots {
             let before = taken.get(root);
             let planned = room.demand.streams.get(root).and_then(|stream| {
-                let around = Around {
-                    net,
-                    ways: &ways,
-                    load: &self.load,
-                    bps: stream.bitrate.as_bps(),
-                };
+                let around = Around::new(net, &ways, &self.load, stream.bitrate.as_bps());
                 let job = Job {
                     around: &around,
                     root,
@@ -318,7 +291,11 @@ impl Planner {
                     before: before.map(|planned| &planned.tree),
                 };
                 let Assessed { tree, broken, .. } = job.plan(&mut self.search)?;
-                let full = with_standbys(net, &ways, &tree);
+                let same = before.filter(|before| before.version == version && before.tree == tree);
+                let full = match same {
+                    Some(before) => before.full.clone(),
+                    None => with_standbys(net, &ways, &tree),
+                };
                 Some(Planned {
                     links: crossings(net, &tree),
                     spare: all_crossings(net, &full),
@@ -326,6 +303,9 @@ impl Planner {
                     tree,
                     broken,
                     bps: around.bps,
+                    is_free: job.is_free(),
+                    terrain: net.terrain.number,
+                    version,
                 })
             });
             let told = |planned: &Planned| (planned.full.clone(), planned.broken.clone());
@@ -335,9 +315,11 @@ impl Planner {
                 room.trees.insert(root.clone(), planned);
             }
         }
-        self.by_version.remove(&(room.version, id.clone()));
-        room.version = self.graph.version();
-        self.by_version.insert((room.version, id.clone()));
+        if !only_taken {
+            self.by_version.remove(&(room.version, id.clone()));
+            room.version = version;
+            self.by_version.insert((version, id.clone()));
+        }
         is_new
     }
 

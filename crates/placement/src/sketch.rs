@@ -2,13 +2,15 @@
 
 use crate::limits::Badness;
 use crate::load::Load;
-use crate::net::{NEVER, Net, Region, Ways};
+use crate::net::{Hop, NEVER, Net, Region, Ways};
 
 /// What a tree over regions has to do.
 pub(crate) struct Task<'a> {
     pub(crate) net: &'a Net,
     pub(crate) ways: &'a Ways,
     pub(crate) load: &'a Load,
+    /// Whether every link has room for the stream.
+    pub(crate) is_roomy: bool,
     pub(crate) root: Region,
     pub(crate) wants: Vec<Want>,
     /// Which regions are wanted.
@@ -65,6 +67,11 @@ impl Task<'_> {
         }
     }
 
+    /// Whether a link has room for the stream.
+    pub(crate) fn fits(&self, from: Region, hop: &Hop) -> bool {
+        self.is_roomy || self.load.takes(from, hop, self.bps)
+    }
+
     pub(crate) fn score(&self, sketch: &Sketch) -> Score {
         let mut badness = Badness::default();
         let (mut price, mut delay) = (0u64, 0u64);
@@ -82,7 +89,7 @@ impl Task<'_> {
                 continue;
             }
             if let Some(hop) = self.net.hop(place.parent, member) {
-                badness[2] += u32::from(!self.load.takes(place.parent, hop, self.bps));
+                badness[2] += u32::from(!self.fits(place.parent, hop));
                 price = price.saturating_add(self.price(place.parent, member, hop.price));
             }
         }

@@ -6,33 +6,54 @@
 //! into the tree, or two in a row. A standby hears who is at the root and receives no tracks until it is
 //! asked for them.
 
+use std::ops::RangeInclusive;
+
 use sluice_types::ids::EdgeId;
 use sluice_types::mesh::control::{Branch, RelayTree};
 
-use crate::backup::{Failure, Numbered, add_backups};
+use crate::backup::{Failure, Numbered, set_backups};
 use crate::graph::WITHIN_REGION_US;
 use crate::net::{Net, Region, Ways};
 
 /// The tree with standbys where they are needed and can be had, and every edge's backup.
 pub(crate) fn with_standbys(net: &Net, ways: &Ways, tree: &RelayTree) -> RelayTree {
     let mut full = tree.clone();
-    for branch in 0..tree.branches.len() {
+    let mut seen = 0;
+    loop {
         let numbered = Numbered::new(net, &full);
-        let at = branch + 1;
-        if numbered.is_safe(net, at) {
-            continue;
-        }
-        let search = Search {
-            net,
-            ways,
-            tree: &numbered,
-            failures: numbered.failures(at).collect(),
+        let Some((at, added)) = numbered.next_standbys(net, ways, seen + 1..=tree.branches.len())
+        else {
+            let backups = numbered.backups(net);
+            set_backups(&mut full, backups);
+            return full;
         };
-        let added = search.way_to(at);
+        seen = at;
         full.branches.extend(added);
     }
-    add_backups(net, &mut full);
-    full
+}
+
+impl Numbered<'_> {
+    /// The first of these edges that has nobody to turn to and can be given standbys, and these.
+    fn next_standbys(
+        &self,
+        net: &Net,
+        ways: &Ways,
+        mut among: RangeInclusive<usize>,
+    ) -> Option<(usize, Vec<Branch>)> {
+        among.find_map(|at| {
+            if self.is_safe(net, at) {
+                return None;
+            }
+            let search = Search {
+                net,
+                ways,
+                tree: self,
+                failures: self.failures(at).collect(),
+            };
+            let added = search.way_to(at);
+            (!added.is_empty()).then_some((at, added))
+        })
+    }
 }
 
 /// A way from a survivor to an edge.

@@ -13,6 +13,7 @@ use crate::assess::{Around, Assessed, warm_hops};
 use crate::attach::Edges;
 use crate::backup::add_backups;
 use crate::demand::{Demand, Stream};
+use crate::found::Question;
 use crate::graph::Graph;
 use crate::limits::{Broken, Limits};
 use crate::load::{Load, crossings};
@@ -84,12 +85,7 @@ pub fn plan_room(
     };
     let mut search = Search::default();
     for (root, stream) in &demand.streams {
-        let around = Around {
-            net,
-            ways: &ways,
-            load: &load,
-            bps: stream.bitrate.as_bps(),
-        };
+        let around = Around::new(net, &ways, &load, stream.bitrate.as_bps());
         let before = before.iter().find(|tree| tree.root == *root);
         let job = Job {
             around: &around,
@@ -99,7 +95,11 @@ pub fn plan_room(
             rules,
             before,
         };
-        if let Some(Assessed { tree, broken, .. }) = job.plan(&mut search) {
+        if let Some(assessed) = job.plan(&mut search) {
+            let Assessed {
+                mut tree, broken, ..
+            } = assessed;
+            add_backups(net, &mut tree);
             load.add(&crossings(net, &tree), stream.bitrate.as_bps());
             planned.trees.push(tree);
             planned.broken.extend(broken);
@@ -113,7 +113,7 @@ pub(crate) fn refused(net: &Net, demand: &Demand) -> Vec<Broken> {
     let wanting = demand.streams.values().flat_map(|stream| &stream.wanted_by);
     let edges: BTreeSet<_> = demand.streams.keys().chain(wanting).collect();
     let refused = edges.into_iter().filter_map(|edge| {
-        let region = &net.names[net.region_of(edge)?];
+        let region = net.name(net.region_of(edge)?);
         let rule = demand.residency.check(region).err()?;
         Some(Broken::Refused {
             edge: edge.clone(),
@@ -135,20 +135,19 @@ pub(crate) struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// The tree; `None` when the root is not up, or may not be where it is.
+    /// The tree, without backups; `None` when the root is not up, or may not be where it is.
     pub(crate) fn plan(&self, search: &mut Search) -> Option<Assessed> {
         let home = self.around.net.region_of(self.root)?;
         if !self.around.ways.usable(home) {
             return None;
         }
         let wanted = self.wanted(home);
-        let mut task = self.task(home, &wanted, Self::slots);
-        let (sketch, _) = optimise(&task, search);
-        let mut best = self.attach(&wanted, &sketch);
+        let mut slots: fn(&Self, Region, usize) -> u32 = Self::slots;
+        let mut best = self.attach(&wanted, &self.together(search, home, &wanted));
         if !best.is_sound() {
             // Edges that help out are a hop on the way too.
-            task = self.task(home, &wanted, Self::own_slots);
-            let (sketch, _) = optimise(&task, search);
+            slots = Self::own_slots;
+            let (sketch, _) = optimise(&self.task(home, &wanted, slots), search);
             let limits = &self.rules.limits;
             let tree = limited_tree(self.around, self.root, &self.stream.wanted_by, limits);
             for other in [self.attach(&wanted, &sketch), self.assess(tree)] {
@@ -158,16 +157,16 @@ impl Job<'_> {
             }
         }
         if let Some(before) = self.before {
-            best = self.keep(&task, search, &wanted, before, best);
+            let task = || self.task(home, &wanted, slots);
+            best = self.keep(task, search, &wanted, before, best);
         }
-        add_backups(self.around.net, &mut best.tree);
         Some(best)
     }
 
     /// What is in force, or what is left of it made whole, unless `best` is worth the change.
-    fn keep(
-        &self,
-        task: &Task<'_>,
+    fn keep<'a>(
+        &'a self,
+        task: impl FnOnce() -> Task<'a>,
         search: &mut Search,
         wanted: &BTreeMap<Region, Vec<EdgeId>>,
         before: &RelayTree,
@@ -180,8 +179,9 @@ impl Job<'_> {
                 return kept;
             }
         }
-        let rest = self.rest(task, before);
-        let repaired = self.attach(wanted, &complete(task, search, rest));
+        let task = task();
+        let rest = self.rest(&task, before);
+        let repaired = self.attach(wanted, &complete(&task, search, rest));
         if best.is_worth(&repaired, gain) {
             best
         } else {
@@ -261,6 +261,7 @@ impl Job<'_> {
             net,
             ways,
             load,
+            is_roomy,
             bps,
         } = *self.around;
         let limits = &self.rules.limits;
@@ -285,6 +286,7 @@ impl Job<'_> {
             net,
             ways,
             load,
+            is_roomy,
             root: home,
             wants,
             wanted: is_wanted,
@@ -294,6 +296,52 @@ impl Job<'_> {
             warm: warm_hops(net, self.stream).into_iter().collect(),
             bps,
         }
+    }
+
+    /// The best tree over regions that is found when the edges of each help one another.
+    fn together(
+        &self,
+        search: &mut Search,
+        home: Region,
+        wanted: &BTreeMap<Region, Vec<EdgeId>>,
+    ) -> Sketch {
+        let Around {
+            net,
+            ways,
+            is_roomy,
+            ..
+        } = *self.around;
+        let mut find = || optimise(&self.task(home, wanted, Self::slots), search).0;
+        if !is_roomy || !self.stream.warm.is_empty() {
+            return find();
+        }
+        let regions = wanted.iter().filter(|(region, _)| **region != home);
+        let question = Question {
+            ways: ways.number,
+            root: home,
+            limits: self.rules.limits,
+            // Whether the way has one more hop, within the region.
+            wanted: regions
+                .map(|(&region, edges)| (region, edges.len() > 1))
+                .collect(),
+            scarce: self.scarce(wanted.len()),
+        };
+        net.terrain.found.or_find(net, question, find)
+    }
+
+    /// Whether nothing but the terrain and what is wanted decides the tree: no lack of room on links or
+    /// of edges that help.
+    pub(crate) fn is_free(&self) -> bool {
+        self.around.is_roomy && self.scarce(self.stream.wanted_by.len()).is_empty()
+    }
+
+    /// The regions that may be asked to feed more others than they can when so many are wanted, with
+    /// how many they can.
+    fn scarce(&self, wanted: usize) -> Vec<(Region, u32)> {
+        // What a region feeds leads to a wanted one each, or to one that is tried on the way.
+        let fed_max = u32::try_from(wanted).unwrap_or(u32::MAX).saturating_add(1);
+        let slots = (0..self.around.net.len()).map(|region| (region, self.slots(region, 0)));
+        slots.filter(|(_, slots)| *slots < fed_max).collect()
     }
 
     /// How many regions a region can feed when all its edges help, `_inside` of which want the stream

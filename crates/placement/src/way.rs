@@ -124,7 +124,7 @@ impl Search {
             }
             for hop in task.net.hops_from(label.region) {
                 let delay = label.delay.saturating_add(hop.round_trip_us);
-                let fits = !strictness.capacity || task.load.takes(label.region, hop, task.bps);
+                let fits = !strictness.capacity || task.fits(label.region, hop);
                 let place = &sketch.places[hop.to];
                 let is_free = place.delay == NEVER || moving && delay < place.delay;
                 if fits && is_free && task.ways.usable(hop.to) {
@@ -147,15 +147,14 @@ impl Search {
         (price, delay, hops): (u64, u64, u64),
         before: usize,
     ) {
-        let delay_left = task.ways.delay(region, want.region);
-        let hops_left = task.ways.hops(region, want.region);
-        let total = delay.saturating_add(delay_left);
+        let left = task.ways.ahead(want.region)[region];
+        let total = delay.saturating_add(left.delay);
         let too_long = total == NEVER || strictness.stretch && total > want.delay_max;
-        if too_long || strictness.hops && hops.saturating_add(hops_left) > want.hops_max {
+        if too_long || strictness.hops && hops.saturating_add(left.hops) > want.hops_max {
             return;
         }
         let least = if strictness == Strictness::FULL && task.warm.is_empty() {
-            price.saturating_add(task.ways.price(region, want.region))
+            price.saturating_add(left.price)
         } else {
             price
         };

@@ -198,14 +198,16 @@ impl Meeting {
         self.packet.truncate(end);
     }
 
-    /// Hands the prepared packet of one publisher to the forwarder.
+    /// Hands the prepared packet of one publisher to the forwarder, as if it were all that came.
     pub(crate) fn send(&mut self, publisher: usize) {
+        self.forwarder.begin_burst();
         self.forwarder.handle_media(
             self.now,
             self.publishers[publisher],
             &self.packet,
             &mut self.out,
         );
+        self.forwarder.end_burst(self.now, &mut self.out);
     }
 
     /// The next picture, or twentieth of a second of sound, of every publisher in every encoding; a

@@ -200,3 +200,79 @@ fn the_same_steps_give_the_same_plans() {
     };
     assert_eq!(plans(), plans());
 }
+
+/// What edges are told but standbys: each one's parent.
+fn parents(tree: &RelayTree) -> Vec<(EdgeId, EdgeId)> {
+    let branches = tree.branches.iter();
+    let parents = branches.map(|branch| (branch.edge.clone(), branch.parent.clone()));
+    parents.collect()
+}
+
+#[test]
+fn what_was_found_before_is_what_would_be_found_now() {
+    const REGIONS: usize = 8;
+    for seed in 0..6 {
+        let rules = Rules::from(limits(6, 2));
+        // One edge of a region cannot feed all others: how many are up matters.
+        let fresh = || world::mesh(REGIONS, 2, Bitrate::mbps(100_000), seed);
+        let mut planner = Planner::new(fresh(), rules);
+        let mut dice = Dice::new(seed);
+        let (mut edges_down, mut links_down) = (BTreeSet::new(), BTreeSet::new());
+        let mut compared = 0;
+        for number in 0..120 {
+            match dice.below(4) {
+                0 => {
+                    let edge = (
+                        dice.below(REGIONS as u64) as usize,
+                        1 + dice.below(2) as u32,
+                    );
+                    if edges_down.remove(&edge) {
+                        planner.edge_up(world::edge_name(edge.0, edge.1), world::name(edge.0));
+                    } else {
+                        planner.edge_down(&world::edge_name(edge.0, edge.1));
+                        edges_down.insert(edge);
+                    }
+                }
+                1 => {
+                    let [a, b] = [0, 1].map(|_| dice.below(REGIONS as u64) as usize);
+                    let link = (a.min(b), a.max(b));
+                    let is_up = links_down.remove(&link);
+                    if !is_up {
+                        links_down.insert(link);
+                    }
+                    planner.set_link_up(&world::name(a), &world::name(b), is_up);
+                }
+                _ => {}
+            }
+            let size = 2 + dice.below(5) as usize;
+            let edges = world::room(&mut dice, REGIONS, size);
+            let demand = Demand::among(&edges, Bitrate::mbps(1));
+            let room: MeetingId = format!("mtg_{number:08}").parse().expect("an id");
+            planner.set_demand(&room, demand.clone());
+            let mut graph = fresh();
+            for &(region, n) in &edges_down {
+                graph.remove_edge(&world::edge_name(region, n));
+            }
+            for &(a, b) in &links_down {
+                graph.set_link_up(&world::name(a), &world::name(b), false);
+            }
+            let expected = plan_room(&graph, &demand, &rules, &[]);
+            let planned = planner.planned(&room).expect("a plan");
+            assert_eq!(
+                planned.broken, expected.broken,
+                "seed {seed}, room {number}"
+            );
+            for (tree, expected) in planned.trees.iter().zip(&expected.trees) {
+                let mut parents = self::parents(tree);
+                parents.truncate(expected.branches.len());
+                assert_eq!(
+                    parents,
+                    self::parents(expected),
+                    "seed {seed}, room {number}"
+                );
+                compared += 1;
+            }
+        }
+        assert!(compared > 100, "seed {seed}: {compared} trees");
+    }
+}

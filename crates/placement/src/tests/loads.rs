@@ -45,7 +45,7 @@ proptest! {
     fn links_carry_what_trees_put_on_them(
         seed in 0u64..1_000,
         capacity in 4u64..40,
-        steps in proptest::collection::vec((0u32..8, 0..REGIONS, 0..REGIONS), 1..25),
+        steps in proptest::collection::vec((0u32..9, 0..REGIONS, 0..REGIONS), 1..25),
     ) {
         let mut planner = Planner::new(
             world::mesh(REGIONS, 2, Bitrate::mbps(capacity), seed),
@@ -78,6 +78,15 @@ proptest! {
                 }
                 6 => {
                     planner.measure(&from, &to, 1_000 * (1 + b as u64 * 20));
+                }
+                // The same edges send something else, or one of them does.
+                7 => {
+                    if let Some(demand) = demands.get_mut(&of) {
+                        for stream in demand.streams.values_mut().take(1 + b) {
+                            stream.bitrate = Bitrate::kbps(200 + 900 * b as u64);
+                        }
+                        planner.set_demand(&of, demand.clone());
+                    }
                 }
                 _ => {
                     planner.edge_up(world::edge_name(a, 1), format!("new{b}").parse().expect("a name"));

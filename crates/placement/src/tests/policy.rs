@@ -1,5 +1,6 @@
 //! Residency, warm copies, prices, capacity, and edges that share a region.
 
+use sluice_types::ids::MeetingId;
 use sluice_types::topology::Price;
 use sluice_types::units::Bitrate;
 
@@ -190,6 +191,34 @@ fn a_tree_is_changed_only_for_enough_gain() {
         path(&joined, edge(1, 2)),
         [edge(0, 1), edge(1, 1), edge(1, 2)]
     );
+}
+
+#[test]
+fn a_stream_that_outgrows_a_link_leaves_it_and_comes_back() {
+    let links = [
+        (0, 1, 50, 0.05, 3),
+        (0, 2, 30, 0.05, 9),
+        (2, 1, 30, 0.05, 9),
+    ];
+    let mut planner = Planner::new(priced(&links), rules());
+    let room: MeetingId = "mtg_00000001".parse().expect("an id");
+    let at = |mbps| {
+        let mut demand = from_first(&[(0, 1), (1, 1)]);
+        for stream in demand.streams.values_mut() {
+            stream.bitrate = Bitrate::mbps(mbps);
+        }
+        demand
+    };
+    let direct = [edge(0, 1), edge(1, 1)];
+    let around = [edge(0, 1), edge(2, 1), edge(1, 1)];
+    let first = planner.set_demand(&room, at(1)).expect("a plan").planned;
+    assert_eq!(path(&first, edge(1, 1)), direct);
+    assert_eq!(planner.set_demand(&room, at(2)), None, "it fits");
+    assert_eq!(planner.load(&region(0), &region(1)), Bitrate::mbps(2));
+    let outgrown = planner.set_demand(&room, at(4)).expect("a plan").planned;
+    assert_eq!(path(&outgrown, edge(1, 1)), around);
+    let back = planner.set_demand(&room, at(2)).expect("a plan").planned;
+    assert_eq!(path(&back, edge(1, 1)), direct);
 }
 
 #[test]

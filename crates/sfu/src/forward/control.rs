@@ -28,6 +28,7 @@ impl Forwarder {
         if !self.peers.contains(from.0) {
             return;
         }
+        self.pass_burst(now, outbox);
         controls(packet, |control| match control {
             Control::SenderReport { ssrc, clock } => {
                 let stream = self.peers[from.0]

@@ -6,7 +6,8 @@ use sluice_types::room::MediaKind;
 use sluice_types::sequence::OnceWindow;
 use sluice_types::units::{Bitrate, Time};
 
-use super::history::{History, Kept};
+use super::history::History;
+use super::kept::Kept;
 use super::key_frame::KeyFrameRequests;
 use super::reception::Reception;
 use crate::codec::Codec;

@@ -1,18 +1,13 @@
 //! The latest packets of a track, for retransmission.
 
+use std::mem;
 use std::time::Duration;
 
 use sluice_types::room::MediaKind;
 use sluice_types::units::Time;
 
 use super::encoding::Passing;
-use crate::codec::Codec;
-use crate::layer::Unit;
-use crate::layer::dependency::Descriptor;
-use crate::rtp::Header;
-
-/// The longest packet that is kept, in bytes. Browsers stay below 1,250.
-pub(super) const PACKET_BYTES_MAX: usize = 1_500;
+use super::kept::{Kept, PACKET_BYTES_MAX, Pool, TRIM_INTERVAL};
 
 /// The most packets that are kept of one encoding of a video. Of sound none is: nobody asks for it again.
 pub(super) const PACKETS_MAX: usize = 128;
@@ -37,31 +32,12 @@ pub(super) fn reach(round_trip: Option<Duration>) -> Duration {
     })
 }
 
-/// A packet that was kept.
-#[derive(Debug)]
-pub(super) struct Kept {
-    pub(super) number: u64,
-    at: Time,
-    pub(super) header: Header,
-    pub(super) codec: Codec,
-    pub(super) unit: Unit,
-    pub(super) picture: Option<u64>,
-    pub(super) dependency: Option<Descriptor>,
-    bytes: Vec<u8>,
-}
-
-impl Kept {
-    pub(super) fn packet(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 /// A ring of packets by their unrolled sequence number, as long as the encoding makes it. Buffers come
 /// from a pool that all tracks share, so that a quiet one holds none.
 #[derive(Debug)]
 pub(super) struct History {
-    /// A power of two, or none at all.
-    slots: Vec<Option<Kept>>,
+    /// A power of two, or none at all. Packets stand elsewhere, since not every place has one.
+    slots: Vec<Option<Box<Kept>>>,
     /// Nothing older is kept, nor anything from `next` on.
     oldest: u64,
     next: u64,
@@ -120,21 +96,10 @@ impl History {
         self.expire(now, pool);
         self.make_room(number, pool);
         self.next = self.next.max(number + 1);
-        let mut bytes = pool.take(passing.packet.len());
-        bytes.extend_from_slice(passing.packet);
-        self.bytes += bytes.capacity();
+        let kept = pool.keep(now, passing);
+        self.bytes += kept.bytes();
         let slot = self.slot(number);
-        let before = self.slots[slot].replace(Kept {
-            number,
-            at: now,
-            header: *passing.header,
-            codec: passing.codec,
-            unit: passing.unit,
-            picture: passing.picture,
-            dependency: passing.dependency,
-            bytes,
-        });
-        if let Some(before) = before {
+        if let Some(before) = self.slots[slot].replace(kept) {
             self.release(before, pool);
         }
     }
@@ -154,7 +119,7 @@ impl History {
 
     fn resize(&mut self, needed: usize) {
         let length = needed.next_power_of_two().max(SLOTS_MIN);
-        let before = std::mem::replace(&mut self.slots, Vec::with_capacity(length));
+        let before = mem::replace(&mut self.slots, Vec::with_capacity(length));
         self.slots.resize_with(length, || None);
         for kept in before.into_iter().flatten() {
             let slot = self.slot(kept.number);
@@ -170,7 +135,7 @@ impl History {
         }
         self.tidied = now;
         let there = (self.next - self.oldest) as usize;
-        let needed = std::mem::replace(&mut self.needed, there);
+        let needed = mem::replace(&mut self.needed, there);
         if needed.next_power_of_two().max(SLOTS_MIN) < self.slots.len() {
             self.resize(needed);
         }
@@ -201,13 +166,13 @@ impl History {
         self.oldest = self.oldest.max(number);
     }
 
-    fn release(&mut self, kept: Kept, pool: &mut Pool) {
-        self.bytes -= kept.bytes.capacity();
-        pool.give(kept.bytes);
+    fn release(&mut self, kept: Box<Kept>, pool: &mut Pool) {
+        self.bytes -= kept.bytes();
+        pool.give(kept);
     }
 
     /// Lends a packet out, until [`Self::give_back`].
-    pub(super) fn lend(&mut self, number: u64) -> Option<Kept> {
+    pub(super) fn lend(&mut self, number: u64) -> Option<Box<Kept>> {
         let slot = self.slot(number);
         self.slots
             .get_mut(slot)?
@@ -215,7 +180,7 @@ impl History {
     }
 
     /// Takes back what was lent.
-    pub(super) fn give_back(&mut self, kept: Kept) {
+    pub(super) fn give_back(&mut self, kept: Box<Kept>) {
         let slot = self.slot(kept.number);
         self.slots[slot] = Some(kept);
     }
@@ -223,74 +188,17 @@ impl History {
     /// The packet with that number, while it is kept.
     pub(super) fn packet(&self, number: u64) -> Option<&Kept> {
         let slot = self.slots.get(self.slot(number))?;
-        slot.as_ref().filter(|kept| kept.number == number)
-    }
-}
-
-/// Buffers have lengths of so many bytes and their multiples.
-const CLASS_BYTES: usize = 128;
-const CLASSES: usize = PACKET_BYTES_MAX.div_ceil(CLASS_BYTES);
-
-/// The most bytes of buffers that wait for a packet; more go back to where they came from.
-const POOLED_BYTES_MAX: usize = 2 * 1_024 * 1_024;
-
-/// How often buffers that were not needed since the last time go back to where they came from: longer than
-/// key frames are apart.
-const TRIM_INTERVAL: Duration = Duration::from_secs(10);
-
-/// Buffers of packets that are no longer kept, for those that will be: once warm, nothing is allocated.
-#[derive(Debug, Default)]
-pub(super) struct Pool {
-    free: [Vec<Vec<u8>>; CLASSES],
-    bytes: usize,
-    /// The least that there were of each class since [`Self::trim`].
-    spare: [usize; CLASSES],
-    trimmed: Time,
-}
-
-impl Pool {
-    /// Gives up what was not needed for [`TRIM_INTERVAL`].
-    pub(super) fn trim(&mut self, now: Time) {
-        if now.since(self.trimmed) < TRIM_INTERVAL {
-            return;
-        }
-        self.trimmed = now;
-        for (free, spare) in self.free.iter_mut().zip(&mut self.spare) {
-            let kept = free.len() - (*spare).min(free.len());
-            let unneeded = free.drain(kept..).map(|buffer| buffer.capacity());
-            self.bytes -= unneeded.sum::<usize>();
-            *spare = kept;
-        }
-    }
-
-    /// An empty buffer with room for `length` bytes, at most [`PACKET_BYTES_MAX`].
-    fn take(&mut self, length: usize) -> Vec<u8> {
-        let class = length.div_ceil(CLASS_BYTES).clamp(1, CLASSES) - 1;
-        match self.free[class].pop() {
-            Some(buffer) => {
-                self.bytes -= buffer.capacity();
-                self.spare[class] = self.spare[class].min(self.free[class].len());
-                buffer
-            }
-            None => Vec::with_capacity((class + 1) * CLASS_BYTES),
-        }
-    }
-
-    fn give(&mut self, mut buffer: Vec<u8>) {
-        let class = (buffer.capacity() / CLASS_BYTES).clamp(1, CLASSES) - 1;
-        if self.bytes + buffer.capacity() <= POOLED_BYTES_MAX {
-            self.bytes += buffer.capacity();
-            buffer.clear();
-            self.free[class].push(buffer);
-        }
+        slot.as_deref().filter(|kept| kept.number == number)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::Codec;
     use crate::forward::EncodingId;
-    use crate::rtp::ExtensionIds;
+    use crate::layer::Unit;
+    use crate::rtp::{ExtensionIds, Header};
 
     fn passing<'a>(number: u64, header: &'a Header, packet: &'a [u8]) -> Passing<'a> {
         Passing {
@@ -359,24 +267,6 @@ mod tests {
         let (mut silent, mut pool) = second(300);
         silent.expire(Time::from_millis(2_000), &mut pool);
         assert_eq!((silent.bytes, pool.free[2].len()), (0, 125));
-    }
-
-    #[test]
-    fn buffers_that_are_not_needed_go_back_and_those_that_are_stay() {
-        let mut pool = Pool::default();
-        let mut out: Vec<_> = (0..50).map(|_| pool.take(1_100)).collect();
-        out.drain(..).for_each(|buffer| pool.give(buffer));
-        let mut now = Time::ZERO;
-        for _ in 0..3 {
-            // So many are out at once, at some time.
-            out.extend((0..8).map(|_| pool.take(1_100)));
-            out.drain(..).for_each(|buffer| pool.give(buffer));
-            now = now + TRIM_INTERVAL;
-            pool.trim(now);
-        }
-        let class = 1_100usize.div_ceil(CLASS_BYTES) - 1;
-        assert_eq!(pool.free[class].len(), 8);
-        assert_eq!(pool.bytes, 8 * (class + 1) * CLASS_BYTES);
     }
 
     #[test]

@@ -166,6 +166,7 @@ impl Forwarder {
         let Some(&[packets, pictures]) = header.extension(packet, Extension::LeftOut) else {
             return;
         };
+        self.pass_burst(now, outbox);
         let encoding = &mut self.sources[key.0].encodings[at.index()];
         if encoding.reception.highest().is_none() {
             return;
@@ -204,7 +205,7 @@ impl Forwarder {
         }
     }
 
-    fn pass_to_all(
+    pub(super) fn pass_to_all(
         &mut self,
         now: Time,
         key: SourceId,
@@ -230,6 +231,7 @@ impl Forwarder {
         original: bool,
         outbox: &mut impl Outbox,
     ) {
+        self.pass_burst_before(now, (key, at), header, packet, outbox);
         let source = &mut self.sources[key.0];
         let encoding = &mut source.encodings[at.index()];
         if original && matches!(source.origin, Origin::Peer { .. }) {
@@ -253,7 +255,7 @@ impl Forwarder {
         }
         let passing = encoding.describe(at, arrival.number, codec, header, packet);
         encoding.history.keep(now, &passing, &mut self.pool);
-        self.pass_to_all(now, key, &passing, outbox);
+        self.pass_in_burst(now, key, &passing, outbox);
         if arrival.beyond_repair {
             self.want_key_frame(now, key, at, outbox);
         }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use sluice_types::room::MediaKind;
 use sluice_types::units::Time;
+
+use super::encoding::EncodingId;
+use super::{Forwarder, Origin, Outbox, SourceId};
 
 /// The shortest time between two requests for one track. An encoder needs about one round trip to
 /// answer, and a key frame costs five to ten times an ordinary one.
@@ -40,6 +44,46 @@ impl KeyFrameRequests {
     /// A key frame came, for everybody who waits.
     pub(super) const fn answered(&mut self) {
         self.wanted = false;
+    }
+}
+
+impl Forwarder {
+    /// Somebody needs a key frame: asks where the track comes from, at most so often.
+    pub(super) fn want_key_frame(
+        &mut self,
+        now: Time,
+        key: SourceId,
+        encoding: EncodingId,
+        outbox: &mut impl Outbox,
+    ) {
+        let source = &mut self.sources[key.0];
+        let Some(at) = source.encodings.get_mut(encoding.index()) else {
+            return;
+        };
+        if source.kind == MediaKind::Video && at.key_frames.want(now, at.last) {
+            self.ask_key_frame(key, encoding, outbox);
+        }
+    }
+
+    pub(super) fn ask_key_frame(
+        &mut self,
+        key: SourceId,
+        encoding: EncodingId,
+        outbox: &mut impl Outbox,
+    ) {
+        let source = &self.sources[key.0];
+        let ssrc = source.encodings[encoding.index()].ssrc;
+        match source.origin {
+            // Before its first packet an encoder has yet to make its first key frame.
+            Origin::Peer { .. } if ssrc == 0 => return,
+            Origin::Peer { peer, .. } => {
+                self.bytes.clear();
+                crate::rtcp::key_frame_request(&mut self.bytes, ssrc);
+                outbox.control(peer, &self.bytes);
+            }
+            Origin::Backbone => outbox.key_frame_wanted(key, encoding),
+        }
+        self.stats.key_frame_requests_sent += 1;
     }
 }
 

@@ -5,6 +5,7 @@
 //! packet.
 
 mod allocation;
+mod burst;
 mod control;
 mod demand;
 mod downlink;
@@ -12,6 +13,7 @@ mod encoding;
 mod feedback;
 mod history;
 mod incoming;
+mod kept;
 mod key_frame;
 mod left_out;
 mod members;
@@ -25,6 +27,7 @@ mod repair;
 mod replay;
 mod selection;
 mod sent;
+mod sharing;
 mod sink;
 mod source;
 mod speakers;
@@ -39,10 +42,11 @@ use sluice_types::layers::LayerSet;
 use sluice_types::room::{MediaKind, TrackSource};
 use sluice_types::units::Time;
 
+use self::burst::Burst;
 use self::downlink::Downlink;
 pub use self::encoding::EncodingId;
 use self::feedback::Arrivals;
-use self::history::Pool;
+use self::kept::Pool;
 pub use self::quality::{Losses, PeerQuality, SinkQuality, StreamQuality};
 pub use self::selection::Choice;
 use self::sink::Sink;
@@ -222,6 +226,7 @@ pub struct Forwarder {
     next_drain: Time,
     /// Whether newcomers begin with what is in the history.
     replays: bool,
+    burst: Burst,
     numbers: Vec<u64>,
     bytes: Vec<u8>,
 }
@@ -251,6 +256,7 @@ impl Forwarder {
             paced: Vec::new(),
             next_drain: Time::ZERO,
             replays,
+            burst: Burst::default(),
             numbers: Vec::new(),
             bytes: Vec::new(),
         }

@@ -3,11 +3,11 @@
 use sluice_types::room::MediaKind;
 use sluice_types::units::Time;
 
-use super::encoding::{Encoding, EncodingId, Passing};
+use super::encoding::{Encoding, Passing};
 use super::incoming::place;
 use super::selection::Verdict;
 use super::sent::SentPacket;
-use super::{Drop, Forwarder, Origin, Outbox, PeerId, SinkId, SourceId, Target};
+use super::{Drop, Forwarder, Outbox, PeerId, SinkId, Target};
 use crate::codec::{Codec, PayloadTypes};
 use crate::layer::Counters;
 use crate::red;
@@ -32,13 +32,18 @@ const EVEN: usize = 16;
 /// A picture of less is one packet, which has nothing to be equal to. In bytes.
 const UNEVEN_MAX: usize = 400;
 
+/// No payload is made longer than this: with header, extensions and tag it crosses where the path's MTU is
+/// the least that IPv6 allows, 1,280 bytes (RFC 8200, section 5). In bytes.
+const EVEN_MAX: usize = 1_168;
+
 /// The padding that evens a payload out.
 fn evening(codec: Codec, payload: usize) -> u8 {
-    if codec.kind() == MediaKind::Audio || payload < UNEVEN_MAX {
+    let evened = payload.next_multiple_of(EVEN);
+    if codec.kind() == MediaKind::Audio || payload < UNEVEN_MAX || evened > EVEN_MAX {
         return 0;
     }
     // Less than EVEN.
-    (payload.next_multiple_of(EVEN) - payload) as u8
+    (evened - payload) as u8
 }
 
 impl Forwarder {
@@ -300,44 +305,6 @@ impl Forwarder {
                 padding: 1,
             },
         );
-    }
-
-    /// Somebody needs a key frame: asks where the track comes from, at most so often.
-    pub(super) fn want_key_frame(
-        &mut self,
-        now: Time,
-        key: SourceId,
-        encoding: EncodingId,
-        outbox: &mut impl Outbox,
-    ) {
-        let source = &mut self.sources[key.0];
-        let Some(at) = source.encodings.get_mut(encoding.index()) else {
-            return;
-        };
-        if source.kind == MediaKind::Video && at.key_frames.want(now, at.last) {
-            self.ask_key_frame(key, encoding, outbox);
-        }
-    }
-
-    pub(super) fn ask_key_frame(
-        &mut self,
-        key: SourceId,
-        encoding: EncodingId,
-        outbox: &mut impl Outbox,
-    ) {
-        let source = &self.sources[key.0];
-        let ssrc = source.encodings[encoding.index()].ssrc;
-        match source.origin {
-            // Before its first packet an encoder has yet to make its first key frame.
-            Origin::Peer { .. } if ssrc == 0 => return,
-            Origin::Peer { peer, .. } => {
-                self.bytes.clear();
-                crate::rtcp::key_frame_request(&mut self.bytes, ssrc);
-                outbox.control(peer, &self.bytes);
-            }
-            Origin::Backbone => outbox.key_frame_wanted(key, encoding),
-        }
-        self.stats.key_frame_requests_sent += 1;
     }
 }
 

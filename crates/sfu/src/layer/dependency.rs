@@ -209,6 +209,13 @@ pub struct Descriptor {
     pub active_targets: Option<u32>,
 }
 
+/// Whether a descriptor has more than its three mandatory bytes, as one must that brings a structure or
+/// tells which decode targets are still sent.
+#[must_use]
+pub const fn is_extended(bytes: &[u8]) -> bool {
+    bytes.len() > 3
+}
+
 /// Reads a descriptor, and the structure that it brings, if it does. Without one, `known` is the
 /// structure it refers to. `None` when it is malformed, or refers to a structure that never came.
 #[must_use]
@@ -219,7 +226,7 @@ pub fn read(bytes: &[u8], known: Option<&Structure>) -> Option<(Descriptor, Opti
     let template = bits.take(6)? as u8;
     let frame = bits.take(16)? as u16;
     let mut flags = [false; 5];
-    if bytes.len() > 3 {
+    if is_extended(bytes) {
         for flag in &mut flags {
             *flag = bits.flag()?;
         }

@@ -62,7 +62,8 @@ impl World {
         fault_every: 50_000,
     };
 
-    /// Runs one seed; `progress` is told how much of all is done.
+    /// Runs one seed; `progress` is told how much of all is done: people come first, and when all have,
+    /// that is told too.
     #[must_use]
     pub fn run(&self, seed: u64, progress: &mut dyn FnMut(u64, u64)) -> Report {
         Simulation::new(*self, seed).run(progress)
@@ -75,7 +76,11 @@ pub struct Report {
     /// What every run shows.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// Participants who were given an edge.
+    /// Edges of all regions.
+    pub edges: u64,
+    /// Rooms that people have.
+    pub rooms: u64,
+    /// Participants who were given an edge, as often as they came.
     pub placed: u64,
     /// Rooms that were planned because of what they need, or because something failed.
     pub planned: u64,
@@ -161,6 +166,7 @@ impl Simulation {
                 });
             }
         }
+        let counted = [edges.len(), rooms.len()].map(|count| count as u64);
         Self {
             world,
             dice: Dice::new(seed ^ 0x5eed),
@@ -181,6 +187,8 @@ impl Simulation {
                     faults: Faults::default(),
                     broken: None,
                 },
+                edges: counted[0],
+                rooms: counted[1],
                 placed: 0,
                 planned: 0,
                 changed: 0,
@@ -196,6 +204,7 @@ impl Simulation {
             self.enter(person);
             self.step(progress, all);
         }
+        progress(people, all);
         let between = Duration::from_nanos((ACTS.as_nanos() as u64 / people.max(1)).max(1));
         let mut nanos = Duration::ZERO;
         while self.report.outcome.events < all && self.report.outcome.broken.is_none() {

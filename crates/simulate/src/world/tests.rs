@@ -28,6 +28,32 @@ fn plans_stay_sound_whatever_fails() {
 }
 
 #[test]
+fn a_thousand_edges_keep_to_all_that_is_checked() {
+    let world = World {
+        people: 500,
+        events: 2_000,
+        fault_every: 100,
+        ..World::FULL
+    };
+    let report = world.run(1, &mut |_, _| {});
+    assert_eq!(report.outcome.broken, None);
+    assert_eq!(report.edges, 1_000);
+    // Where most people live, the nearest regions are full.
+    assert!(report.placed > 450 && report.rooms > 80, "{report:?}");
+    let faults = report.outcome.faults;
+    assert!(faults.edge_crashes + faults.links_cut > 3, "{faults:?}");
+}
+
+#[test]
+fn everybody_has_come_when_that_is_told() {
+    let mut told = Vec::new();
+    let report = SMALL.run(0, &mut |done, of| told.push((done, of)));
+    assert_eq!(report.outcome.broken, None);
+    let all = (SMALL.people as u64, SMALL.people as u64 + SMALL.events);
+    assert_eq!(told.first(), Some(&all));
+}
+
+#[test]
 fn a_plan_over_a_dead_link_is_seen() {
     let mut simulation = Simulation::new(SMALL, 3);
     for person in 0..simulation.people.len() {

@@ -43,7 +43,8 @@ impl Receiver {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            buffers: vec![0; RECEIVE_BATCH * RECEIVE_BYTES],
+            // Not zeroes: those would be taken from the system page by page, when the first packets come.
+            buffers: vec![u8::MAX; RECEIVE_BATCH * RECEIVE_BYTES],
             // SAFETY: all zeroes is a valid sockaddr_storage (family AF_UNSPEC).
             names: unsafe { mem::zeroed() },
             controls: [Control([0; CONTROL_BYTES]); RECEIVE_BATCH],

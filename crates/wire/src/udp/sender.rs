@@ -20,12 +20,23 @@ const SEND_BATCH: usize = 64;
 /// Bytes gathered before they must be sent.
 const ARENA_BYTES: usize = 1024 * 1024;
 
+/// Datagrams gathered before they must be sent.
+const QUEUED_MAX: usize = ARENA_BYTES / 512;
+
+/// A datagram in the arena.
 #[derive(Debug, Clone, Copy)]
 struct Queued {
     to: SocketAddr,
-    order: u32,
     start: u32,
     length: u16,
+}
+
+/// Datagrams for one destination that were queued one after another.
+#[derive(Debug, Clone, Copy)]
+struct Neighbours {
+    to: SocketAddr,
+    first: u32,
+    count: u32,
 }
 
 /// The sending half: datagrams are gathered, and leave together.
@@ -33,6 +44,9 @@ pub struct Sender {
     arena: Vec<u8>,
     used: usize,
     queue: Vec<Queued>,
+    neighbours: Vec<Neighbours>,
+    /// Places in the queue, in the order in which they are sent.
+    order: Vec<u32>,
     segmentation: bool,
     /// Datagrams that the kernel had no room for, or refused.
     pub dropped: u64,
@@ -48,9 +62,12 @@ impl Sender {
     #[must_use]
     pub fn new(segmentation: bool) -> Self {
         Self {
-            arena: vec![0; ARENA_BYTES],
+            // Not zeroes: those would be taken from the system page by page, when the first packets leave.
+            arena: vec![u8::MAX; ARENA_BYTES],
             used: 0,
-            queue: Vec::with_capacity(ARENA_BYTES / 512),
+            queue: Vec::with_capacity(QUEUED_MAX),
+            neighbours: Vec::with_capacity(QUEUED_MAX),
+            order: Vec::with_capacity(QUEUED_MAX),
             segmentation,
             dropped: 0,
             sent: 0,
@@ -61,7 +78,7 @@ impl Sender {
     /// Whether there is no room for one more datagram before [`Self::flush`].
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.used + DATAGRAM_BYTES_MAX > ARENA_BYTES || self.queue.len() == self.queue.capacity()
+        self.used + DATAGRAM_BYTES_MAX > ARENA_BYTES || self.queue.len() == QUEUED_MAX
     }
 
     /// Whether nothing waits to be sent.
@@ -78,10 +95,17 @@ impl Sender {
             return;
         };
         self.used += length;
+        match self.neighbours.last_mut() {
+            Some(last) if last.to == to => last.count += 1,
+            _ => self.neighbours.push(Neighbours {
+                to,
+                // At most QUEUED_MAX; the arena holds a million bytes.
+                first: self.queue.len() as u32,
+                count: 1,
+            }),
+        }
         self.queue.push(Queued {
             to,
-            // The arena holds at most a million bytes, and so many datagrams of one at least.
-            order: self.queue.len() as u32,
             start: start as u32,
             length: length as u16,
         });
@@ -90,25 +114,35 @@ impl Sender {
     /// Sends everything: in order for each destination, neighbours of equal length as the segments
     /// of one message. What the kernel has no room for is dropped, as a full network would.
     pub fn flush(&mut self, socket: &UdpSocket) {
-        self.queue
-            .sort_unstable_by_key(|datagram| (datagram.to, datagram.order));
+        self.neighbours
+            .sort_unstable_by_key(|neighbours| (neighbours.to, neighbours.first));
+        let places = self.neighbours.iter();
+        self.order
+            .extend(places.flat_map(|at| at.first..at.first + at.count));
         let mut from = 0;
-        while from < self.queue.len() {
+        while from < self.order.len() {
             from += self.send_some(socket, from);
         }
+        self.order.clear();
+        self.neighbours.clear();
         self.queue.clear();
         self.used = 0;
+    }
+
+    /// The datagram that is sent at that place in the order.
+    fn at(&self, place: usize) -> Queued {
+        self.queue[self.order[place] as usize]
     }
 
     /// How many datagrams from `from` on can be the segments of one message: same destination,
     /// same length but for a shorter last one.
     fn run(&self, from: usize) -> usize {
-        let first = self.queue[from];
+        let first = self.at(from);
         if !self.segmentation {
             return 1;
         }
         let (mut count, mut bytes) = (1, usize::from(first.length));
-        for next in &self.queue[from + 1..] {
+        for next in (from + 1..self.order.len()).map(|place| self.at(place)) {
             bytes += usize::from(next.length);
             if count == SEGMENTS_MAX
                 || bytes > SEND_BYTES_MAX
@@ -137,24 +171,25 @@ impl Sender {
         let mut controls = [Control([0; CONTROL_BYTES]); SEND_BATCH];
         let mut runs = [0usize; SEND_BATCH];
         let (mut count, mut slice, mut at) = (0, 0, from);
-        while count < SEND_BATCH && at < self.queue.len() {
+        while count < SEND_BATCH && at < self.order.len() {
             let run = self.run(at);
             if slice + run > SLICES {
                 break;
             }
-            for (i, datagram) in self.queue[at..at + run].iter().enumerate() {
+            for i in 0..run {
+                let datagram = self.at(at + i);
                 let bytes = &self.arena[datagram.start as usize..][..usize::from(datagram.length)];
                 slices[slice + i].iov_base = bytes.as_ptr().cast_mut().cast();
                 slices[slice + i].iov_len = bytes.len();
             }
             let header = &mut messages[count].msg_hdr;
-            header.msg_namelen = write_name(self.queue[at].to, &mut names[count]);
+            header.msg_namelen = write_name(self.at(at).to, &mut names[count]);
             header.msg_name = (&raw mut names[count]).cast();
             header.msg_iov = &raw mut slices[slice];
             header.msg_iovlen = run as _;
             if run > 1 {
                 header.msg_control = (&raw mut controls[count]).cast();
-                write_segment(header, self.queue[at].length);
+                write_segment(header, self.at(at).length);
             }
             runs[count] = run;
             count += 1;

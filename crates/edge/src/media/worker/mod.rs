@@ -268,7 +268,20 @@ impl Worker {
             .min(SLEEP_MAX)
     }
 
+    fn end_burst(&mut self) {
+        let now = self.now();
+        let (forwarder, mut outbox) = self.forward();
+        forwarder.end_burst(now, &mut outbox);
+    }
+
     fn take_relayed(&mut self) -> bool {
+        self.forwarder.begin_burst();
+        let more = self.take_some_relayed();
+        self.end_burst();
+        more
+    }
+
+    fn take_some_relayed(&mut self) -> bool {
         for _ in 0..RELAYED_PER_TURN {
             let Some((key, relayed)) = self.inlet.take() else {
                 return false;

@@ -46,9 +46,11 @@ impl Worker {
         for _ in 0..BATCHES_PER_TURN {
             // The batch borrows the socket while the worker handles what is in it.
             let socket = self.socket.clone();
+            self.forwarder.begin_burst();
             let received = receiver.receive(&socket, |from, packet| {
                 self.handle_packet(Path::Udp(from), packet);
             });
+            self.end_burst();
             match received {
                 Ok(received) if received.more => {}
                 Ok(_) => return false,

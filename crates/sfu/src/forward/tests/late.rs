@@ -2,7 +2,7 @@
 
 use sluice_types::signal::Wish;
 
-use super::layers::stage;
+use super::stage::stage;
 use super::*;
 
 #[test]

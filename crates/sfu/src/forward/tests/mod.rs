@@ -1,9 +1,11 @@
+mod burst;
 mod hostile;
 mod late;
 mod layers;
 mod network;
 mod quality;
 mod relayed;
+mod stage;
 mod voices;
 mod watcher;
 
@@ -281,6 +283,25 @@ fn packets_of_a_picture_leave_with_one_length() {
         lengths.insert(sent.len());
     }
     assert_eq!(lengths.len(), 1, "{lengths:?}");
+}
+
+#[test]
+fn evening_out_makes_no_packet_too_long_for_ipv6s_least_mtu() {
+    let mut room = room();
+    for (sequence, length) in (1_140..=1_180).enumerate() {
+        let mut packet = video(sequence as u16);
+        packet.payload.resize(length, 7);
+        room.send(40 * u64::from(packet.sequence), &packet);
+        let (_, header, sent) = room.received().pop().expect("it goes on");
+        assert_eq!(header.payload(&sent), packet.payload);
+        let padded = sent[0] & 0x20 != 0;
+        // IPv6, UDP and SRTP's tag, and 20 bytes of extensions that this packet does not have.
+        assert!(
+            !padded || 40 + 8 + sent.len() + 20 + 16 <= 1_280,
+            "{length}"
+        );
+        assert_eq!(padded, length % 16 != 0 && length <= 1_168, "{length}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use sluice_types::signal::{Priority, Wish};
 
-use super::layers::{Got, PACKETS_PER_FRAME, Stage, play, stage};
+use super::stage::{Got, PACKETS_PER_FRAME, Stage, play, stage};
 use super::*;
 
 /// An edge that a track comes to over a relay.

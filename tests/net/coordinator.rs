@@ -23,11 +23,12 @@ async fn still_receives(viewer: &mut Participant) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_goes_on_without_the_coordinator_and_is_known_again_when_it_is_back() {
     let mut mesh = TestMesh::start().await;
-    let meeting = mesh.meeting().await;
-    let mut ada = Participant::enter(&mesh.join(&meeting, "west", "Ada").await).await;
-    let mut bo = Participant::enter(&mesh.join(&meeting, "east", "Bo").await).await;
-    let invited = mesh.join(&meeting, "east", "Cy").await;
+    let meeting = mesh.rest.meeting().await;
+    let mut ada = Participant::enter(&mesh.rest.join(&meeting, "west", "Ada").await).await;
+    let mut bo = Participant::enter(&mesh.rest.join(&meeting, "east", "Bo").await).await;
+    let invited = mesh.rest.join(&meeting, "east", "Cy").await;
     let planned = mesh
+        .rest
         .until("the room is planned for both", |state| {
             state["rooms"][0]["participants"] == 2 && epoch(state, &meeting) > Some(0)
         })
@@ -48,18 +49,19 @@ async fn a_call_goes_on_without_the_coordinator_and_is_known_again_when_it_is_ba
         assert_eq!(participants.len(), 2, "{participants:?}");
         cy.packet(LENGTH).await;
         mesh.start_coordinator();
-        mesh.until(
-            "everybody is known again, with a plan that is newer",
-            |state| {
-                let room = &state["rooms"][0];
-                state["edges"]
-                    .as_array()
-                    .is_some_and(|edges| edges.len() == 3)
-                    && room["participants"] == 3
-                    && epoch(state, &meeting) > before
-            },
-        )
-        .await;
+        mesh.rest
+            .until(
+                "everybody is known again, with a plan that is newer",
+                |state| {
+                    let room = &state["rooms"][0];
+                    state["edges"]
+                        .as_array()
+                        .is_some_and(|edges| edges.len() == 3)
+                        && room["participants"] == 3
+                        && epoch(state, &meeting) > before
+                },
+            )
+            .await;
         for viewer in [&mut bo, &mut cy] {
             still_receives(viewer).await;
         }

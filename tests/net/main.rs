@@ -2,7 +2,15 @@
 
 mod acme;
 mod coordinator;
+#[path = "../../crates/coordinator/tests/it/etcd.rs"]
+mod etcd;
+mod faults;
 mod floods;
 mod media;
 mod mesh;
+mod processes;
+mod takeover;
 mod traces;
+mod versions;
+
+use sluice_tests::ports;

@@ -34,13 +34,16 @@ fn names(event: &ServerEvent) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_copy_of_a_track_crosses_each_link_for_five_viewers() {
     let mesh = TestMesh::start().await;
-    let meeting = mesh.meeting().await;
-    let admitted = mesh.join(&meeting, "west", "Ada").await;
+    let meeting = mesh.rest.meeting().await;
+    let admitted = mesh.rest.join(&meeting, "west", "Ada").await;
     assert_eq!(admitted.region, "west");
     let mut publisher = Participant::enter(&admitted).await;
     let mut viewers = Vec::new();
     for n in 0..5 {
-        let admitted = mesh.join(&meeting, "east", &format!("Viewer {n}")).await;
+        let admitted = mesh
+            .rest
+            .join(&meeting, "east", &format!("Viewer {n}"))
+            .await;
         assert_eq!(admitted.region, "east");
         viewers.push(Participant::enter(&admitted).await);
     }
@@ -51,6 +54,7 @@ async fn one_copy_of_a_track_crosses_each_link_for_five_viewers() {
             }
         }
         let state = mesh
+            .rest
             .until("packets were counted on the way", |state| {
                 let counted = |edge| {
                     video_relays(state, edge)
@@ -78,9 +82,9 @@ async fn one_copy_of_a_track_crosses_each_link_for_five_viewers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_is_the_same_from_everywhere() {
     let mesh = TestMesh::start().await;
-    let meeting = mesh.meeting().await;
-    let mut ada = Participant::enter(&mesh.join(&meeting, "west", "Ada").await).await;
-    let mut bo = Participant::enter(&mesh.join(&meeting, "east", "Bo").await).await;
+    let meeting = mesh.rest.meeting().await;
+    let mut ada = Participant::enter(&mesh.rest.join(&meeting, "west", "Ada").await).await;
+    let mut bo = Participant::enter(&mesh.rest.join(&meeting, "east", "Bo").await).await;
     let joined = |name: &'static str| move |event: &ServerEvent| matches!(event, ServerEvent::ParticipantJoined { participant } if participant.name == name);
     ada.event(joined("Bo")).await;
     let snapshot = bo
@@ -90,7 +94,7 @@ async fn a_room_is_the_same_from_everywhere() {
         // The plan came after the snapshot; then the roster tells.
         bo.event(joined("Ada")).await;
     }
-    let mut cy = Participant::enter(&mesh.join(&meeting, "east", "Cy").await).await;
+    let mut cy = Participant::enter(&mesh.rest.join(&meeting, "east", "Cy").await).await;
     let snapshot = cy
         .event(|event| matches!(event, ServerEvent::Snapshot { .. }))
         .await;
@@ -127,6 +131,7 @@ async fn a_room_is_the_same_from_everywhere() {
     }
     let path = format!("/v1/meetings/{meeting}");
     let (status, _) = mesh
+        .rest
         .call(reqwest::Method::DELETE, &path, &Value::Null)
         .await;
     assert_eq!(status, 204);
@@ -143,6 +148,7 @@ async fn a_room_is_the_same_from_everywhere() {
     }
     let join = format!("{path}/join");
     let (status, problem) = mesh
+        .rest
         .call(reqwest::Method::POST, &join, &serde_json::json!({}))
         .await;
     assert_eq!(

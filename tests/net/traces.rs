@@ -113,8 +113,8 @@ fn steps(trace: &BTreeMap<String, Told>, of: &str, names: &[&str]) {
 async fn a_join_is_one_trace_from_the_request_to_the_first_media() {
     let (collector, url) = Collector::start().await;
     let mesh = TestMesh::start_told(Some(url)).await;
-    let meeting = mesh.meeting().await;
-    let mut ada = Participant::enter(&mesh.join(&meeting, "west", "Ada").await).await;
+    let meeting = mesh.rest.meeting().await;
+    let mut ada = Participant::enter(&mesh.rest.join(&meeting, "west", "Ada").await).await;
     let told = timeout(PATIENCE, collector.traces_with("session"));
     let traces = tokio::select! {
         () = ada.keep_sending(900) => unreachable!("it sends for ever"),

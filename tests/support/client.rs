@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_OPUS, MIME_TYPE_VP8};
 use rtc::rtp;
@@ -12,8 +12,9 @@ use rtc::rtp_transceiver::rtp_sender::{
     RtpCodecKind,
 };
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
+use webrtc::data_channel::{DataChannel, DataChannelEvent};
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
@@ -134,6 +135,69 @@ pub struct Client {
     connected: mpsc::Receiver<()>,
     /// Everything received, in order.
     pub packets: mpsc::Receiver<ReceivedPacket>,
+    /// Its way for messages.
+    pub channel: Option<Channel>,
+}
+
+/// The data channel `reliable`.
+pub struct Channel {
+    inner: Arc<dyn DataChannel>,
+    opened: watch::Receiver<bool>,
+    messages: mpsc::Receiver<Bytes>,
+}
+
+impl Channel {
+    fn new(inner: Arc<dyn DataChannel>) -> Self {
+        let (told, messages) = mpsc::channel(1_000);
+        let (open, opened) = watch::channel(false);
+        let polled = inner.clone();
+        tokio::spawn(async move {
+            while let Some(event) = polled.poll().await {
+                match event {
+                    DataChannelEvent::OnOpen => drop(open.send_replace(true)),
+                    // Nobody listens any more when this fails.
+                    DataChannelEvent::OnMessage(message) => {
+                        drop(told.try_send(message.data.freeze()));
+                    }
+                    _ => {}
+                }
+            }
+        });
+        Self {
+            inner,
+            opened,
+            messages,
+        }
+    }
+
+    /// Sends a message to everybody, once the channel is open.
+    ///
+    /// # Errors
+    /// When the connection is closed, or does not open in time.
+    pub async fn send(&self, payload: &[u8]) -> Result<(), ClientError> {
+        let mut opened = self.opened.clone();
+        match timeout(PATIENCE, opened.wait_for(|open| *open)).await {
+            Ok(Ok(_)) => {}
+            _ => return Err(ClientError::Late("opening a data channel")),
+        }
+        let header = b"{}";
+        let mut bytes = BytesMut::from(&(header.len() as u16).to_be_bytes()[..]);
+        bytes.extend_from_slice(header);
+        bytes.extend_from_slice(payload);
+        Ok(self.inner.send(bytes).await?)
+    }
+
+    /// The payload of the next message.
+    ///
+    /// # Errors
+    /// When none comes in time.
+    pub async fn next(&mut self) -> Result<Bytes, ClientError> {
+        let message = timeout(PATIENCE, self.messages.recv()).await.ok().flatten();
+        let mut message = message.ok_or(ClientError::Late("a message"))?;
+        let header = message.split_to(2);
+        let _header = message.split_to(usize::from(u16::from_be_bytes([header[0], header[1]])));
+        Ok(message)
+    }
 }
 
 fn codec(mime_type: &str, clock_rate: u32, channels: u16) -> RTCRtpCodec {
@@ -213,7 +277,9 @@ impl Client {
                 timestamp: 0,
             });
         }
+        let channel = connection.create_data_channel("reliable", None).await?;
         let client = Self {
+            channel: Some(Channel::new(channel)),
             connection: Box::new(connection),
             gathered,
             connected,

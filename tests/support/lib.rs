@@ -2,6 +2,8 @@
 
 pub mod authority;
 pub mod client;
+pub mod fleet;
 pub mod mesh;
 pub mod participant;
 pub mod ports;
+pub mod rest;

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use serde_json::{Value, json};
 use sluice_coordinator::config::CoordinatorSettings;
 use sluice_edge::config::EdgeSettings;
 use sluice_meshnet::{Identity, MeshCa};
@@ -12,12 +11,8 @@ use sluice_types::ids::EdgeId;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::PATIENCE;
 use crate::ports::{free_port, loopback};
-
-/// The API key of the mesh.
-const KEY: &str = "testkey";
-const SECRET: &str = "testsecret-testsecret-testsecret-1";
+use crate::rest::Rest;
 
 /// Three regions in a row: `west` and `east` are linked through `middle` alone.
 const TOPOLOGY: &str = r#"
@@ -39,22 +34,12 @@ cost_per_gb = 0.05
 
 /// A running mesh; it ends when it is dropped.
 pub struct TestMesh {
-    http: reqwest::Client,
-    coordinator: String,
+    /// Its REST.
+    pub rest: Rest,
     shutdown: CancellationToken,
     settings: Box<dyn Fn() -> CoordinatorSettings + Send + Sync>,
     running: Option<(CancellationToken, JoinHandle<()>)>,
     _work: tempfile::TempDir,
-}
-
-/// Who joined where.
-pub struct Admitted {
-    /// The WebSocket endpoint.
-    pub signal: String,
-    /// The join token.
-    pub token: String,
-    /// The region that was chosen.
-    pub region: String,
 }
 
 fn write_topology(dir: &Path) {
@@ -107,9 +92,7 @@ impl TestMesh {
             mesh_dir: Some(mesh_dir.clone()),
             store: Some(dir.join("store.redb")),
             public_url: Some(format!("http://{http}")),
-            api_keys: Some(vec![
-                format!("{KEY}:{SECRET}:test:ops").parse().expect("a key"),
-            ]),
+            api_keys: Some(vec![Rest::operator().parse().expect("a key")]),
             requests_per_address: Some(10_000),
             ..CoordinatorSettings::default()
         });
@@ -138,21 +121,18 @@ impl TestMesh {
         let mut mesh = Self {
             settings,
             running: None,
-            http: reqwest::Client::builder()
-                .no_proxy()
-                .build()
-                .expect("a client"),
-            coordinator: format!("http://{http}"),
+            rest: Rest::new(http),
             shutdown,
             _work: work,
         };
         mesh.start_coordinator();
-        mesh.until("three edges are registered", |state| {
-            state["edges"]
-                .as_array()
-                .is_some_and(|edges| edges.len() == 3)
-        })
-        .await;
+        mesh.rest
+            .until("three edges are registered", |state| {
+                state["edges"]
+                    .as_array()
+                    .is_some_and(|edges| edges.len() == 3)
+            })
+            .await;
         mesh
     }
 
@@ -171,76 +151,6 @@ impl TestMesh {
         if let Some((shutdown, task)) = self.running.take() {
             shutdown.cancel();
             task.await.expect("it ends in an orderly way");
-        }
-    }
-
-    fn token() -> String {
-        let claims = json!({ "iss": KEY, "exp": 4_000_000_000_u64 });
-        let key = jsonwebtoken::EncodingKey::from_secret(SECRET.as_bytes());
-        jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).expect("signed")
-    }
-
-    /// One request of REST: its status and its answer.
-    pub async fn call(&self, method: reqwest::Method, path: &str, body: &Value) -> (u16, Value) {
-        let response = self
-            .http
-            .request(method, format!("{}{path}", self.coordinator))
-            .bearer_auth(Self::token())
-            .json(body)
-            .send()
-            .await
-            .expect("the coordinator answers");
-        let status = response.status().as_u16();
-        let text = response.text().await.expect("a body");
-        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
-    }
-
-    /// What the ops view says, once it satisfies `wanted`.
-    pub async fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        let mut last = Value::Null;
-        while tokio::time::Instant::now() < deadline {
-            let asked = self
-                .http
-                .get(format!("{}/v1/ops/state", self.coordinator))
-                .bearer_auth(Self::token())
-                .send()
-                .await;
-            if let Ok(response) = asked
-                && let Ok(state) = response.json().await
-            {
-                if wanted(&state) {
-                    return state;
-                }
-                last = state;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("{what}: not within {PATIENCE:?}; last: {last:#}");
-    }
-
-    /// Creates a meeting and gives its id.
-    pub async fn meeting(&self) -> String {
-        let (status, meeting) = self
-            .call(reqwest::Method::POST, "/v1/meetings", &json!({}))
-            .await;
-        assert_eq!(status, 201, "{meeting}");
-        meeting["id"].as_str().expect("an id").to_owned()
-    }
-
-    /// Joins as somebody who is nearest to `region`.
-    pub async fn join(&self, meeting: &str, region: &str, name: &str) -> Admitted {
-        let mut round_trips = json!({ "west": 200, "middle": 200, "east": 200 });
-        round_trips[region] = json!(5);
-        let body = json!({ "name": name, "round_trips_ms": round_trips });
-        let path = format!("/v1/meetings/{meeting}/join");
-        let (status, admission) = self.call(reqwest::Method::POST, &path, &body).await;
-        assert_eq!(status, 200, "{admission}");
-        let text = |key: &str| admission[key].as_str().expect("text").to_owned();
-        Admitted {
-            signal: text("signal_endpoint"),
-            token: text("join_token"),
-            region: text("region"),
         }
     }
 }

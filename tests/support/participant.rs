@@ -1,5 +1,7 @@
 //! A participant: a client of the `webrtc` crate with its signalling.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -13,8 +15,11 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::client::{Client, PATIENCE, Published, ReceivedPacket};
-use crate::mesh::Admitted;
+use crate::client::{Channel, Client, PATIENCE, Published, ReceivedPacket};
+use crate::rest::Admitted;
+
+/// The payload of a packet of sound.
+pub const SOUND: usize = 80;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -28,6 +33,8 @@ pub struct Participant {
     pub events: mpsc::Receiver<ServerEvent>,
     /// What it received, in order.
     pub packets: mpsc::Receiver<ReceivedPacket>,
+    /// Its way for messages.
+    pub channel: Option<Channel>,
     /// What it says.
     pub say: mpsc::Sender<ClientMessage>,
 }
@@ -64,6 +71,43 @@ async fn read(socket: &mut Socket) -> Option<ServerEvent> {
     }
 }
 
+/// By their publisher and length, the numbers of packets.
+type Numbers = BTreeMap<(String, usize), BTreeSet<u64>>;
+
+/// The numbers of packets that came.
+#[derive(Debug, Clone, Default)]
+pub struct Seen(Arc<Mutex<Numbers>>);
+
+impl Seen {
+    /// Waits until packets of that publisher and length have come whose numbers go on without a hole, each
+    /// `step` after the one before, from the first that came to `more` beyond the last that there was.
+    pub async fn goes_on(&self, publisher: &str, length: usize, step: u64, more: u64) {
+        let key = (publisher.to_owned(), length);
+        let numbers = || {
+            let all = self.0.lock().expect("no panic");
+            all.get(&key).cloned().unwrap_or_default()
+        };
+        let until = numbers().last().copied().unwrap_or_default() + more;
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let came = numbers();
+            let first = came.first().copied().unwrap_or_default();
+            let expected = (first..=until).step_by(step as usize);
+            let missing: Vec<_> = expected.filter(|number| !came.contains(number)).collect();
+            if missing.is_empty() {
+                return;
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "from {first} to {until}, {} never came: {:?} …",
+                missing.len(),
+                &missing[..missing.len().min(20)]
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
 impl Participant {
     /// Enters, and waits until media is connected.
     pub async fn enter(admitted: &Admitted) -> Self {
@@ -91,6 +135,7 @@ impl Participant {
         let (say, mut said) = mpsc::channel(16);
         let (_, closed) = mpsc::channel(1);
         let packets = std::mem::replace(&mut client.packets, closed);
+        let channel = client.channel.take();
         tokio::spawn(async move {
             loop {
                 tokio::select! {
@@ -117,6 +162,7 @@ impl Participant {
             video,
             events,
             packets,
+            channel,
             say,
         }
     }
@@ -147,13 +193,41 @@ impl Participant {
         timeout(PATIENCE, search).await.expect("the packet comes")
     }
 
-    /// Publishes `length` bytes of video every few milliseconds, for ever.
+    /// Publishes `length` bytes of video every few milliseconds, for ever; each packet has its number, from
+    /// 0 on. With every fourth comes a packet of sound, of [`SOUND`] bytes and with the same number.
     pub async fn keep_sending(&mut self, length: usize) {
-        loop {
-            let mut payload = vec![0x10, 0x00];
-            payload.resize(length, 7);
-            self.video.send(payload.into()).await.expect("sent");
+        for number in 0u64.. {
+            let payload = |length| {
+                // The start of a key frame of VP8.
+                let mut payload = vec![0x10, 0x00];
+                payload.extend(number.to_be_bytes());
+                payload.resize(length, 7);
+                payload
+            };
+            self.video.send(payload(length).into()).await.expect("sent");
+            if number.is_multiple_of(4) {
+                self.audio.send(payload(SOUND).into()).await.expect("sent");
+            }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Counts what comes from now on, instead of [`Self::packets`].
+    pub fn count(&mut self) -> Seen {
+        let (_, closed) = mpsc::channel(1);
+        let mut packets = std::mem::replace(&mut self.packets, closed);
+        let seen = Seen::default();
+        let counted = seen.clone();
+        tokio::spawn(async move {
+            while let Some(packet) = packets.recv().await {
+                let key = (packet.stream, packet.payload.len());
+                if let Some(number) = packet.payload.get(2..10) {
+                    let number = u64::from_be_bytes(number.try_into().expect("eight"));
+                    let mut all = counted.0.lock().expect("no panic");
+                    all.entry(key).or_default().insert(number);
+                }
+            }
+        });
+        seen
     }
 }

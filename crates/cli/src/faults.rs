@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Value, json};
-use sluice_bench::faults::{Call, Endured};
+use sluice_bench::faults::{Call, Endured, in_the_middle};
 use sluice_bench::load::Api;
 use sluice_types::ids::{EdgeId, RegionName};
 
@@ -73,6 +73,8 @@ struct Row {
     viewer: RegionName,
     sound_gap_ms: u128,
     picture_gap_ms: u128,
+    sound_hole_ms: u128,
+    picture_hole_ms: u128,
     lost: u64,
     received: u64,
 }
@@ -91,8 +93,15 @@ pub(crate) async fn run(args: FaultsArgs) -> Result<(), String> {
     };
     let mut rows = Vec::new();
     say(format_args!(
-        "{:<10} {:<14} {:>12} {:>14} {:>6} {:>9}",
-        "fault", "viewer", "sound gap ms", "picture gap ms", "lost", "received"
+        "{:<10} {:<14} {:>12} {:>14} {:>13} {:>15} {:>6} {:>9}",
+        "fault",
+        "viewer",
+        "sound gap ms",
+        "picture gap ms",
+        "sound hole ms",
+        "picture hole ms",
+        "lost",
+        "received"
     ));
     for &fault in faults {
         let endured = endure(&args, fault).await?;
@@ -102,15 +111,19 @@ pub(crate) async fn run(args: FaultsArgs) -> Result<(), String> {
                 viewer: viewer.clone(),
                 sound_gap_ms: endured.sound_gap.as_millis(),
                 picture_gap_ms: endured.picture_gap.as_millis(),
+                sound_hole_ms: endured.sound_hole.as_millis(),
+                picture_hole_ms: endured.picture_hole.as_millis(),
                 lost: endured.lost,
                 received: endured.received,
             };
             say(format_args!(
-                "{:<10} {:<14} {:>12} {:>14} {:>6} {:>9}",
+                "{:<10} {:<14} {:>12} {:>14} {:>13} {:>15} {:>6} {:>9}",
                 name(fault),
                 row.viewer.as_str(),
                 row.sound_gap_ms,
                 row.picture_gap_ms,
+                row.sound_hole_ms,
+                row.picture_hole_ms,
                 row.lost,
                 row.received
             ));
@@ -173,7 +186,7 @@ async fn watch(
     tokio::time::sleep(BEFORE).await;
     let home = mesh.edges.first().map(|edge| edge.id.clone());
     let home = home.ok_or("there is no edge")?;
-    let (middle, behind) = in_the_middle(mesh, &home, fault != Fault::Drain).await?;
+    let (middle, behind) = until_in_the_middle(mesh, &home, fault != Fault::Drain).await?;
     call.begin();
     tokio::time::sleep(Duration::from_secs(1)).await;
     tracing::info!(?fault, %middle, %behind, "now");
@@ -195,7 +208,7 @@ async fn watch(
 }
 
 /// An edge without participants that the publisher's tracks pass, and one that receives from it.
-async fn in_the_middle(
+async fn until_in_the_middle(
     mesh: &LocalMesh,
     home: &EdgeId,
     with_backup: bool,
@@ -203,7 +216,7 @@ async fn in_the_middle(
     let began = Instant::now();
     loop {
         let state = mesh.client.state().await.unwrap_or(Value::Null);
-        if let Some(found) = find(&state, home, with_backup) {
+        if let Some(found) = in_the_middle(&state, home, with_backup) {
             return Ok(found);
         }
         if began.elapsed() > PATIENCE {
@@ -212,57 +225,5 @@ async fn in_the_middle(
             ));
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-}
-
-fn find(state: &Value, home: &EdgeId, with_backup: bool) -> Option<(EdgeId, EdgeId)> {
-    let edges = state["edges"].as_array()?;
-    let is_empty = |edge: &Value| {
-        let mut edges = edges.iter();
-        edges.any(|one| one["edge"] == *edge && one["participants"] == 0)
-    };
-    let mut trees = state["rooms"]
-        .as_array()?
-        .iter()
-        .flat_map(|room| room["trees"].as_array());
-    let tree = trees.find_map(|trees| trees.iter().find(|tree| tree["root"] == home.as_str()))?;
-    let branches = tree["branches"].as_array()?;
-    // The last in the tree is the farthest.
-    let behind = branches.iter().rev().find(|branch| {
-        let parent = &branch["parent"];
-        *parent != home.as_str()
-            && is_empty(parent)
-            && !is_empty(&branch["edge"])
-            && (!with_backup || branch["backup"].is_string())
-    })?;
-    let edge = |value: &Value| value.as_str()?.parse().ok();
-    edge(&behind["parent"]).zip(edge(&behind["edge"]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_one_in_the_middle_has_nobody_and_feeds_somebody() {
-        let state = json!({
-            "edges": [
-                { "edge": "paris-1", "participants": 1 },
-                { "edge": "mumbai-1", "participants": 0 },
-                { "edge": "singapore-1", "participants": 0 },
-                { "edge": "sydney-1", "participants": 1 },
-            ],
-            "rooms": [{ "trees": [{ "root": "paris-1", "branches": [
-                { "edge": "mumbai-1", "parent": "paris-1", "backup": null },
-                { "edge": "singapore-1", "parent": "mumbai-1", "backup": null },
-                { "edge": "sydney-1", "parent": "singapore-1", "backup": "tokyo-1" },
-            ] }] }],
-        });
-        let home = "paris-1".parse().expect("an edge");
-        let (middle, behind) = find(&state, &home, true).expect("there is one");
-        assert_eq!(
-            (middle.as_str(), behind.as_str()),
-            ("singapore-1", "sydney-1")
-        );
     }
 }

@@ -14,6 +14,8 @@ use serde::Deserialize;
 use sluice_acme::{AcmeConfig, AcmeSettings, AcmeSettingsError};
 use sluice_guard::{AddressRules, ConnectionBounds};
 use sluice_trace::Endpoint;
+use sluice_types::mesh::control::LEADS;
+use sluice_types::mesh::version::{NEWEST, OLDEST, Version};
 use thiserror::Error;
 
 pub use self::key::ApiKey;
@@ -61,6 +63,10 @@ pub struct CoordinatorSettings {
     #[command(flatten)]
     #[serde(flatten)]
     pub etcd: EtcdStoreSettings,
+    /// The newest version of the mesh's protocols that is spoken, 1 or 2; lower than the newest only
+    /// before going back to software that knows no more, and not with etcd [default: 2]
+    #[arg(long, env = "SLUICE_PROTOCOL_MAX")]
+    pub protocol_max: Option<u16>,
     /// MaxMind DB files, comma-separated, the first that knows an address wins [default: none]
     #[arg(long, env = "SLUICE_GEOIP", value_delimiter = ',')]
     pub geoip: Option<Vec<PathBuf>>,
@@ -224,6 +230,8 @@ pub struct CoordinatorConfig {
     pub name: String,
     /// Where state is kept.
     pub store: StoreConfig,
+    /// See [`CoordinatorSettings::protocol_max`].
+    pub protocol_max: Version,
     /// See [`CoordinatorSettings::geoip`].
     pub geoip: Vec<PathBuf>,
     /// See [`CoordinatorSettings::name_servers`].
@@ -334,6 +342,7 @@ impl CoordinatorSettings {
                 .store
                 .or(other.store.filter(|_| self.etcd.endpoints.is_none())),
             etcd: self.etcd.or(other.etcd),
+            protocol_max: self.protocol_max.or(other.protocol_max),
             geoip: self.geoip.or(other.geoip),
             name_servers: self.name_servers.or(other.name_servers),
             webhooks: self.webhooks.or(other.webhooks),
@@ -463,6 +472,18 @@ impl CoordinatorSettings {
             .quality_store
             .unwrap_or_else(|| state_dir.join("quality.redb"));
         let store = StoreConfig::new(self.store, self.etcd)?;
+        let protocol_max = self.protocol_max.unwrap_or(NEWEST.0);
+        // Of several that say no terms, edges could not tell which one to follow.
+        let (oldest, allowed) = match store {
+            StoreConfig::File(_) => (OLDEST, "1 to 2"),
+            StoreConfig::Etcd(_) => (LEADS, "2 with etcd"),
+        };
+        within(
+            "protocol_max",
+            u32::from(protocol_max),
+            u32::from(oldest.0)..=u32::from(NEWEST.0),
+            allowed,
+        )?;
         let usage = self.usage.unwrap_or_else(|| state_dir.join("usage.json"));
         let audit = AuditFiles {
             path: self.audit.unwrap_or_else(|| state_dir.join("audit.jsonl")),
@@ -479,6 +500,7 @@ impl CoordinatorSettings {
             mesh_dir: self.mesh_dir.unwrap_or_else(|| "/etc/sluice/mesh".into()),
             name,
             store,
+            protocol_max: Version(protocol_max),
             geoip: self.geoip.unwrap_or_default(),
             name_servers: self.name_servers.unwrap_or_default(),
             webhooks: self.webhooks,

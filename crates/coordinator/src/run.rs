@@ -14,6 +14,7 @@ use sluice_meshnet::pki::CredentialFiles;
 use sluice_meshnet::{Admission, Credentials, Identity, MeshEndpoint, TransportSettings};
 use sluice_trace::{Service, TraceError, Tracing};
 use sluice_types::mesh::control::ALPNS;
+use sluice_types::mesh::version::up_to;
 use sluice_types::topology::{LoadError, Topology, TopologyFiles};
 use thiserror::Error;
 use tokio::task::JoinSet;
@@ -150,7 +151,7 @@ pub async fn run(
         config.control_listen,
         credentials,
         &TransportSettings::control(),
-        ALPNS,
+        up_to(config.protocol_max, ALPNS),
         admission.clone(),
     )?;
     let tls = certificates::public(&config).await?;

@@ -13,6 +13,7 @@ use sluice_acme::{AcmeConfig, AcmeSettings, AcmeSettingsError};
 use sluice_guard::{AddressRules, ConnectionBounds, Rate};
 use sluice_trace::Endpoint;
 use sluice_types::ids::{EdgeId, RegionName};
+use sluice_types::mesh::version::{NEWEST, OLDEST, Version};
 use sluice_types::units::Millis;
 use thiserror::Error;
 
@@ -89,6 +90,10 @@ pub struct EdgeSettings {
     /// milliseconds, 100 to 3000 [default: 400]
     #[arg(long, env = "SLUICE_BACKBONE_SILENCE_MS")]
     pub backbone_silence_ms: Option<u32>,
+    /// The newest version of the mesh's protocols that is spoken, 1 or 2; lower than the newest only
+    /// before going back to software that knows no more [default: 2]
+    #[arg(long, env = "SLUICE_PROTOCOL_MAX")]
+    pub protocol_max: Option<u16>,
     /// HTTP endpoint that clients are given, such as `https://paris-1.example`. Required
     #[arg(long, env = "SLUICE_SFU_ENDPOINT")]
     pub sfu_endpoint: Option<String>,
@@ -210,6 +215,8 @@ pub struct EdgeConfig {
     pub initial_mtu: u16,
     /// See [`EdgeSettings::backbone_silence_ms`].
     pub backbone_silence: Millis,
+    /// See [`EdgeSettings::protocol_max`].
+    pub protocol_max: Version,
     /// See [`EdgeSettings::sfu_endpoint`].
     pub sfu_endpoint: String,
     /// The WebSocket endpoint that follows from it.
@@ -274,6 +281,7 @@ impl EdgeSettings {
             backbone_endpoint: self.backbone_endpoint.or(other.backbone_endpoint),
             initial_mtu: self.initial_mtu.or(other.initial_mtu),
             backbone_silence_ms: self.backbone_silence_ms.or(other.backbone_silence_ms),
+            protocol_max: self.protocol_max.or(other.protocol_max),
             sfu_endpoint: self.sfu_endpoint.or(other.sfu_endpoint),
             capacity: self.capacity.or(other.capacity),
             backbone_via: self.backbone_via.or(other.backbone_via),
@@ -358,6 +366,13 @@ impl EdgeSettings {
             100..=3_000,
             "100 to 3000",
         )?;
+        let protocol_max = self.protocol_max.unwrap_or(NEWEST.0);
+        within(
+            "protocol_max",
+            u32::from(protocol_max),
+            u32::from(OLDEST.0)..=u32::from(NEWEST.0),
+            "1 to 2",
+        )?;
         let drain_ms = self.drain_ms.unwrap_or(500);
         within("drain_ms", drain_ms, 0..=600_000, "0 to 600000")?;
         Ok(EdgeConfig {
@@ -385,6 +400,7 @@ impl EdgeSettings {
                 .ok_or(ConfigError::Missing("backbone_endpoint"))?,
             initial_mtu,
             backbone_silence: Millis(silence_ms),
+            protocol_max: Version(protocol_max),
             sfu_endpoint,
             signal_endpoint,
             capacity,

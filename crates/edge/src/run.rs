@@ -15,6 +15,7 @@ use sluice_meshnet::{Admission, Credentials, MeshEndpoint, TransportSettings};
 use sluice_trace::{Service, TraceError, Tracing};
 use sluice_types::mesh::backbone;
 use sluice_types::mesh::control::Registration;
+use sluice_types::mesh::version;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -30,6 +31,11 @@ use crate::signal::Keyring;
 
 /// How long open requests get at the end.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How long the edge goes on for others that receive through it: by then they have had a plan without it,
+/// also from a coordinator that has just started and leaves rooms alone for six seconds, and every packet
+/// of the way before.
+const RELIEF: Duration = Duration::from_secs(7);
 
 /// The most addresses of which is remembered how often they began sessions.
 const ADDRESSES_REMEMBERED_MAX: usize = 100_000;
@@ -122,7 +128,7 @@ pub async fn run(
         config.backbone_listen,
         credentials,
         &TransportSettings::backbone(config.initial_mtu),
-        backbone::ALPNS,
+        version::up_to(config.protocol_max, backbone::ALPNS),
         admission.clone(),
     )?;
     let control_endpoint = MeshEndpoint::bind_guarded(
@@ -147,6 +153,7 @@ pub async fn run(
         ControlSettings {
             coordinators: config.coordinators.clone(),
             registration: registration(&config),
+            protocol_max: config.protocol_max,
             heartbeat: Arc::new(move || {
                 measured
                     .lock()
@@ -162,6 +169,7 @@ pub async fn run(
             edge: config.edge.clone(),
             region: config.region.clone(),
             silence: config.backbone_silence.duration(),
+            protocol_max: config.protocol_max,
         },
         stop.clone(),
     );
@@ -209,6 +217,8 @@ pub async fn run(
         // The hub is gone when this fails, and nobody is left to be told.
         if hub.send(HubCommand::Drain).await.is_ok() {
             tokio::time::sleep(config.drain.duration()).await;
+            // What takes longer is left to the backups of those behind.
+            let _ = tokio::time::timeout(RELIEF, hub.relieved()).await;
         }
     };
     let (result, serves) = tokio::select! {

@@ -43,9 +43,13 @@ pub struct StreamReport {
     pub frozen: Duration,
     /// The longest time without a packet.
     pub gap: Duration,
-    /// The longest time without anything that can be decoded: of pictures, after a loss, until the
-    /// next key frame.
+    /// The longest time without anything that can be decoded: of pictures, after a loss, until what is
+    /// missing has come, or the next key frame.
     pub blind: Duration,
+    /// The longest stretch of the media itself, by its timestamps, of which nothing can be decoded.
+    pub hole: Duration,
+    /// Packets of sound, or of pictures, that can be decoded.
+    pub good: u64,
     /// Delays from the publisher's system call to the viewer's, in microseconds.
     pub delays: Vec<u32>,
 }
@@ -60,26 +64,50 @@ struct Stream {
     last_frame: Option<Time>,
     usual: Duration,
     last_packet: Option<Time>,
-    /// The last that could be decoded, and whether the next needs a key frame first.
-    last_good: Option<Time>,
+    /// When the last came that could be decoded, and its timestamp; and whether the next cannot.
+    last_good: Option<(Time, u32)>,
     broken: bool,
+    /// How many are missing since it cannot.
+    missing: u64,
+    /// The latest packet's timestamp.
+    timestamp: u32,
 }
 
 impl Stream {
-    /// Notes when a packet came that was not there before.
-    fn note(&mut self, now: Time, follows: bool, is_key: impl FnOnce() -> bool) {
+    /// Notes when a packet came that is later than all before.
+    fn note(&mut self, now: Time, timestamp: u32, missing: u64, is_key: impl FnOnce() -> bool) {
+        self.timestamp = timestamp;
         if let Some(before) = self.last_packet.replace(now) {
             self.report.gap = self.report.gap.max(now.since(before));
         }
-        self.broken |= !follows && !self.report.audio;
+        if missing > 0 && !self.report.audio {
+            self.broken = true;
+            self.missing += missing;
+        }
         if self.broken && is_key() {
             self.broken = false;
+            self.missing = 0;
         }
         if self.broken {
             return;
         }
-        if let Some(before) = self.last_good.replace(now) {
+        self.report.good += 1;
+        if let Some((before, at)) = self.last_good.replace((now, timestamp)) {
+            let per_ms = if self.report.audio { 48 } else { 90 };
+            let hole = u64::from(timestamp.wrapping_sub(at)) / per_ms;
             self.report.blind = self.report.blind.max(now.since(before));
+            self.report.hole = self.report.hole.max(Duration::from_millis(hole));
+        }
+    }
+
+    /// Notes a packet that is not later than all before: perhaps the last one that was missing.
+    fn note_late(&mut self, now: Time) {
+        self.missing = self.missing.saturating_sub(1);
+        if self.broken && self.missing == 0 {
+            self.broken = false;
+            if let Some((before, _)) = self.last_good.replace((now, self.timestamp)) {
+                self.report.blind = self.report.blind.max(now.since(before));
+            }
         }
     }
 }
@@ -159,11 +187,13 @@ impl Viewer {
         }
         let mut opened = false;
         if number >= stream.highest {
-            let follows = number <= stream.highest + 1;
-            stream.note(now, follows, || {
+            let missing = number.saturating_sub(stream.highest + 1);
+            stream.note(now, header.timestamp, missing, || {
                 opened = true;
                 begins_key_frame(packet, srtp)
             });
+        } else {
+            stream.note_late(now);
         }
         stream.highest = stream.highest.max(number);
         if number < stream.first {
@@ -225,6 +255,8 @@ impl Viewer {
                     last_packet: None,
                     last_good: None,
                     broken: false,
+                    missing: 0,
+                    timestamp: 0,
                 });
                 self.streams.len() - 1
             }
@@ -267,6 +299,8 @@ fn empty(ssrc: u32, audio: bool) -> StreamReport {
         frozen: Duration::ZERO,
         gap: Duration::ZERO,
         blind: Duration::ZERO,
+        hole: Duration::ZERO,
+        good: 0,
         delays: Vec::new(),
     }
 }

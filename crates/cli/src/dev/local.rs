@@ -1,16 +1,17 @@
 //! A whole mesh of processes on loopback.
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use sluice_meshnet::impair::{Wan, WanEnd};
 use sluice_meshnet::{Identity, MeshCa};
 use sluice_types::ids::{EdgeId, RegionName};
 use sluice_types::topology::{LoadError, Topology, load_dir};
 
 use super::children::{COORDINATOR as COORDINATOR_NAME, Children};
 use super::client::Client;
-use super::{API_KEY, API_SECRET, CONTROL, COORDINATOR, TURN, TURN_SECRET, say, wan};
+use super::{API_KEY, API_SECRET, CONTROL, COORDINATOR, TURN, TURN_SECRET, say};
 
 /// Ports leave room for nine edges.
 const EDGES_MAX: usize = 9;
@@ -27,7 +28,7 @@ pub(crate) struct DevEdge {
     pub(crate) id: EdgeId,
     pub(crate) region: RegionName,
     pub(super) display: String,
-    pub(super) client: Option<std::net::Ipv4Addr>,
+    pub(super) client: Option<Ipv4Addr>,
     /// 7410, 7420, …
     port: u16,
 }
@@ -37,8 +38,16 @@ impl DevEdge {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    pub(super) const fn backbone_port(&self) -> u16 {
-        self.port + 9
+    fn backbone(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port + 9))
+    }
+
+    fn end(&self) -> WanEnd {
+        WanEnd {
+            edge: self.id.clone(),
+            region: self.region.clone(),
+            backbone: self.backbone(),
+        }
     }
 }
 
@@ -62,7 +71,7 @@ pub(crate) struct LocalMesh {
     pub(crate) client: Client,
     pub(crate) edges: Vec<DevEdge>,
     pub(super) logs: PathBuf,
-    wan: wan::Wan,
+    wan: Wan,
     _work: tempfile::TempDir,
 }
 
@@ -87,9 +96,10 @@ impl LocalMesh {
             Ok(dir)
         };
         let wan = if order.wan {
-            wan::Wan::start(&topology, &edges).await.map_err(error)?
+            let ends: Vec<_> = edges.iter().map(DevEdge::end).collect();
+            Wan::start(&topology, &ends).await.map_err(error)?
         } else {
-            wan::Wan::default()
+            Wan::default()
         };
         let mut children = Children::new(logs.clone());
         start_coordinator(
@@ -245,9 +255,9 @@ fn start_edge(
     edge: &DevEdge,
     mesh_dir: &Path,
     topology: &Topology,
-    wan: &wan::Wan,
+    wan: &Wan,
 ) -> Result<(), String> {
-    let backbone = format!("127.0.0.1:{}", edge.backbone_port());
+    let backbone = edge.backbone().to_string();
     let mut flags = vec![
         ("--edge", edge.id.to_string()),
         ("--region", edge.region.to_string()),
@@ -273,7 +283,7 @@ fn start_edge(
     ];
     let via = wan.via(&edge.id);
     if !via.is_empty() {
-        flags.push(("--backbone-via", via));
+        flags.push(("--backbone-via", via.join(",")));
     }
     children.start(edge.id.as_str(), "edge", &flags, &[])
 }

@@ -4,7 +4,6 @@ mod children;
 mod client;
 mod local;
 mod view;
-mod wan;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;

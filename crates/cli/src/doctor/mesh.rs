@@ -11,6 +11,7 @@ use sluice_meshnet::expiry::validities_of;
 use sluice_meshnet::pki::CredentialFiles;
 use sluice_meshnet::{Credentials, Identity, MeshConnection, MeshEndpoint, TransportSettings};
 use sluice_types::ids::EdgeId;
+use sluice_types::mesh::version::up_to;
 use sluice_types::mesh::{backbone, control};
 
 use super::names;
@@ -135,7 +136,7 @@ async fn coordinator(report: &mut Report, config: &EdgeConfig, resolver: &TokioR
             config,
             address,
             &Identity::Coordinator,
-            control::ALPNS,
+            up_to(config.protocol_max, control::ALPNS),
             &TransportSettings::control(),
         )
         .await;
@@ -195,19 +196,19 @@ async fn peer_at(report: &mut Report, config: &EdgeConfig, peer: &EdgeId, addres
     let of = format!("{peer} at {address}");
     let settings = TransportSettings::backbone(config.initial_mtu);
     let expected = Identity::Edge(peer.clone());
-    let (endpoint, connection) =
-        match dial(config, address, &expected, backbone::ALPNS, &settings).await {
-            Ok(dialled) => dialled,
-            Err(error) => {
-                return report.fail(
+    let alpns = up_to(config.protocol_max, backbone::ALPNS);
+    let (endpoint, connection) = match dial(config, address, &expected, alpns, &settings).await {
+        Ok(dialled) => dialled,
+        Err(error) => {
+            return report.fail(
                 PEERS,
                 of,
                 error,
                 "see that it runs, that UDP to its backbone port is let through from here, and, \
                      when `initial_mtu` is above 1200, that the path carries it",
             );
-            }
-        };
+        }
+    };
     let mtu = search_mtu(&connection).await;
     let round_trip = connection.quic().rtt().as_millis();
     report.ok(PEERS, &of, format!("reached, round trip {round_trip} ms"));

@@ -40,6 +40,10 @@ fn etcd_takes_the_place_of_the_file_and_unknown_keys_are_refused_all_the_same() 
         unreachable!("etcd is named")
     };
     assert_eq!((config.lease.as_secs(), &*config.prefix), (3, "sluice/"));
+    let mut older = etcd.clone();
+    older.protocol_max = Some(1);
+    let refused = older.resolve().expect_err("nobody would say who leads");
+    assert!(refused.to_string().contains("2 with etcd"), "{refused}");
     let mut both = etcd.clone();
     both.store = Some("a.redb".into());
     assert!(

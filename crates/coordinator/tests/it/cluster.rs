@@ -15,6 +15,7 @@ use sluice_meshnet::{Identity, MeshCa, MeshEndpoint, TransportSettings};
 use sluice_relay::leaders::Leaders;
 use sluice_types::ids::{EdgeId, Epoch, MeetingId, Term};
 use sluice_types::mesh::control::{CoordinatorMessage, Registration, RoomDemand, RoomPlan};
+use sluice_types::mesh::version::NEWEST;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -267,6 +268,7 @@ impl Cluster {
                 capacity: 1_000,
                 software: "test".to_owned(),
             },
+            protocol_max: NEWEST,
             heartbeat: Arc::new(Beat::default),
         };
         Edge::start(endpoint, settings)

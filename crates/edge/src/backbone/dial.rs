@@ -8,10 +8,12 @@ use sluice_meshnet::stream::StreamError;
 use sluice_meshnet::{Identity, MeshConnection, MeshEndpoint, MessageReceiver, MessageSender};
 use sluice_types::ids::{EdgeId, RegionName};
 use sluice_types::mesh::backbone::{ALPNS, BackboneMessage};
+use sluice_types::mesh::version::up_to;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::BackboneSettings;
 use super::supervisor::Directory;
 
 /// How long to wait before the second attempt; doubled after each, up to the longest.
@@ -103,16 +105,17 @@ pub(super) async fn greet(
 pub(super) async fn dial(
     endpoint: Arc<MeshEndpoint>,
     peer: EdgeId,
-    edge: EdgeId,
-    region: RegionName,
+    settings: BackboneSettings,
     directory: watch::Receiver<Directory>,
 ) -> Ready {
     let mut backoff = BACKOFF;
     let expected = Identity::Edge(peer.clone());
+    let alpns = up_to(settings.protocol_max, ALPNS);
+    let BackboneSettings { edge, region, .. } = settings;
     loop {
         let addresses = directory.borrow().get(&peer).cloned().unwrap_or_default();
         for address in addresses {
-            match endpoint.connect(address, &expected, ALPNS).await {
+            match endpoint.connect(address, &expected, alpns).await {
                 Ok(connection) => match greet(connection, &edge, &region, true).await {
                     Ok(ready) => return ready,
                     Err(error) => tracing::info!(%peer, %error, "a peer does not greet"),

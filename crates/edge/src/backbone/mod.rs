@@ -22,6 +22,7 @@ use sluice_meshnet::MeshEndpoint;
 use sluice_types::ids::{EdgeId, RegionName, RelayId};
 use sluice_types::mesh::backbone::BackboneMessage;
 use sluice_types::mesh::control::{EdgeAddress, LinkQuality, LinkReport};
+use sluice_types::mesh::version::Version;
 use sluice_types::topology::Overhead;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -95,6 +96,8 @@ pub struct BackboneSettings {
     pub region: RegionName,
     /// After how long without anything from a peer it counts as silent.
     pub silence: Duration,
+    /// The newest version that is offered to those who are dialled.
+    pub protocol_max: Version,
 }
 
 /// Where a relay's packets go.

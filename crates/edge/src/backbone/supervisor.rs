@@ -136,8 +136,7 @@ impl Supervisor {
         let attempt = dial(
             self.endpoint.clone(),
             peer.clone(),
-            self.settings.edge.clone(),
-            self.settings.region.clone(),
+            self.settings.clone(),
             self.directory.subscribe(),
         );
         let ready = self.ready.0.clone();

@@ -6,6 +6,7 @@ mod path;
 mod sizes;
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use sluice_meshnet::impair::{ImpairmentRelay, LinkFigures, LossModel, RelaySettings};
 use sluice_meshnet::{Identity, MeshCa, MeshEndpoint, TransportSettings};
 use sluice_types::mesh::backbone::ALPNS;
+use sluice_types::mesh::version::NEWEST;
 use sluice_types::room::MediaKind;
 use tokio::time::timeout;
 
@@ -20,6 +22,8 @@ use super::*;
 use crate::media::RelayOutlet;
 
 const PATIENCE: Duration = Duration::from_secs(10);
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 struct Edge {
     id: EdgeId,
@@ -34,15 +38,15 @@ fn id(name: &str) -> EdgeId {
 }
 
 fn edge(ca: &MeshCa, name: &str) -> Edge {
-    edge_of_versions(ca, name, ALPNS)
+    edge_at(LOOPBACK, ca, name, ALPNS)
 }
 
-fn edge_of_versions(ca: &MeshCa, name: &str, alpns: &[&[u8]]) -> Edge {
+fn edge_at(loopback: IpAddr, ca: &MeshCa, name: &str, alpns: &[&[u8]]) -> Edge {
     let issued = ca
         .issue(&Identity::Edge(id(name)), Duration::from_secs(3_600))
         .expect("a certificate");
     let endpoint = MeshEndpoint::bind(
-        "127.0.0.1:0".parse().expect("an address"),
+        (loopback, 0).into(),
         issued.credentials().expect("good credentials"),
         &TransportSettings::backbone(1_200),
         alpns,
@@ -54,6 +58,7 @@ fn edge_of_versions(ca: &MeshCa, name: &str, alpns: &[&[u8]]) -> Edge {
         edge: id(name),
         region: "paris".parse().expect("a region"),
         silence: Duration::from_millis(400),
+        protocol_max: NEWEST,
     };
     let (backbone, events) = Backbone::start(endpoint, settings, shutdown.clone());
     Edge {
@@ -333,7 +338,7 @@ async fn what_a_link_loses_is_repaired() {
 #[tokio::test]
 async fn an_edge_of_the_version_before_is_talked_to_and_never_called_silent() {
     let ca = ca();
-    let mut old = edge_of_versions(&ca, "a-1", &ALPNS[1..]);
+    let mut old = edge_at(LOOPBACK, &ca, "a-1", &ALPNS[1..]);
     let mut new = edge(&ca, "b-1");
     new.backbone.update_directory(vec![address(&old)]);
     new.backbone.connect(old.id.clone());
@@ -357,12 +362,15 @@ async fn an_edge_of_the_version_before_is_talked_to_and_never_called_silent() {
 }
 
 /// Lets through what passes two edges, or nothing.
-async fn impaired(ca: &MeshCa) -> (Edge, Edge, ImpairmentRelay) {
-    let (one, other) = (edge(ca, "a-1"), edge(ca, "b-1"));
-    let any = "127.0.0.1:0".parse().expect("an address");
-    let relay = ImpairmentRelay::start(any, other.address, RelaySettings::default())
-        .await
-        .expect("a relay");
+async fn impaired(loopback: IpAddr, ca: &MeshCa) -> (Edge, Edge, ImpairmentRelay) {
+    let [one, other] = ["a-1", "b-1"].map(|name| edge_at(loopback, ca, name, ALPNS));
+    let relay = ImpairmentRelay::start(
+        (loopback, 0).into(),
+        other.address,
+        RelaySettings::default(),
+    )
+    .await
+    .expect("a relay");
     let mut via = address(&other);
     via.backbone = vec![relay.local_address()];
     one.backbone.update_directory(vec![via]);
@@ -373,7 +381,7 @@ async fn impaired(ca: &MeshCa) -> (Edge, Edge, ImpairmentRelay) {
 #[tokio::test]
 async fn a_peer_behind_a_cut_link_is_silent_and_heard_when_it_is_mended() {
     let ca = ca();
-    let (mut one, mut other, relay) = impaired(&ca).await;
+    let (mut one, mut other, relay) = impaired(LOOPBACK, &ca).await;
     one.up().await;
     other.up().await;
     // Nobody is silent who was not heard.

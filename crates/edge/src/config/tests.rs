@@ -52,6 +52,7 @@ fn faults_say_which_and_what_is_allowed() {
     let twice = fault(|s| s.coordinator = Some(vec!["a:1".into(), "a:1".into()]));
     assert!(twice.contains("each once"), "{twice}");
     assert!(fault(|s| s.capacity = Some(0)).contains("allowed: 1 to 100000"));
+    assert!(fault(|s| s.protocol_max = Some(3)).contains("allowed: 1 to 2"));
     assert!(fault(|s| s.sfu_endpoint = Some("paris".into())).contains("http:// or https://"));
     assert!(fault(|s| s.tls_cert = Some("c.pem".into())).contains("`tls_key`"));
     assert!(toml_edit::de::from_str::<EdgeSettings>("capasity = 5").is_err());

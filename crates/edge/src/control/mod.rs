@@ -18,6 +18,7 @@ use sluice_meshnet::MeshEndpoint;
 use sluice_types::mesh::control::{
     CoordinatorMessage, Heartbeat, LinksReport, Registration, RoomDemand,
 };
+use sluice_types::mesh::version::Version;
 use sluice_types::quality::{Attendance, QualitySample};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -81,6 +82,8 @@ pub struct ControlSettings {
     pub coordinators: Vec<String>,
     /// Who the edge is and where it is reached.
     pub registration: Registration,
+    /// The newest version that is offered.
+    pub protocol_max: Version,
     /// Measures the edge, at the interval that the coordinator sets. Must not block.
     pub heartbeat: Arc<dyn Fn() -> Beat + Send + Sync>,
 }

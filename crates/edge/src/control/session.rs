@@ -12,7 +12,7 @@ use sluice_meshnet::{Identity, MeshConnection, MeshEndpoint, MessageReceiver, Me
 use sluice_types::mesh::control::{
     ALPNS, CoordinatorMessage, EdgeMessage, LEADS, LINKS_AND_DRAIN, ROOMS_REPORTED_MAX,
 };
-use sluice_types::mesh::version::Version;
+use sluice_types::mesh::version::{Version, up_to};
 use thiserror::Error;
 use tokio::net::lookup_host;
 use tokio::sync::mpsc;
@@ -114,9 +114,10 @@ async fn dial(shared: &Shared) -> Result<MeshConnection, SessionError> {
         })?;
     let mut error = SessionError::NoAddress { name: name.clone() };
     for address in addresses {
+        let alpns = up_to(shared.settings.protocol_max, ALPNS);
         let connecting = shared
             .endpoint
-            .connect(address, &Identity::Coordinator, ALPNS);
+            .connect(address, &Identity::Coordinator, alpns);
         match connecting.await {
             Ok(connection) => return Ok(connection),
             Err(source) => error = SessionError::Connect { address, source },

@@ -7,6 +7,7 @@ use sluice_meshnet::{
     Identity, MeshCa, MeshConnection, MessageReceiver, MessageSender, TransportSettings,
 };
 use sluice_types::mesh::control::{ALPN, ALPNS, EdgeMessage};
+use sluice_types::mesh::version::NEWEST;
 use tokio::time::timeout;
 
 use super::*;
@@ -59,6 +60,7 @@ fn line(ca: &MeshCa, coordinator: SocketAddr) -> Line {
     let settings = ControlSettings {
         coordinators: vec![coordinator.to_string()],
         registration: registration(),
+        protocol_max: NEWEST,
         heartbeat: Arc::new(move || Beat {
             heartbeat: Heartbeat {
                 participants: beats.fetch_add(1, Ordering::Relaxed),

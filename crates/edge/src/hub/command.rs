@@ -168,6 +168,12 @@ pub enum HubCommand {
     },
     /// The edge is about to go away: tell everybody to join elsewhere.
     Drain,
+    /// Say when no edge receives others' tracks from here any more, or no coordinator is left that could
+    /// tell it another way.
+    Relieve {
+        /// Where the answer goes; one that is dropped says the same.
+        answer: oneshot::Sender<()>,
+    },
 }
 
 /// The hub is gone, since the edge ends.
@@ -191,6 +197,15 @@ impl HubHandle {
     /// When the hub is gone.
     pub async fn send(&self, command: HubCommand) -> Result<(), HubGone> {
         self.0.send(command).await.map_err(|_| HubGone)
+    }
+
+    /// Waits until nobody needs what passes this edge; see [`HubCommand::Relieve`].
+    pub async fn relieved(&self) {
+        let (answer, relieved) = oneshot::channel();
+        if self.send(HubCommand::Relieve { answer }).await.is_ok() {
+            // The hub is gone when this fails.
+            let _ = relieved.await;
+        }
     }
 
     /// Whose session a resume token is for.

@@ -22,6 +22,7 @@ impl Hub {
                 public_url,
                 has_terms,
             } => {
+                self.lines.insert(line);
                 self.leaders.forget(line);
                 if !has_terms {
                     self.leaders.lead_without_terms(line);
@@ -33,7 +34,10 @@ impl Hub {
                     .unwrap_or_else(PoisonError::into_inner) = Some(public_url);
                 self.tell_all_demand();
             }
-            ControlEvent::Disconnected => self.leaders.forget(line),
+            ControlEvent::Disconnected => {
+                self.lines.remove(&line);
+                self.leaders.forget(line);
+            }
             ControlEvent::Refused { .. } => {}
             ControlEvent::Message(CoordinatorMessage::Lead { term }) => {
                 tracing::info!(line, %term, "a coordinator leads");

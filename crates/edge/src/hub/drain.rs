@@ -1,5 +1,6 @@
 //! The edge's own end.
 
+use sluice_types::ids::EdgeId;
 use sluice_types::room::LeaveReason;
 
 use super::Hub;
@@ -17,6 +18,16 @@ impl Hub {
                 state.room.send_away(&participant, Vec::new());
             }
             self.touched.insert(id.clone());
+        }
+    }
+
+    /// Tells who waits for it that what passes this edge is needed no more.
+    pub(super) fn relieve(&mut self) {
+        let own = &self.config.edge;
+        let passes = |(_, _, _, root, _): (_, _, _, &EdgeId, _)| root != own;
+        if self.lines.is_empty() || !self.mesh.sending().any(passes) {
+            // Dropped, it says the same.
+            self.relief = None;
         }
     }
 

@@ -35,7 +35,9 @@ impl Hub {
             BackboneEvent::Message { peer, message } => {
                 self.mesh.handle_message(now, &peer, message);
             }
-            BackboneEvent::FirstPacket { peer, relay } => self.mesh.first_packet(&peer, relay),
+            BackboneEvent::FirstPacket { peer, relay } => {
+                self.mesh.first_packet(now, &peer, relay);
+            }
         }
     }
 

@@ -28,7 +28,7 @@ use sluice_types::ids::{EdgeId, MeetingId, ParticipantId, RelayId, TrackId};
 use sluice_types::mesh::control::{LinksReport, RoomDemand};
 use sluice_types::room::MediaKind;
 use sluice_types::units::Time;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -120,6 +120,10 @@ struct Hub {
     outgoing: BTreeMap<(EdgeId, RelayId), RelaySink>,
     /// The edge is about to go away, and takes nobody more.
     draining: bool,
+    /// Who waits until nobody needs what passes this edge.
+    relief: Option<oneshot::Sender<()>>,
+    /// The lines to coordinators that stand.
+    lines: BTreeSet<LineNumber>,
     /// Rooms that have to be left; some of [`Self::rooms`], so no more than those.
     vacated: BTreeMap<MeetingId, Vacated>,
     started: Instant,
@@ -154,6 +158,8 @@ pub fn start(
         incoming: BTreeMap::new(),
         outgoing: BTreeMap::new(),
         draining: false,
+        relief: None,
+        lines: BTreeSet::new(),
         vacated: BTreeMap::new(),
         started: Instant::now(),
     };
@@ -233,6 +239,7 @@ impl Hub {
         let now = self.now();
         self.mesh.handle_timeout(now);
         self.clear_vacated(now);
+        self.relieve();
         let due: Vec<_> = self
             .rooms
             .iter()

@@ -80,6 +80,7 @@ impl Hub {
                 let _ = answer.send(self.sessions.get(&digest(&token)).cloned());
             }
             HubCommand::Drain => self.drain(),
+            HubCommand::Relieve { answer } => self.relief = Some(answer),
         }
     }
 

@@ -11,7 +11,9 @@ mod rng;
 mod session;
 #[cfg(test)]
 mod tests;
+mod wan;
 
 pub use decide::{DropReason, Impairment, Verdict};
 pub use figures::{BurstLoss, LinkFigures, LossModel};
 pub use relay::{ImpairmentRelay, RelaySettings, RelayStats};
+pub use wan::{Wan, WanEnd};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sluice_meshnet::impair::{ImpairmentRelay, LinkFigures, LossModel, RelaySettings};
 use sluice_meshnet::pki::Issued;
-use sluice_meshnet::{MeshCa, MeshEndpoint, TransportSettings};
+use sluice_meshnet::{MeshCa, MeshConnection, MeshEndpoint, TransportSettings};
 use sluice_types::ids::RelayId;
 use sluice_types::mesh::backbone::{ALPN, BackboneMessage};
 
@@ -21,17 +21,19 @@ fn figures(loss: f64) -> LinkFigures {
     }
 }
 
-#[tokio::test]
-async fn a_control_stream_works_over_delay_and_loss() {
+/// Two endpoints and what is between them.
+struct Linked {
+    relay: ImpairmentRelay,
+    dialled: MeshConnection,
+    accepted: MeshConnection,
+    /// They end with these.
+    _endpoints: [MeshEndpoint; 2],
+}
+
+async fn linked(initial_mtu: u16, settings: RelaySettings) -> Linked {
     let ca = MeshCa::generate("test").expect("a CA");
-    let paris = endpoint(&ca, &edge("paris-1"), 1200);
-    let tokyo = endpoint(&ca, &edge("tokyo-1"), 1200);
-    let settings = RelaySettings {
-        there: figures(0.05),
-        back: figures(0.05),
-        seed: 42,
-        ..RelaySettings::default()
-    };
+    let paris = endpoint(&ca, &edge("paris-1"), initial_mtu);
+    let tokyo = endpoint(&ca, &edge("tokyo-1"), initial_mtu);
     let relay = ImpairmentRelay::start(LOOPBACK, address(&tokyo), settings)
         .await
         .expect("started");
@@ -39,6 +41,28 @@ async fn a_control_stream_works_over_delay_and_loss() {
         .await
         .expect("connected");
     let accepted = within(tokyo.accept()).await.expect("accepted");
+    Linked {
+        relay,
+        dialled,
+        accepted,
+        _endpoints: [paris, tokyo],
+    }
+}
+
+#[tokio::test]
+async fn a_control_stream_works_over_delay_and_loss() {
+    let settings = RelaySettings {
+        there: figures(0.05),
+        back: figures(0.05),
+        seed: 42,
+        ..RelaySettings::default()
+    };
+    let Linked {
+        relay,
+        dialled,
+        accepted,
+        _endpoints,
+    } = linked(1200, settings).await;
 
     let (mut send, mut receive) = dialled
         .open_messages::<BackboneMessage, BackboneMessage>()
@@ -78,21 +102,13 @@ async fn a_control_stream_works_over_delay_and_loss() {
 
 #[tokio::test]
 async fn a_cut_link_ends_the_connection_after_its_idle_timeout() {
-    let ca = MeshCa::generate("test").expect("a CA");
-    let paris = endpoint(&ca, &edge("paris-1"), 1200);
-    let tokyo = endpoint(&ca, &edge("tokyo-1"), 1200);
-    let relay = ImpairmentRelay::start(LOOPBACK, address(&tokyo), RelaySettings::default())
-        .await
-        .expect("started");
-    let dialled = within(paris.connect(relay.local_address(), &edge("tokyo-1"), &[ALPN]))
-        .await
-        .expect("connected");
+    let linked = linked(1200, RelaySettings::default()).await;
     let cut = || LinkFigures {
         loss: LossModel::Random(1.0),
         ..LinkFigures::default()
     };
-    relay.set_figures(cut(), cut());
-    let lost = within(dialled.quic().closed()).await;
+    linked.relay.set_figures(cut(), cut());
+    let lost = within(linked.dialled.quic().closed()).await;
     assert_eq!(lost, quinn::ConnectionError::TimedOut);
 }
 
@@ -153,9 +169,6 @@ async fn each_client_gets_its_own_answers_and_a_silent_one_is_forgotten() {
 async fn random_loss_on_a_long_link_does_not_throttle_datagrams() {
     const PACKETS: u32 = 2_000;
     const EVERY: Duration = Duration::from_millis(2);
-    let ca = MeshCa::generate("test").expect("a CA");
-    let paris = endpoint(&ca, &edge("paris-1"), 1400);
-    let tokyo = endpoint(&ca, &edge("tokyo-1"), 1400);
     let long = LinkFigures {
         delay: LONG_WAY,
         loss: LossModel::Random(0.02),
@@ -167,13 +180,12 @@ async fn random_loss_on_a_long_link_does_not_throttle_datagrams() {
         seed: 7,
         ..RelaySettings::default()
     };
-    let relay = ImpairmentRelay::start(LOOPBACK, address(&tokyo), settings)
-        .await
-        .expect("started");
-    let dialled = within(paris.connect(relay.local_address(), &edge("tokyo-1"), &[ALPN]))
-        .await
-        .expect("connected");
-    let accepted = within(tokyo.accept()).await.expect("accepted");
+    let Linked {
+        relay: _relay,
+        dialled,
+        accepted,
+        _endpoints,
+    } = linked(1400, settings).await;
     let started = Instant::now();
     let send = async {
         let mut tick = tokio::time::interval(EVERY);
@@ -259,16 +271,12 @@ async fn a_killed_and_restarted_peer_is_noticed_long_before_the_idle_timeout() {
 
 #[tokio::test]
 async fn a_connection_goes_on_when_a_peer_has_another_address() {
-    let ca = MeshCa::generate("test").expect("a CA");
-    let paris = endpoint(&ca, &edge("paris-1"), 1200);
-    let tokyo = endpoint(&ca, &edge("tokyo-1"), 1200);
-    let relay = ImpairmentRelay::start(LOOPBACK, address(&tokyo), RelaySettings::default())
-        .await
-        .expect("started");
-    let dialled = within(paris.connect(relay.local_address(), &edge("tokyo-1"), &[ALPN]))
-        .await
-        .expect("connected");
-    let accepted = within(tokyo.accept()).await.expect("accepted");
+    let Linked {
+        relay,
+        dialled,
+        accepted,
+        _endpoints,
+    } = linked(1200, RelaySettings::default()).await;
     let (mut send, _receive) = dialled
         .open_messages::<BackboneMessage, BackboneMessage>()
         .await

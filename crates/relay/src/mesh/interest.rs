@@ -244,22 +244,7 @@ impl Mesh {
         }
     }
 
-    /// A child wants other layers.
-    pub(super) fn take_layers(&mut self, child: &EdgeId, relay: RelayId, layers: LayerSet) {
-        let sends = self
-            .peers
-            .get(child)
-            .is_some_and(|peer| peer.sending.contains_key(&relay));
-        if sends {
-            self.outputs.push_back(Output::SetLayers {
-                peer: child.clone(),
-                relay,
-                layers,
-            });
-        }
-    }
-
-    fn unsubscribe(&mut self, peer: &EdgeId, relay: RelayId) {
+    pub(super) fn unsubscribe(&mut self, peer: &EdgeId, relay: RelayId) {
         if let Some(state) = self.peers.get_mut(peer)
             && state.receiving.remove(&relay).is_some()
         {
@@ -268,82 +253,6 @@ impl Mesh {
                 relay,
             });
             self.send(peer, BackboneMessage::Unsubscribe { relay });
-        }
-    }
-
-    /// The first packet of a relay came: the one that it takes over from ends.
-    pub fn first_packet(&mut self, peer: &EdgeId, relay: RelayId) {
-        let Some(of) = self
-            .peers
-            .get(peer)
-            .and_then(|state| state.receiving.get(&relay))
-            .cloned()
-        else {
-            return;
-        };
-        let former = self
-            .tree_mut(&of.room, &of.root)
-            .and_then(|tree| tree.ingress.get_mut(&of.track))
-            .filter(|ingress| ingress.peer == *peer && ingress.relay == relay)
-            .and_then(|ingress| ingress.former.take());
-        if let Some((peer, relay, _)) = former {
-            self.unsubscribe(&peer, relay);
-            self.release_former(&of.room, &of.root);
-        }
-    }
-
-    /// When [`Self::handle_timeout`] is next wanted.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Time> {
-        self.rooms
-            .values()
-            .flat_map(|room| room.trees.values())
-            .flat_map(|tree| tree.ingress.values())
-            .filter_map(|ingress| ingress.former.as_ref().map(|&(_, _, until)| until))
-            .min()
-    }
-
-    /// Ends relays that were kept long enough beside the ones that take over from them.
-    pub fn handle_timeout(&mut self, now: Time) {
-        let mut over = Vec::new();
-        for (id, room) in &mut self.rooms {
-            for (root, tree) in &mut room.trees {
-                for ingress in tree.ingress.values_mut() {
-                    if let Some((peer, relay, _)) =
-                        ingress.former.take_if(|(_, _, until)| *until <= now)
-                    {
-                        over.push((id.clone(), root.clone(), peer, relay));
-                    }
-                }
-            }
-        }
-        for (room, root, peer, relay) in over {
-            self.unsubscribe(&peer, relay);
-            self.release_former(&room, &root);
-        }
-        self.look_elsewhere(now);
-        self.reconsider_parents(now);
-    }
-
-    /// Leaves the former parent once nothing comes from it any more.
-    pub(super) fn release_former(&mut self, room: &MeetingId, root: &EdgeId) {
-        let Some(tree) = self.tree_mut(room, root).filter(|tree| tree.confirmed) else {
-            return;
-        };
-        let Some(former) = tree.former.clone() else {
-            return;
-        };
-        let still = tree.ingress.values().any(|ingress| {
-            ingress.peer == former
-                || ingress
-                    .former
-                    .as_ref()
-                    .is_some_and(|(peer, ..)| *peer == former)
-        });
-        if !still {
-            tree.former = None;
-            self.leave(room, root, &former);
-            self.refresh_connections();
         }
     }
 
@@ -369,60 +278,6 @@ impl Mesh {
         }
     }
 
-    /// A child wants a track.
-    pub(super) fn take_subscription(
-        &mut self,
-        now: Time,
-        child: &EdgeId,
-        relay: RelayId,
-        of: RelayUse,
-        layers: LayerSet,
-    ) {
-        let known = self
-            .tree(&of.room, &of.root)
-            .is_some_and(|tree| tree.track(&of.track).is_some());
-        let Some(peer) = self.peers.get_mut(child).filter(|peer| peer.up && known) else {
-            self.send(child, BackboneMessage::RelayEnded { relay });
-            return;
-        };
-        if peer.sending.insert(relay, of.clone()).is_some() {
-            self.outputs.push_back(Output::StopSending {
-                peer: child.clone(),
-                relay,
-            });
-        }
-        if let Some(tree) = self.tree_mut(&of.room, &of.root) {
-            tree.egress.insert((child.clone(), relay), of.track.clone());
-        }
-        self.refresh_interest(now, &of.room, &of.root);
-        self.outputs.push_back(Output::StartSending {
-            peer: child.clone(),
-            relay,
-            room: of.room,
-            track: of.track,
-            layers,
-        });
-    }
-
-    /// A child no longer wants a relay.
-    pub(super) fn take_unsubscription(&mut self, now: Time, child: &EdgeId, relay: RelayId) {
-        if let Some(of) = self.stop_sending(child, relay) {
-            self.refresh_interest(now, &of.room, &of.root);
-        }
-    }
-
-    pub(super) fn stop_sending(&mut self, child: &EdgeId, relay: RelayId) -> Option<RelayUse> {
-        let of = self.peers.get_mut(child)?.sending.remove(&relay)?;
-        if let Some(tree) = self.tree_mut(&of.room, &of.root) {
-            tree.egress.remove(&(child.clone(), relay));
-        }
-        self.outputs.push_back(Output::StopSending {
-            peer: child.clone(),
-            relay,
-        });
-        Some(of)
-    }
-
     /// A parent ended a relay: its track is gone, or soon will be.
     pub(super) fn take_relay_ended(&mut self, parent: &EdgeId, relay: RelayId) {
         let Some(of) = self
@@ -441,24 +296,6 @@ impl Mesh {
         }
     }
 
-    /// A child's receiver needs a key frame.
-    pub(super) fn take_key_frame_request(&mut self, child: &EdgeId, relay: RelayId, encoding: u8) {
-        let of = self
-            .peers
-            .get(child)
-            .and_then(|state| state.sending.get(&relay))
-            .cloned();
-        if let Some(of) = of {
-            // At the root the publisher is asked; on the way the media of this edge merges the
-            // requests of its own receivers and children, and asks upwards itself.
-            self.outputs.push_back(Output::KeyFrameWanted {
-                room: of.room,
-                track: of.track,
-                encoding,
-            });
-        }
-    }
-
     /// A receiver at this edge, or several here and below, need a key frame of another edge's track.
     pub fn request_key_frame(&mut self, room: &MeetingId, track: &TrackId, encoding: u8) {
         let ingress = self.rooms.get(room).and_then(|state| {
@@ -470,19 +307,6 @@ impl Mesh {
         if let Some(ingress) = ingress {
             let relay = ingress.relay;
             self.send(&ingress.peer, BackboneMessage::KeyFrame { relay, encoding });
-        }
-    }
-
-    /// Nobody below receives that root's tracks any more.
-    pub(super) fn drop_children(&mut self, room: &MeetingId, root: &EdgeId) {
-        let Some(tree) = self.tree_mut(room, root) else {
-            return;
-        };
-        tree.children.clear();
-        let egress: Vec<_> = tree.egress.keys().cloned().collect();
-        for (child, relay) in egress {
-            self.stop_sending(&child, relay);
-            self.send(&child, BackboneMessage::RelayEnded { relay });
         }
     }
 }

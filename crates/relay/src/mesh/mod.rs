@@ -8,11 +8,13 @@
 //! Feed a [`Mesh`] what happens and take what is to be done from [`Mesh::poll_output`].
 
 mod data;
+mod handover;
 mod interest;
 mod peers;
 mod plan;
 mod reroute;
 mod roster;
+mod serving;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +39,10 @@ const DEPARTED_MAX: usize = 4_096;
 /// How long a relay from a former parent is kept when none of the new one's packets come. A muted
 /// track has no packets at all.
 const OVERLAP: Duration = Duration::from_secs(2);
+
+/// How long a relay from a former parent is kept once the new one's packets come: longer than one way
+/// may be than another, or a repair may take.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// Something to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,7 +172,7 @@ pub enum Output {
 struct Ingress {
     peer: EdgeId,
     relay: RelayId,
-    /// The relay that it takes over from, until its own first packet or this time.
+    /// The relay that it takes over from, until this time.
     former: Option<(EdgeId, RelayId, Time)>,
 }
 

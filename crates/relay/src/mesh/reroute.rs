@@ -71,7 +71,7 @@ impl Mesh {
         }
     }
 
-    fn is_there(&self, peer: &EdgeId) -> bool {
+    pub(super) fn is_there(&self, peer: &EdgeId) -> bool {
         self.peers
             .get(peer)
             .is_some_and(|state| state.up && !state.silent)

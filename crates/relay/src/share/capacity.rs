@@ -26,6 +26,12 @@ const BACK_OFF: u64 = 85;
 /// What arrives says nothing about a change of rate before it could be seen.
 const SETTLE: Duration = Duration::from_millis(400);
 
+/// A link on which less than this is sent carries no pictures yet, and for so long after that, and a round
+/// trip, what arrives says how little was sent rather than how much the link carries. Without this, a host
+/// that stalls while media turns to a backup would pass for a link that carries next to nothing.
+const IDLE: Bitrate = Bitrate::kbps(100);
+const BEGUN: Duration = Duration::from_secs(1);
+
 /// By how much the limit grows in a second without a queue, in thousandths: while most of it is used,
 /// and while it is not, when nothing shows that the link carries more.
 const GROWTH: u64 = 80;
@@ -45,6 +51,8 @@ pub struct Capacity {
     limit: Option<Bitrate>,
     changed: Time,
     grown: Time,
+    /// When next to nothing was sent last.
+    idle: Time,
     /// In how many measurements in a row the link was full.
     full: u32,
     /// How long the queue was at the last measurement.
@@ -75,7 +83,11 @@ impl Capacity {
             0
         };
         let settle = SETTLE + measured.round_trip;
-        if self.full >= 2 && now.since(self.changed) > settle {
+        if offered < IDLE {
+            self.idle = now;
+        }
+        let has_begun = now.since(self.idle) > BEGUN + measured.round_trip;
+        if self.full >= 2 && has_begun && now.since(self.changed) > settle {
             let arrives = measured.delivered.as_bps() * BACK_OFF / 100;
             let lower = self
                 .limit

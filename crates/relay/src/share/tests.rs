@@ -276,3 +276,37 @@ proptest! {
         prop_assert_eq!(seen, (0..pushed).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn what_arrives_of_media_that_has_just_begun_is_no_limit() {
+    let mut capacity = Capacity::default();
+    let mut measured = Measured {
+        round_trip: Duration::from_millis(70),
+        standing: Duration::from_millis(70),
+        shortest: Duration::from_millis(70),
+        delivered: Bitrate::kbps(5),
+        ..Measured::default()
+    };
+    let mut now = Time::from_millis(10_000);
+    let mut step = |capacity: &mut Capacity, measured: &Measured, offered, times| {
+        for _ in 0..times {
+            now = now + Duration::from_millis(100);
+            capacity.update(now, measured, 0.0, offered);
+        }
+    };
+    // A backup link carries probes alone.
+    step(&mut capacity, &measured, Bitrate::kbps(5), 50);
+    // Media turns to it, and a host stands still: probes say nothing of the link for a while.
+    measured.standing = Duration::from_millis(400);
+    step(&mut capacity, &measured, Bitrate::kbps(600), 8);
+    assert_eq!(capacity.limit(), None);
+    measured.standing = Duration::from_millis(70);
+    measured.delivered = Bitrate::kbps(600);
+    step(&mut capacity, &measured, Bitrate::kbps(600), 50);
+    assert_eq!(capacity.limit(), None);
+    // A queue that stands later is one.
+    measured.standing = Duration::from_millis(400);
+    measured.delivered = Bitrate::kbps(400);
+    step(&mut capacity, &measured, Bitrate::kbps(600), 8);
+    assert_eq!(capacity.limit(), Some(Bitrate::kbps(340)));
+}

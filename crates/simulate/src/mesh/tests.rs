@@ -69,7 +69,12 @@ fn what_is_broken_is_caught() {
         (Sabotage::RepeatEpochs, &[Invariant::EpochsRise]),
         (
             Sabotage::PlanInCircles,
-            &[Invariant::NoLoops, Invariant::EverybodyServed],
+            // Who is in a circle hears nothing of the root any more.
+            &[
+                Invariant::NoLoops,
+                Invariant::EverybodyServed,
+                Invariant::RostersConverge,
+            ],
         ),
     ];
     assert_eq!(caught_as.len(), Sabotage::ALL.len());

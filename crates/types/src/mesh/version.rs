@@ -13,6 +13,18 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u16);
 
+/// The newest version of the mesh's protocols, and the oldest that is still spoken.
+pub const NEWEST: Version = Version(2);
+/// See [`NEWEST`].
+pub const OLDEST: Version = Version(1);
+
+/// Of a protocol's names, the newest first, those up to a version.
+#[must_use]
+pub fn up_to(most: Version, alpns: &'static [&'static [u8]]) -> &'static [&'static [u8]] {
+    let is_newer = |name: &&&[u8]| Version::of_alpn(name).is_some_and(|version| version > most);
+    &alpns[alpns.iter().take_while(is_newer).count()..]
+}
+
 impl Version {
     /// The version that an ALPN name ends with: `sluice-backbone/2` is version 2.
     #[must_use]
@@ -38,7 +50,9 @@ mod tests {
     fn alpn_names_end_with_their_version_the_newest_first() {
         for names in [backbone::ALPNS, control::ALPNS] {
             let versions: Vec<_> = names.iter().map(|name| Version::of_alpn(name)).collect();
-            assert_eq!(versions, [Some(Version(2)), Some(Version(1))]);
+            assert_eq!(versions, [Some(NEWEST), Some(OLDEST)]);
+            assert_eq!(up_to(NEWEST, names), names);
+            assert_eq!(up_to(OLDEST, names), &names[1..]);
         }
         assert_eq!(Version::of_alpn(b"h3"), None);
         assert_eq!(Version::of_alpn(b"sluice/x"), None);

@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn a_peer_whose_address_changes_is_still_the_same_and_its_packets_go_on() {
     let ca = ca();
-    let (mut one, mut two, path) = impaired(&ca).await;
+    let (mut one, mut two, path) = impaired(LOOPBACK, &ca).await;
     one.up().await;
     two.up().await;
     let arrived = [0, 1].map(|_| Arc::<AtomicU64>::default());

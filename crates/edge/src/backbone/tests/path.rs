@@ -22,8 +22,17 @@ pub(super) struct Path {
 
 impl Path {
     pub(super) async fn open(figures: LinkFigures, metrics: PrometheusHandle) -> Self {
+        Self::open_at(LOOPBACK, figures, metrics).await
+    }
+
+    /// The same over the Internet Protocol of that address.
+    pub(super) async fn open_at(
+        loopback: IpAddr,
+        figures: LinkFigures,
+        metrics: PrometheusHandle,
+    ) -> Self {
         let ca = ca();
-        let (mut one, mut two, path) = impaired(&ca).await;
+        let (mut one, mut two, path) = impaired(loopback, &ca).await;
         path.set_figures(figures.clone(), figures);
         one.up().await;
         two.up().await;
@@ -66,9 +75,27 @@ impl Path {
 
     /// A counter of the sending edge's.
     pub(super) fn count(&self, name: &str) -> u64 {
+        self.sum(&format!("sluice_backbone_{name}{{peer=\"b-1\""))
+    }
+
+    /// Packets that did not fit where they were to go.
+    pub(super) fn unfit(&self) -> u64 {
+        let of = |reason| {
+            self.sum(&format!(
+                "sluice_backbone_dropped_packets_total{{peer=\"b-1\",reason=\"{reason}\""
+            ))
+        };
+        of("congestion") + of("too_long") + of("queue_full")
+    }
+
+    /// Packets that parity brought back at the receiving edge.
+    pub(super) fn restored(&self) -> u64 {
+        self.sum("sluice_backbone_repaired_packets_total{peer=\"a-1\",by=\"parity\"")
+    }
+
+    fn sum(&self, sought: &str) -> u64 {
         let text = self.metrics.render();
-        let sought = format!("sluice_backbone_{name}{{peer=\"b-1\"");
-        let lines = text.lines().filter(|line| line.starts_with(&sought));
+        let lines = text.lines().filter(|line| line.starts_with(sought));
         let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
         values.sum::<f64>() as u64
     }
@@ -85,6 +112,23 @@ impl Path {
         let all = timeout(PATIENCE, arrive).await;
         let arrived = self.arrived.load(Ordering::Relaxed) - before;
         assert!(all.is_ok(), "{arrived} of {packets} arrived");
+    }
+
+    /// Sends packets until the path MTU is found to carry so many bytes of UDP payload.
+    pub(super) async fn until_mtu(&mut self, least: usize) {
+        let found = async {
+            loop {
+                self.pictures(20).await;
+                // The gauge is set with each report.
+                assert_eq!(self.one.backbone.reports().len(), 1);
+                if self.count("mtu_bytes") >= least as u64 {
+                    return;
+                }
+            }
+        };
+        timeout(2 * PATIENCE, found)
+            .await
+            .expect("the MTU is found");
     }
 
     /// Sends packets of a picture each, the longest ones but for the last of a frame; gives how many

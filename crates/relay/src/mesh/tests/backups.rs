@@ -174,6 +174,7 @@ fn a_tree_returns_to_the_plan_when_its_parent_is_steady() {
     world.wait(4);
     world.flow();
     assert!(from_b(&world));
+    world.wait(1);
     assert_eq!(world.copies("c", &track(1)), 1);
 }
 

@@ -240,8 +240,9 @@ impl World {
             .map(|(from, to, relay)| (to.clone(), from.clone(), *relay))
             .filter(|key| self.routes.contains_key(key))
             .collect();
+        let now = self.now;
         for (to, from, relay) in flowing {
-            self.at(to.as_str()).first_packet(&from, relay);
+            self.at(to.as_str()).first_packet(now, &from, relay);
         }
         self.settle();
     }
@@ -348,12 +349,16 @@ impl World {
 
     fn wait(&mut self, seconds: u64) {
         for _ in 0..seconds {
-            self.now = self.now + Duration::from_secs(1);
-            let now = self.now;
-            for mesh in self.edges.values_mut() {
-                mesh.handle_timeout(now);
-            }
-            self.settle();
+            self.pass(Duration::from_secs(1));
         }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+        let now = self.now;
+        for mesh in self.edges.values_mut() {
+            mesh.handle_timeout(now);
+        }
+        self.settle();
     }
 }

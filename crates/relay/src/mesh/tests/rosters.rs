@@ -152,6 +152,7 @@ fn of_two_that_plans_turned_around_the_one_with_the_older_steps_aside() {
     world.at("b").apply_plan(&after);
     world.settle();
     world.flow();
+    world.pass(LINGER);
     let parents = |world: &mut World, name: &str| -> Vec<_> {
         let followed = world.at(name).parents();
         followed.map(|(_, _, parent, _)| parent.clone()).collect()

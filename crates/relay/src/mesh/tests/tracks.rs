@@ -114,6 +114,14 @@ fn a_changed_plan_makes_before_it_breaks() {
         "both flow until the new one delivers"
     );
     world.flow();
+    world.pass(LINGER - Duration::from_millis(1));
+    assert_eq!(
+        world.copies("c", &track(1)),
+        2,
+        "the new way may be the shorter one"
+    );
+    assert_eq!(world.copies("b", &track(1)), 1, "which b serves meanwhile");
+    world.pass(Duration::from_millis(1));
     assert_eq!(world.copies("c", &track(1)), 1);
     assert_eq!(world.copies("b", &track(1)), 0, "b is out of it");
     assert_eq!(world.roster("c", "a"), [1], "nobody left meanwhile");

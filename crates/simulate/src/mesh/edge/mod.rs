@@ -157,7 +157,9 @@ impl EdgeHost {
                 HubEvent::Message(peer, message) => {
                     self.mesh.handle_message(now, &peer, message);
                 }
-                HubEvent::FirstPacket(peer, relay) => self.mesh.first_packet(&peer, relay),
+                HubEvent::FirstPacket(peer, relay) => {
+                    self.mesh.first_packet(now, &peer, relay);
+                }
                 HubEvent::KeyFrameWanted(track, encoding) => {
                     if let Some(room) = self.media.room_of(&track) {
                         self.mesh.request_key_frame(&room, &track, encoding);

@@ -5,15 +5,25 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use sluice_meshnet::impair::{ImpairmentRelay, LinkFigures, LossModel, RelaySettings};
-use sluice_types::ids::EdgeId;
+use sluice_types::ids::{EdgeId, RegionName};
 use sluice_types::topology::{Link, Topology};
 
-use super::local::DevEdge;
+use super::{ImpairmentRelay, LinkFigures, LossModel, RelaySettings};
+
+/// An edge of the mesh.
+#[derive(Debug, Clone)]
+pub struct WanEnd {
+    /// Its name.
+    pub edge: EdgeId,
+    /// Its region.
+    pub region: RegionName,
+    /// Where its backbone listens.
+    pub backbone: SocketAddr,
+}
 
 /// The relays between edges; dropping it ends them.
 #[derive(Default)]
-pub(super) struct Wan {
+pub struct Wan {
     /// By who dials whom.
     relays: BTreeMap<(EdgeId, EdgeId), ImpairmentRelay>,
 }
@@ -33,7 +43,12 @@ fn figures(link: &Link) -> LinkFigures {
 }
 
 impl Wan {
-    pub(super) async fn start(topology: &Topology, edges: &[DevEdge]) -> io::Result<Self> {
+    /// Starts a relay on loopback for each direction of each link between two of these edges. Must be
+    /// called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// When a socket cannot be bound.
+    pub async fn start(topology: &Topology, edges: &[WanEnd]) -> io::Result<Self> {
         let mut relays = BTreeMap::new();
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         for from in edges {
@@ -47,16 +62,15 @@ impl Wan {
                     seed: relays.len() as u64 + 1,
                     ..RelaySettings::default()
                 };
-                let target = SocketAddr::from((Ipv4Addr::LOCALHOST, to.backbone_port()));
-                let relay = ImpairmentRelay::start(any, target, settings).await?;
-                relays.insert((from.id.clone(), to.id.clone()), relay);
+                let relay = ImpairmentRelay::start(any, to.backbone, settings).await?;
+                relays.insert((from.edge.clone(), to.edge.clone()), relay);
             }
         }
         Ok(Self { relays })
     }
 
     /// Lets nothing through between two edges any more, whoever dialled.
-    pub(super) fn cut(&self, a: &EdgeId, b: &EdgeId) {
+    pub fn cut(&self, a: &EdgeId, b: &EdgeId) {
         let nothing = LinkFigures {
             loss: LossModel::Random(1.0),
             ..LinkFigures::default()
@@ -68,13 +82,19 @@ impl Wan {
         }
     }
 
-    /// Where an edge reaches its neighbours, as `EDGE=IP:PORT,…`.
-    pub(super) fn via(&self, edge: &EdgeId) -> String {
+    /// Where an edge reaches its neighbours, each as `EDGE=IP:PORT`.
+    #[must_use]
+    pub fn via(&self, edge: &EdgeId) -> Vec<String> {
         self.relays
             .iter()
             .filter(|((from, _), _)| from == edge)
             .map(|((_, to), relay)| format!("{to}={}", relay.local_address()))
-            .collect::<Vec<_>>()
-            .join(",")
+            .collect()
+    }
+}
+
+impl std::fmt::Debug for Wan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.relays.keys()).finish()
     }
 }

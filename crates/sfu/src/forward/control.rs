@@ -8,7 +8,8 @@ use slab::Slab;
 
 use super::quality::Block;
 use super::source::Source;
-use super::speakers::{Voice, VoiceOf};
+use super::speakers::VoiceOf;
+use super::voice::Voice;
 use super::{
     ALLOCATION_INTERVAL, EncodingId, FEEDBACK_INTERVAL, Forwarder, Origin, Outbox, PeerId,
     REPORT_INTERVAL, SinkId, SourceId, TICK, Target,

@@ -34,6 +34,7 @@ mod speakers;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod voice;
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use sluice_types::units::Time;
 
 use super::demand::Demand;
 use super::encoding::{Encoding, EncodingId};
-use super::speakers::Voice;
+use super::voice::Voice;
 use super::{PeerId, SinkId, Track};
 use crate::codec::Codec;
 use crate::layer::SPATIAL_MAX;

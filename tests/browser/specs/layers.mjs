@@ -100,8 +100,10 @@ test('everybody gets the layer that fits, and what nobody wants is not sent', as
     await watchFrames(bo, 'Ada');
     await watchFrames(cleo, 'Ada');
     await bo.tab.page.setViewportSize(SMALL);
-    const small = await fitting(bo, 'Ada');
-    assert.ok(small < 540);
+    const small = await until('the tile to shrink', async () => {
+      const fits = await fitting(bo, 'Ada');
+      return fits < 540 && fits;
+    });
     const took = await arrives(bo, 'Ada', small, SWITCH_MS);
     const [shrunk, kept] = [await watched(bo), await watched(cleo)];
     t.diagnostic(`after ${took} ms: ${JSON.stringify({ shrunk, kept })}`);

@@ -192,8 +192,8 @@ export class Participant {
   }
 
   async close() {
-    // A tab that is closed says nothing, and its participant would count for as long as it could come back.
-    await this.tab.page.goto('about:blank').catch(() => {});
+    // A tab of Chromium that is closed says nothing, and its participant would count for as long as it could come back.
+    await this.tab.page?.goto('about:blank').catch(() => {});
     await this.tab.close();
   }
 }

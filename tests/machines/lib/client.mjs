@@ -18,6 +18,8 @@ const LETS_OUT = {
 /** Somebody's computer behind a NAT, with a browser. */
 export class Client {
   #nat;
+  /** Ways to its Firefoxes. @type {import('node:child_process').ChildProcess[]} */
+  #ways = [];
 
   /** @param {string} name @param {Namespace} host @param {Namespace} nat */
   constructor(name, host, nat) {
@@ -95,7 +97,7 @@ export class Client {
           `${port}, "127.0.0.1")).pipe(one)).listen("${socket}", () => console.log("listening"))`;
         const [program = '', ...rest] = this.host.command([process.execPath, '-e', listener]);
         const child = spawn(program, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
-        child.unref();
+        this.#ways.push(child);
         await new Promise((resolve) => child.stdout.once('data', resolve));
         return `ws+unix:${socket}:${pathname}`;
       },
@@ -131,6 +133,7 @@ export class Client {
   }
 
   close() {
+    for (const way of this.#ways) way.kill('SIGKILL');
     this.host.close();
     this.#nat.close();
   }
